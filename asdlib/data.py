@@ -1,0 +1,166 @@
+"""Clips on disk in the layout of DCASE 2020 Task 2: find them, check them, read them.
+
+    <root>/.../<machine type>/train/normal_id_<nn>_<number>.wav
+    <root>/.../<machine type>/test/{normal_,anomaly_,}id_<nn>_<number>.wav      (no prefix: label unknown)
+
+Real or simulated, any machine types and IDs: there is one path. ``<root>`` may be a level or more above the machine types, so
+one root can hold the development, additional and evaluation sets side by side.
+"""
+
+import logging
+import re
+import struct
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+
+from asdlib.errors import AsdError
+
+log = logging.getLogger("asdlib")
+NAME = re.compile(r"(?:(?P<label>normal|anomaly)_)?(?P<id>id_\d+)_.+\.wav", re.IGNORECASE)
+LAYOUT = "<machine type>/{train,test}/{normal,anomaly}_id_<nn>_<number>.wav"
+UNKNOWN_SIZE = 0xFFFFFFFF  # written by programs that stream a WAV and never come back to fill in its size
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording: where it is, which machine it is of, and what is known about it."""
+
+    path: Path
+    machine_type: str
+    machine_id: str
+    split: Literal["train", "test"]
+    label: Literal["normal", "anomaly", "unknown"]
+
+    @property
+    def machine(self) -> str:
+        """The machine as ``type/id``, for example ``fan/id_00``."""
+        return f"{self.machine_type}/{self.machine_id}"
+
+
+def scan(root: str | Path) -> list[Clip]:
+    """Every clip under ``root``, sorted by path.
+
+    Raises :class:`AsdError` when there is no such folder, when it holds no clip, when the name of a WAV file under
+    ``train/`` or ``test/`` does not follow the layout, or when a training clip is called an anomaly.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise AsdError(f"no folder {root}: give the folder that holds {LAYOUT}")
+    clips = []
+    for path in sorted(root.rglob("*")):
+        split = path.parent.name
+        if path.suffix.lower() != ".wav" or split not in ("train", "test") or path.name.startswith("."):
+            continue
+        match = NAME.fullmatch(path.name)
+        if match is None:
+            raise AsdError(f"{path} does not say which machine it is of: call it normal_id_<nn>_<number>.wav or move it away")
+        label = (match["label"] or "unknown").lower()
+        if split == "train" and label != "normal":
+            raise AsdError(f"{path} is in a train folder and not called normal: train on normal clips only, move it to test")
+        clips.append(Clip(path, path.parent.parent.name, match["id"].lower(), split, label))
+    if not clips:
+        raise AsdError(f"no clips in {root}: expected {LAYOUT} below it")
+    return clips
+
+
+def training_clips(clips: list[Clip], *, skip_single: bool = False) -> list[Clip]:
+    """The training clips of ``clips``, at least two of each machine.
+
+    Raises :class:`AsdError` when there is none, or when a machine has a single one, unless ``skip_single`` leaves such
+    machines out.
+    """
+    chosen = [clip for clip in clips if clip.split == "train"]
+    if not chosen:
+        raise AsdError("there is no training clip: put normal recordings under <machine type>/train/")
+    single = sorted(machine for machine, count in Counter(clip.machine for clip in chosen).items() if count < 2)
+    if single and not skip_single:
+        raise AsdError(
+            f"only one training clip of {', '.join(single)}: contrast needs pairs, so add clips or leave such machines out "
+            "(--skip-single)"
+        )
+    if single:
+        log.warning("left out, a single training clip: %s", ", ".join(single))
+    chosen = [clip for clip in chosen if clip.machine not in single]
+    if not chosen:
+        raise AsdError("no machine has two training clips: add normal recordings")
+    return chosen
+
+
+def read(
+    path: str | Path,
+    *,
+    sample_rate: int = 16000,
+    channel: int | None = None,
+    resample: bool = False,
+) -> np.ndarray:
+    """One recording as mono float32 in ±1, shape (samples,).
+
+    A file at another rate is an error unless ``resample``; one with several channels is an error unless ``channel``
+    (0-based) picks one. Raises :class:`AsdError` for what is not a readable, complete, non-silent recording.
+    """
+    path = Path(path)
+    _check_complete(path)
+    try:
+        with soundfile.SoundFile(path) as file:
+            if file.frames == 0:
+                raise AsdError(f"{path} has no samples: remove it or record it again")
+            if file.samplerate != sample_rate and not resample:
+                raise AsdError(
+                    f"{path} is sampled at {file.samplerate} Hz instead of {sample_rate} Hz: pass --resample, or convert it"
+                )
+            if file.channels > 1 and channel is None:
+                raise AsdError(f"{path} has {file.channels} channels: choose one with --channel 0 to {file.channels - 1}")
+            if channel is not None and not 0 <= channel < file.channels:
+                raise AsdError(f"{path} has no channel {channel}: choose 0 to {file.channels - 1}")
+            rate = file.samplerate
+            dtype = "int16" if file.subtype == "PCM_16" else "float32"  # decoding to int16 is three times as fast
+            x = file.read(dtype=dtype, always_2d=True)[:, channel or 0]
+    except soundfile.LibsndfileError as error:
+        raise AsdError(
+            f"{path} is not a readable recording ({error.error_string.rstrip('.')}): remove or replace it"
+        ) from error
+    x = x.astype(np.float32) / 2**15 if x.dtype == np.int16 else x
+    if not np.isfinite(x).all():
+        raise AsdError(f"{path} contains samples that are not numbers (NaN or infinity): record or convert it again")
+    if np.ptp(x) == 0:
+        raise AsdError(f"{path} is silent (every sample is {x[0]:g}): check the microphone, or remove the clip")
+    if rate != sample_rate:
+        import soxr
+
+        x = soxr.resample(x, rate, sample_rate).astype(np.float32)
+    return x
+
+
+def to_length(x: np.ndarray, samples: int, *, short: Literal["repeat", "refuse"] = "repeat") -> tuple[np.ndarray, str]:
+    """``x`` with exactly ``samples`` samples, and what that took: "exact", "cropped" or "repeated".
+
+    A longer clip is cut to its beginning. A shorter one is repeated from its beginning, or, with ``short="refuse"``, an
+    :class:`AsdError`.
+    """
+    if len(x) < samples and short == "refuse":
+        raise AsdError(f"{len(x)} of {samples} samples: record longer clips, or let short clips be repeated (--short repeat)")
+    fit = "cropped" if len(x) > samples else "repeated" if len(x) < samples else "exact"
+    return np.resize(x, samples), fit
+
+
+def _check_complete(path: Path) -> None:
+    """Refuse what is missing, is no WAV at all, or says that it is longer than it is: libsndfile reads the rest silently."""
+    if not path.is_file():
+        raise AsdError(f"no file {path}: check the name")
+    with open(path, "rb") as file:
+        head = file.read(12)
+    if not head:
+        raise AsdError(f"{path} is an empty file (0 bytes): remove it or copy it again")
+    if path.suffix.lower() != ".wav":
+        return  # other formats carry their own checks
+    if head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:12] != b"WAVE":
+        raise AsdError(f"{path} is not a WAV file, whatever its name says: remove or convert it")
+    if head[:4] == b"RIFF":
+        (size,) = struct.unpack("<I", head[4:8])
+        if size != UNKNOWN_SIZE and size > path.stat().st_size - 8:
+            raise AsdError(f"{path} is truncated ({path.stat().st_size} of {size + 8} bytes): copy or download it again")

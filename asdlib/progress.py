@@ -1,0 +1,26 @@
+"""Progress of long work: every function that may take more than a second takes an ``on_step(text, done, total)``."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+OnStep = Callable[[str, int, int], None]
+
+
+def silent(text: str, done: int, total: int) -> None:
+    """Show nothing."""
+
+
+@contextmanager
+def progress_bar() -> Iterator[OnStep]:
+    """A progress bar on the terminal's standard error, or in the notebook, as an ``on_step``."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description:<16}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None)
+
+        def on_step(text: str, done: int, total: int) -> None:
+            bar.update(task, description=text, completed=done, total=total)
+
+        yield on_step

@@ -1,0 +1,269 @@
+"""The one training loop of both stages.
+
+``fit`` knows nothing of audio and nothing of the losses: it takes a model, an objective ``(model, inputs, labels) ->
+scalar`` and :class:`Examples`, and brings shuffling, the learning-rate schedule, the held-out loss, the log, the
+checkpoint and the device (through Lightning Fabric). What an epoch does depends on (seed, stage, epoch) only, so a run
+resumed from its last finished epoch ends in the same weights, bit for bit, as one never interrupted.
+"""
+
+import csv
+import ctypes
+import json
+import math
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from asdlib.errors import AsdError
+from asdlib.progress import OnStep, silent
+
+Objective = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]
+LOG_COLUMNS = ("stage", "epoch", "learning_rate", "train_loss", "validation_loss", "seconds")
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Training clips as arrays: each of ``inputs`` has shape (N, ...), ``labels`` is (N,) integers.
+
+    The inputs are handed to the encoder in this order. int16 arrays are waveforms and become float32 in ±1; other
+    arrays become float32. Memory-mapped arrays are read batch by batch.
+    """
+
+    inputs: tuple[np.ndarray, ...]
+    labels: np.ndarray
+
+    def __post_init__(self):
+        for i, array in enumerate(self.inputs):
+            if len(array) != len(self.labels):
+                raise AsdError(f"input {i} has {len(array)} rows for {len(self.labels)} labels: give one row per clip")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, rows: np.ndarray) -> tuple[tuple[Tensor, ...], Tensor]:
+        """The inputs and labels of some rows, as float32 and int64 tensors."""
+        labels = torch.from_numpy(np.asarray(self.labels[rows], dtype=np.int64))
+        return tuple(_as_float(array, rows) for array in self.inputs), labels
+
+
+def _as_float(array: np.ndarray, rows: np.ndarray) -> Tensor:
+    order = np.argsort(rows, kind="stable")  # read a memory map front to back
+    x = torch.empty((len(rows), *array.shape[1:]), dtype=torch.float32)
+    x[torch.from_numpy(order)] = torch.from_numpy(np.ascontiguousarray(array[rows[order]])).float()
+    return x.div_(2**15) if array.dtype == np.int16 else x
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """How long and how fast one stage trains, with Adam."""
+
+    epochs: int
+    batch_size: int = 128
+    learning_rate: float = 5e-4
+    cosine_from: int | None = None  # epoch from which the rate falls to 0 along a cosine; None keeps it constant
+
+    def rate(self, epoch: int) -> float:
+        """Learning rate of ``epoch`` (0-based)."""
+        if self.cosine_from is None or epoch < self.cosine_from:
+            return self.learning_rate
+        done = (epoch - self.cosine_from) / (self.epochs - self.cosine_from)
+        return 0.5 * self.learning_rate * (1 + math.cos(math.pi * done))
+
+
+def fit(
+    model: nn.Module,
+    objective: Objective,
+    examples: Examples,
+    config: StageConfig,
+    *,
+    stage: str,
+    seed: int = 0,
+    validation: float = 0.05,
+    device: str = "auto",
+    precision: str = "32",
+    folder: Path | None = None,
+    on_step: OnStep = silent,
+) -> list[dict]:
+    """Train ``model`` in place and return one log row per epoch (keys :data:`LOG_COLUMNS`).
+
+    ``validation`` is the share of each label's clips (all normal) that is held out for the loss curve; nothing is
+    selected by it. With a ``folder`` the rows also go to its ``log.csv`` and every epoch leaves a ``checkpoint`` from
+    which a later call with the same arguments goes on. ``precision`` is "32" or "bf16". Raises :class:`AsdError` when a
+    loss is not finite or a checkpoint does not fit.
+    """
+    fabric = make_fabric(device, precision)
+    keep_freed_memory()
+    model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    wrapped, optimizer = fabric.setup(model, optimizer)
+    checkpoint = Checkpoint(folder, stage) if folder else None
+    first = checkpoint.load(model, optimizer) if checkpoint else 0
+    train_rows, held_out = hold_out(examples.labels, validation, seed=seed)
+    steps = max(1, len(train_rows) // config.batch_size)  # the last, smaller batch waits for the next shuffle
+    log = [row for row in checkpoint.log() if row["epoch"] < first] if checkpoint else []
+
+    for epoch in range(first, config.epochs):
+        started = time.perf_counter()
+        for group in optimizer.param_groups:
+            group["lr"] = config.rate(epoch)
+        shuffled = np.random.default_rng([seed, *stage.encode(), epoch]).permutation(train_rows)
+        total = torch.zeros((), device=fabric.device)
+        model.train()
+        for step in range(steps):
+            rows = shuffled[step * config.batch_size : (step + 1) * config.batch_size]
+            inputs, labels = fabric.to_device(examples.batch(rows))
+            loss = objective(wrapped, inputs, labels)
+            optimizer.zero_grad()
+            fabric.backward(loss)
+            optimizer.step()
+            total += loss.detach()
+            on_step(f"{stage} {epoch + 1}/{config.epochs}", epoch * steps + step + 1, config.epochs * steps)
+        mean = (total / steps).item()
+        if not math.isfinite(mean):
+            raise AsdError(f"the loss of stage {stage} became {mean} in epoch {epoch}: lower the learning rate")
+        held_out_loss = evaluate_loss(wrapped, objective, examples, held_out, config.batch_size, fabric)
+        values = (stage, epoch, config.rate(epoch), mean, held_out_loss, time.perf_counter() - started)
+        log.append(dict(zip(LOG_COLUMNS, values, strict=True)))
+        if checkpoint:
+            checkpoint.save(model, optimizer, log)
+    model.cpu().eval()
+    return log
+
+
+def make_fabric(device: str, precision: str):
+    """Lightning Fabric on one device: it places modules and batches and brings bf16 where asked for."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of hardware that is there and not used: the user chose
+        try:
+            return Fabric(accelerator=device, devices=1, precision={"32": "32-true", "bf16": "bf16-mixed"}[precision])
+        except (ValueError, RuntimeError, MisconfigurationException) as error:
+            raise AsdError(f"cannot use the device {device!r} ({error}): choose auto, cpu, cuda or mps") from error
+
+
+def hold_out(labels: np.ndarray, share: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on and rows held out: ``round(share * n)`` of each label's n clips, drawn by ``seed``."""
+    rng = np.random.default_rng([seed, 5])
+    held_out = [
+        rng.permutation(np.flatnonzero(labels == label))[: round(share * np.sum(labels == label))]
+        for label in np.unique(labels)
+    ]
+    held = np.sort(np.concatenate(held_out)).astype(int)
+    return np.setdiff1d(np.arange(len(labels)), held), held
+
+
+@torch.no_grad()
+def evaluate_loss(model, objective, examples: Examples, rows: np.ndarray, batch_size: int, fabric) -> float | None:
+    """Mean objective over ``rows`` in evaluation mode, or None where there are too few clips to form it."""
+    model.eval()
+    rows = np.random.default_rng(5).permutation(rows)  # or a batch would hold the clips of one machine only
+    total, count = 0.0, 0
+    for start in range(0, len(rows), batch_size):
+        part = rows[start : start + batch_size]
+        inputs, labels = fabric.to_device(examples.batch(part))
+        try:
+            total += objective(model, inputs, labels).item() * len(part)
+        except AsdError:  # a contrastive loss without a single pair among the few held-out clips
+            continue
+        count += len(part)
+    return total / count if count else None
+
+
+class Checkpoint:
+    """The state after the last finished epoch of a stage, in one safetensors file that is replaced as a whole."""
+
+    def __init__(self, folder: Path, stage: str):
+        self.path, self.log_path, self.stage = folder / "checkpoint.safetensors", folder / "log.csv", stage
+
+    def log(self) -> list[dict]:
+        """This stage's rows of the log."""
+        return [row for row in read_log(self.log_path) if row["stage"] == self.stage]
+
+    def save(self, model: nn.Module, optimizer, log: list[dict]) -> None:
+        earlier = [row for row in read_log(self.log_path) if row["stage"] != self.stage]
+        with replacing(self.log_path) as path, open(path, "w", newline="") as file:
+            writer = csv.DictWriter(file, LOG_COLUMNS)
+            writer.writeheader()
+            writer.writerows(earlier + log)
+        tensors = {f"model.{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
+        for i, state in optimizer.state_dict()["state"].items():
+            tensors.update({f"optimizer.{i}.{key}": value.contiguous() for key, value in state.items()})
+        with replacing(self.path) as path:
+            save_file(tensors, path, metadata={"stage": self.stage, "epochs": json.dumps(log[-1]["epoch"] + 1)})
+
+    def load(self, model: nn.Module, optimizer) -> int:
+        """Bring model and optimizer to the saved state; the number of epochs done (0: nothing saved for this stage)."""
+        if not self.path.exists():
+            return 0
+        try:
+            with safe_open(self.path, "pt") as file:
+                if file.metadata()["stage"] != self.stage:
+                    return 0
+                epochs = int(file.metadata()["epochs"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+            state = optimizer.state_dict()
+            for key, value in tensors.items():
+                if key.startswith("optimizer."):
+                    _, i, name = key.split(".")
+                    state["state"].setdefault(int(i), {})[name] = value
+            optimizer.load_state_dict(state)
+        except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise AsdError(f"{self.path} is not a checkpoint of this run: delete it to train from the start") from error
+        return epochs
+
+
+class replacing:  # noqa: N801 (used as a verb: `with replacing(path) as temporary:`)
+    """Write beside ``path``, then rename: a reader sees the old file or the new one, never half of one."""
+
+    def __init__(self, path: Path):
+        self.path, self.temporary = Path(path), Path(path).with_name(f".{Path(path).name}.{os.getpid()}.part")
+
+    def __enter__(self) -> Path:
+        return self.temporary
+
+    def __exit__(self, kind, error, trace):
+        try:
+            if kind is None:
+                self.temporary.replace(self.path)
+        finally:
+            self.temporary.unlink(missing_ok=True)
+
+
+def read_log(path: Path) -> list[dict]:
+    """The rows of a ``log.csv``, numbers as numbers and empty cells as None; no rows where there is no file."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    number = {"epoch": int, "stage": str}
+    return [{key: number.get(key, float)(value) if value else None for key, value in row.items()} for row in rows]
+
+
+@cache
+def keep_freed_memory() -> None:
+    """On Linux, let the C allocator keep freed memory instead of returning it to the kernel after every operation.
+
+    Each activation of a training step is otherwise mapped and zeroed anew; keeping it doubles the speed on CPU.
+    """
+    if sys.platform == "linux":
+        m_trim_threshold, m_mmap_max = -1, -4
+        try:
+            libc = ctypes.CDLL("libc.so.6")
+            libc.mallopt(m_mmap_max, 0)
+            libc.mallopt(m_trim_threshold, -1)
+        except (OSError, AttributeError):  # another C library, with its own ways
+            pass
