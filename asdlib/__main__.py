@@ -1,0 +1,5 @@
+"""``python -m asdlib``: the command ``asd``."""
+
+from asdlib.cli import main
+
+main()

@@ -1,0 +1,69 @@
+"""Fixtures shared by the tests: a tiny simulated park, a small finished run on it, and real recordings where there are any."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from asdlib.data import scan
+from asdlib.detector import PRESETS, Detector, train
+from asdlib.encoder import EncoderConfig
+from asdlib.features import FeatureConfig
+from asdlib.machines import simulate
+from asdlib.training import StageConfig
+
+REAL = Path(os.environ.get("ASDLIB_REAL_DATA", Path(__file__).parents[2] / "shared" / "real"))
+
+# The whole method in miniature: trains in seconds, means nothing.
+SMALL = replace(
+    PRESETS["book"],
+    features=FeatureConfig(seconds=1.0, n_mels=32),
+    encoder=EncoderConfig(embedding_dim=16, stem_channels=8, table=((2, 8, 1, 2), (2, 16, 1, 2)), last_channels=32),
+    pretrain=StageConfig(epochs=3, batch_size=16, learning_rate=1e-3),
+    finetune=StageConfig(epochs=4, batch_size=16, learning_rate=1e-3, cosine_from=1),
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """No test reads or fills the user's feature cache; all tests share one."""
+    monkeypatch.setenv("ASDLIB_CACHE", str(tmp_path_factory.getbasetemp() / "feature-cache"))
+
+
+@pytest.fixture(scope="session")
+def park(tmp_path_factory) -> Path:
+    """The preset ``tiny`` of the simulated park."""
+    return simulate(tmp_path_factory.mktemp("data") / "park", preset="tiny", seed=0)
+
+
+@pytest.fixture(scope="session")
+def small_park(park, tmp_path_factory) -> Path:
+    """Only the fans and valves of the tiny park."""
+    root = tmp_path_factory.mktemp("data") / "small"
+    for machine_type in ("fan", "valve"):
+        shutil.copytree(park / machine_type, root / machine_type)
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_run(small_park, tmp_path_factory) -> Path:
+    """A finished run of :data:`SMALL` on the small park."""
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train(scan(small_park), run, SMALL, cache=tmp_path_factory.getbasetemp() / "feature-cache")
+    return run
+
+
+@pytest.fixture(scope="session")
+def detector(small_run) -> Detector:
+    return Detector.load(small_run)
+
+
+@pytest.fixture(scope="session")
+def real_excerpt() -> Path:
+    """263 real DCASE 2020 Task 2 recordings; see data/README.md."""
+    path = REAL / "dcase2020_excerpt"
+    if not path.is_dir():
+        pytest.skip(f"no real recordings in {path}: set ASDLIB_REAL_DATA to the folder that holds them")
+    return path
