@@ -1,6 +1,7 @@
 """The command ``asd``: simulate or download clips, train, evaluate, score."""
 
 import json
+import logging
 import sys
 from collections import Counter
 from enum import StrEnum
@@ -86,9 +87,7 @@ def simulate(
 def download(
     out: Annotated[Path, typer.Argument(help="Folder to download to.")],
     part: Annotated[Part, typer.Option(help="dev: development set; add: additional training; eval: evaluation set.")] = "dev",
-    machine: Annotated[
-        list[str] | None, typer.Option(help="Machine type, e.g. fan; may be repeated [default: all].")
-    ] = None,
+    machine: Annotated[list[str] | None, typer.Option(help="Machine type, e.g. fan; may be repeated [default: all].")] = None,
 ) -> None:
     """Download real DCASE 2020 Task 2 recordings from Zenodo, checked and unpacked (CC BY-NC-SA 4.0; about 1-2 GB a type)."""
     from asdlib.download import download
@@ -218,7 +217,7 @@ def score(
         for path, value in zip(files, scores, strict=True)
     ]
     if as_json:
-        print(json.dumps({"machine": machine, "scorer": name, "lengths": features.lengths, "scores": rows}, indent=1))
+        print(json.dumps({"machine": machine, "scorer": name, "scores": rows}, indent=1))
         return
     _print_table(
         f"{machine}, scorer {name}",
@@ -297,11 +296,12 @@ def _print_table(title: str, columns: tuple[str, ...], rows) -> None:
         table.add_column(column, justify="right" if i else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    Console(width=None if sys.stdout.isatty() else 500).print(table)  # in a pipe, never break a line
 
 
 def main() -> None:
     """Run ``asd``: exit code 0, 2 for bad input (one sentence on standard error), 130 when training is interrupted."""
+    logging.basicConfig(format="%(message)s")
     try:
         app()
     except AsdError as error:

@@ -103,13 +103,17 @@ def train(
         raise AsdError(
             f"only one machine ({config.machines[0]}): the method tells machines apart, so give clips of two or more"
         )
-    _open_run(run, config, resume)
+    _check_run(run, config, resume)
+    make_fabric(device, precision)  # an unknown device is refused before hours of work, not after
     features = features_of(clips, config.features, options=config.reading, folder=cache, on_step=on_step)
     labels = np.array([config.machines.index(clip.machine) for clip in clips])
     examples = Examples(features.arrays, labels)
     options = {"seed": config.seed, "validation": config.validation, "device": device, "precision": precision, "folder": run}
     options["on_step"] = on_step
     try:
+        run.mkdir(parents=True, exist_ok=True)
+        with replacing(run / "config.json") as temporary:
+            temporary.write_text(json.dumps({"asdlib": __version__, **asdict(config)}, indent=1) + "\n")
         base = _stage_1(run, config, examples, options)
         if not (run / "weights.safetensors").exists():
             stage = {"classes": len(config.machines), "margin": config.margin, "scale": config.scale}
@@ -125,9 +129,9 @@ def train(
     return Detector.load(run)
 
 
-def _open_run(run: Path, config: RunConfig, resume: bool) -> None:
-    path = run / "config.json"
-    if resume and path.exists():
+def _check_run(run: Path, config: RunConfig, resume: bool) -> None:
+    """Refuse to train over what is there: something else, or a run of other settings."""
+    if resume and (run / "config.json").exists():
         earlier = read_config(run)
         if earlier != config:
             different = [name for name in asdict(config) if getattr(earlier, name) != getattr(config, name)]
@@ -135,15 +139,8 @@ def _open_run(run: Path, config: RunConfig, resume: bool) -> None:
                 f"{run} was started with other settings ({', '.join(different)}): resume with the same data and options, "
                 "or choose another run directory"
             )
-        return
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+    elif run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise AsdError(f"{run} exists already and is left as it is: pass --resume to go on with it, or name a new directory")
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps({"asdlib": __version__, **asdict(config)}, indent=1) + "\n")
-    except OSError as error:
-        raise AsdError(f"cannot write the run directory {run} ({error.strerror}): choose another place") from error
 
 
 def _stage_1(run: Path, config: RunConfig, examples: Examples, options: dict) -> ContrastiveModel | nn.Module:

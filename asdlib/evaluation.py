@@ -36,17 +36,25 @@ def knn_score(train: np.ndarray, test: np.ndarray, *, neighbours: int = 2) -> np
 def mahalanobis_score(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Squared Mahalanobis distance to the mean of ``train``, both of unit length: (N,) scores ≥ 0.
 
-    The covariance is shrunk as Ledoit and Wolf (2004) say, because a machine may have fewer clips than dimensions.
+    The covariance is shrunk as Ledoit and Wolf (2004) say, because a machine may have fewer clips than dimensions, and by
+    no less than 1/M, because their estimate takes two or three clips for the whole truth.
     """
-    from sklearn.covariance import LedoitWolf
+    from sklearn.covariance import empirical_covariance, ledoit_wolf_shrinkage, shrunk_covariance
 
-    return LedoitWolf().fit(_unit(train)).mahalanobis(_unit(test))
+    train, test = _unit(train), _unit(test)
+    if len(train) == 1:
+        return np.sum((test - train) ** 2, axis=1)  # one clip has no spread
+    shrinkage = max(ledoit_wolf_shrinkage(train), 1 / len(train))
+    covariance = shrunk_covariance(empirical_covariance(train), shrinkage) + 1e-6 * np.eye(train.shape[1])
+    off = test - train.mean(axis=0)
+    return np.sum(off * np.linalg.solve(covariance, off.T).T, axis=1)
 
 
 def gmm_score(train: np.ndarray, test: np.ndarray, *, components: int = 2) -> np.ndarray:
     """-log density under a Gaussian mixture with diagonal covariances fitted to ``train``, both of unit length: (N,)."""
     from sklearn.mixture import GaussianMixture
 
+    train = np.repeat(train, 2, axis=0) if len(train) == 1 else train  # scikit-learn wants two
     # The floor under the variances keeps a handful of clips from looking like a density without width.
     mixture = GaussianMixture(min(components, len(train)), covariance_type="diag", reg_covar=1e-4, random_state=0)
     return -mixture.fit(_unit(train)).score_samples(_unit(test))

@@ -1,0 +1,118 @@
+"""The feature cache: exact enough, computed once, keyed by what matters, and never half there."""
+
+import os
+import resource
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+
+from asdlib import cache
+from asdlib.cache import ReadOptions, features_now, features_of
+from asdlib.data import read, scan
+from asdlib.errors import AsdError
+from asdlib.features import FeatureConfig, log_mel
+
+CONFIG = FeatureConfig(seconds=1.0)
+
+
+@pytest.fixture
+def clips(small_park):
+    return scan(small_park)[:20]
+
+
+def test_cached_features_are_those_of_the_clips_in_their_order(clips, tmp_path):
+    features = features_of(clips, CONFIG, folder=tmp_path)
+    assert features.waveforms.shape == (20, 16000)
+    assert features.log_mels.shape == (20, 128, 32)
+    assert features.log_mels.dtype == np.float16
+    for row in (0, 7, 19):
+        x = read(clips[row].path)
+        np.testing.assert_array_equal(features.waveforms[row] / np.float32(2**15), x)
+        np.testing.assert_allclose(features.log_mels[row], log_mel(x, CONFIG), atol=0.035)  # float16 at -100..60 dB
+    now = features_now(clips, CONFIG)
+    np.testing.assert_array_equal(now.waveforms, features.waveforms)
+    np.testing.assert_array_equal(now.log_mels, features.log_mels)
+
+
+def test_a_second_call_computes_nothing_and_another_config_or_file_does(clips, tmp_path, monkeypatch):
+    computed = []
+    real = cache.clip_arrays
+    monkeypatch.setattr(cache, "clip_arrays", lambda clip, *rest: computed.append(clip) or real(clip, *rest))
+
+    def count(config=CONFIG, options=ReadOptions()):  # noqa: B008
+        computed.clear()
+        features_of(clips, config, options=options, folder=tmp_path)
+        return len(computed)
+
+    assert count() == 20
+    assert count() == 0
+    assert count(replace(CONFIG, n_mels=64)) == 20
+    assert count(options=ReadOptions(channel=0)) == 20
+    stat = clips[3].path.stat()
+    try:
+        os.utime(clips[3].path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+        assert count() == 20
+    finally:
+        os.utime(clips[3].path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert count() == 0
+
+
+def test_clips_of_other_lengths_are_fitted_and_it_is_said(clips, tmp_path, caplog):
+    features_of(clips, FeatureConfig(seconds=0.5), folder=tmp_path)
+    assert "20 of 20 clips are longer and cut to their first 0.5 s" in caplog.text
+    caplog.clear()
+    features_of(clips, FeatureConfig(seconds=0.5), folder=tmp_path)
+    assert "20 of 20 clips are longer" in caplog.text  # from the cache too
+    features = features_of(clips, FeatureConfig(seconds=1.5), folder=tmp_path)
+    assert "20 of 20 clips are shorter and repeated up to 1.5 s" in caplog.text
+    np.testing.assert_array_equal(features.waveforms[:, 16000:], features.waveforms[:, :8000])
+    with pytest.raises(AsdError, match=r"\.wav is too short"):
+        features_of(clips, FeatureConfig(seconds=1.5), options=ReadOptions(short="refuse"), folder=tmp_path)
+
+
+def test_a_bad_clip_leaves_no_cache_behind(small_park, tmp_path):
+    bad = small_park / "fan" / "train" / "normal_id_00_99999999.wav"
+    soundfile.write(bad, np.zeros(16000), 16000)
+    try:
+        with pytest.raises(AsdError, match="99999999.wav is silent"):
+            features_of(scan(small_park), CONFIG, folder=tmp_path)
+    finally:
+        bad.unlink()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_clip_that_is_silent_where_it_counts_is_refused(tmp_path):
+    x = np.concatenate([np.zeros(16000), np.random.default_rng(0).normal(0, 0.1, 16000)])
+    path = tmp_path / "fan" / "train" / "normal_id_00_00000000.wav"
+    path.parent.mkdir(parents=True)
+    soundfile.write(path, x, 16000)
+    with pytest.raises(AsdError, match="silent in its first 1 s"):
+        features_of(scan(tmp_path), CONFIG, folder=tmp_path / "cache")
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from asdlib.cache import features_of
+from asdlib.data import scan
+from asdlib.errors import AsdError
+from asdlib.features import FeatureConfig
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # the operating system refuses to write on
+try:
+    features_of(scan(sys.argv[1]), FeatureConfig(seconds=1.0), folder=Path(sys.argv[2]))
+except AsdError as error:
+    print(error)
+"""
+
+
+def test_a_write_that_the_system_refuses_is_one_sentence_and_leaves_nothing(small_park, tmp_path):
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+    command = [sys.executable, "-c", FULL_DISK, str(small_park), str(tmp_path / "cache")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "cannot write the feature cache" in done.stdout
+    assert "it takes 5 MB" in done.stdout
+    assert list((tmp_path / "cache").iterdir()) == []

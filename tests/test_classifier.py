@@ -1,0 +1,109 @@
+"""ArcFace against angles placed by hand and an independent implementation; the classifier that scores."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pytorch_metric_learning.losses import ArcFaceLoss
+
+from asdlib.classifier import ArcFace, MachineClassifier, finetune
+from asdlib.contrastive import ContrastiveModel
+from asdlib.errors import AsdError
+from asdlib.training import Examples, StageConfig
+from tests.test_contrastive import Points, at_angles
+
+
+def two_classes(margin, scale=10.0):
+    """Class 0 points to 0°, class 1 to 90°."""
+    arcface = ArcFace(2, 2, margin=margin, scale=scale).double()
+    arcface.weight.data = at_angles([0, 90])
+    return arcface
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 60, 100, 122, 123, 150, 180])
+def test_the_margin_turns_the_true_class_away_by_its_angle(degrees):
+    margin = 1.0  # 57.3°: beyond 122.7° the penalty is linear in the cosine
+    logits = two_classes(margin)(at_angles([degrees]), torch.tensor([0]))[0]
+    theta = math.radians(degrees)
+    expected = math.cos(theta + margin) if theta < math.pi - margin else math.cos(theta) - margin * math.sin(margin)
+    assert logits[0].item() == pytest.approx(10 * expected, abs=5e-3)  # the sine is floored at 3e-4
+    assert logits[1].item() == pytest.approx(10 * math.sin(theta))  # the other class keeps its cosine
+
+
+def test_without_labels_or_with_margin_zero_the_logits_are_scaled_cosines():
+    x = at_angles([0, 40, 200], lengths=[1, 5, 0.1])
+    cosines = 10 * torch.stack((torch.cos(torch.deg2rad(torch.tensor([0.0, 40, 200]))),) * 1, dim=1).double()
+    torch.testing.assert_close(two_classes(1.0)(x)[:, :1], cosines, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(two_classes(0.0)(x, torch.tensor([0, 0, 0])), two_classes(0.0)(x), atol=1e-6, rtol=1e-6)
+
+
+def test_the_penalised_logit_falls_all_the_way_from_0_to_180_degrees():
+    degrees = torch.linspace(0.1, 179.9, 400)
+    logits = two_classes(1.0)(at_angles(degrees), torch.zeros(400, dtype=torch.long))[:, 0]
+    assert torch.all(logits.diff() < 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), margin=st.floats(0.0, 1.5), scale=st.floats(1, 64))
+def test_loss_agrees_with_pytorch_metric_learning(seed, margin, scale):
+    generator = torch.Generator().manual_seed(seed)
+    x, labels = torch.randn(20, 8, generator=generator), torch.randint(5, (20,), generator=generator)
+    ours = ArcFace(8, 5, margin=margin, scale=scale)
+    theirs = ArcFaceLoss(5, 8, margin=math.degrees(margin), scale=scale)
+    theirs.W.data = ours.weight.data.T.clone()
+    torch.testing.assert_close(F.cross_entropy(ours(x, labels), labels), theirs(x, labels), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180])
+def test_logits_and_gradients_are_finite_where_the_angle_has_no_derivative(degrees):
+    arcface = two_classes(1.0)
+    x = at_angles([degrees]).requires_grad_()
+    F.cross_entropy(arcface(x, torch.tensor([0])), torch.tensor([0])).backward()
+    assert torch.isfinite(x.grad).all()
+    assert torch.isfinite(arcface.weight.grad).all()
+
+
+def test_gradients_are_the_derivatives():
+    arcface = ArcFace(4, 3, margin=0.8, scale=8).double()
+    x = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3), requires_grad=True)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    assert torch.autograd.gradcheck(lambda x: F.cross_entropy(arcface(x, labels), labels), x)
+
+
+@pytest.mark.parametrize("margin", [-0.1, 4.0, float("nan")])
+def test_a_margin_that_is_no_angle_is_refused(margin):
+    with pytest.raises(AsdError, match="not an angle"):
+        ArcFace(2, 2, margin=margin)
+
+
+def test_stage_2_keeps_encoder_and_first_head_layer_and_nothing_else():
+    base = ContrastiveModel(Points())
+    model = MachineClassifier(base, 3)
+    assert model.encoder is base.encoder
+    assert model.first is base.head.first
+    assert {name.split(".")[0] for name in model.state_dict()} == {"encoder", "first", "arcface"}
+    single = MachineClassifier(Points(), 3)
+    assert {k: v.shape for k, v in single.state_dict().items()} == {k: v.shape for k, v in model.state_dict().items()}
+
+
+def test_finetuning_trains_everything_and_learns_the_machines():
+    rng = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    x = (np.eye(4)[labels] + 0.2 * rng.normal(size=(90, 4))).astype(np.float32)
+    torch.manual_seed(0)
+    base = ContrastiveModel(Points())
+    before = {k: v.clone() for k, v in base.encoder.state_dict().items()}
+    model, log = finetune(base, Examples((x,), labels), StageConfig(60, 30, 1e-2), classes=3, device="cpu")
+    assert all(not torch.equal(before[k], v) for k, v in model.encoder.state_dict().items())
+    assert log[-1]["train_loss"] < 0.5 * log[0]["train_loss"]
+    with torch.no_grad():
+        assert (model(torch.from_numpy(x)).argmax(1).numpy() == labels).mean() > 0.95
+
+
+def test_labels_outside_the_classes_are_refused():
+    with pytest.raises(AsdError, match="3 classes"):
+        finetune(Points(), Examples((np.zeros((4, 4), np.float32),), np.array([0, 1, 2, 3])), StageConfig(1), classes=3)

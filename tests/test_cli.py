@@ -1,0 +1,221 @@
+"""The command ``asd``, as it is typed: what it prints, what it leaves, its exit code."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from asdlib.cli import main
+from asdlib.evaluation import SCORERS
+
+
+@pytest.fixture
+def asd(monkeypatch, capsys):
+    """Run ``asd`` with some words in this process: (exit code, standard output, standard error)."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["asd", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def trained(small_park, tmp_path_factory):
+    """A run made by the command itself, with the preset book on 1 s clips of eight machines."""
+    run = tmp_path_factory.mktemp("cli") / "run"
+    words = ["train", small_park, "--run", run, "--seconds", "1", "--device", "cpu"]
+    subprocess.run([sys.executable, "-m", "asdlib", *map(str, words)], check=True, capture_output=True)
+    return run
+
+
+def test_help_names_every_command_and_says_where_to_start(asd):
+    code, out, _ = asd("--help")
+    assert code == 0
+    for command in ("simulate", "download", "train", "evaluate", "score", "info"):
+        assert command in out
+        assert asd(command, "--help")[0] == 0
+    assert "asd simulate park" in out
+
+
+def test_simulate_then_info(asd, tmp_path):
+    code, out, _ = asd("simulate", tmp_path / "park", "--preset", "tiny", "--seed", 3)
+    assert code == 0
+    assert "asd train" in out  # the next step
+    code, out, _ = asd("info", tmp_path / "park", "--json")
+    assert json.loads(out)["fan/id_00"] == {"train normal": 6, "test normal": 4, "test anomaly": 4, "test unknown": 0}
+    assert "ToyConveyor/id_03" in asd("info", tmp_path / "park")[1]
+
+
+def test_evaluate_prints_tables_and_writes_the_challenge_files(asd, trained, small_park, tmp_path):
+    code, out, _ = asd("evaluate", small_park, "--run", trained, "--csv", tmp_path / "csv")
+    assert code == 0
+    for word in ("fan/id_00", "average", "mAUC", *SCORERS):
+        assert word in out
+    files = sorted(p.name for p in (tmp_path / "csv").iterdir())
+    assert files == [f"anomaly_score_{t}_id_0{i}.csv" for t in ("fan", "valve") for i in (0, 2, 4, 6)]
+    lines = (tmp_path / "csv" / files[0]).read_text().splitlines()
+    assert len(lines) == 8
+    name, value = lines[0].split(",")
+    assert name == "anomaly_id_00_00000000.wav"
+    assert float(value) >= 0
+
+
+def test_evaluate_json_is_what_a_script_needs(asd, trained, small_park):
+    code, out, _ = asd("evaluate", small_park, "--run", trained, "--scorer", "knn", "--json")
+    result = json.loads(out)
+    assert (code, result["scorer"]) == (0, "knn")
+    assert set(result["machines"]["fan/id_00"]) == {"clips", "auc", "pauc", "auc_low", "auc_high"}
+    mean = np.mean([v["auc"] for k, v in result["machines"].items() if k.startswith("fan")])
+    assert result["types"]["fan"]["auc"] == pytest.approx(mean)
+
+
+def test_one_file_gets_the_score_that_evaluate_gave_it(asd, trained, small_park, tmp_path):
+    for scorer in ("softmax", "mahalanobis"):
+        asd("evaluate", small_park, "--run", trained, "--csv", tmp_path / scorer, "--scorer", scorer)
+        lines = (tmp_path / scorer / "anomaly_score_valve_id_06.csv").read_text().splitlines()
+        expected = dict(line.split(",") for line in lines)
+        name = "anomaly_id_06_00000002.wav"
+        path = small_park / "valve" / "test" / name
+        code, out, _ = asd("score", path, path, "--run", trained, "--machine", "valve/id_06", "--scorer", scorer, "--json")
+        rows = json.loads(out)["scores"]
+        assert (code, len(rows)) == (0, 2)
+        assert rows[0]["score"] == pytest.approx(float(expected[name]), rel=1e-3, abs=1e-4)
+        assert 0 <= rows[0]["normal_share"] <= 1
+    assert str(path) in asd("score", path, "--run", trained, "--machine", "valve/id_06")[1]
+
+
+def test_info_tells_a_runs_settings_and_losses(asd, trained):
+    result = json.loads(asd("info", trained, "--json")[1])
+    assert result["config"]["preset"] == "book"
+    assert len(result["log"]) == result["config"]["pretrain"]["epochs"] + result["config"]["finetune"]["epochs"]
+    assert "finetune" in asd("info", trained)[1]
+
+
+def test_machines_that_the_run_does_not_know_are_left_out_and_named(asd, trained, park):
+    code, out, _ = asd("evaluate", park, "--run", trained)
+    assert code == 0
+    assert "left out, not in this run: ToyCar/id_01" in out
+
+
+def test_the_unlabelled_evaluation_set_is_scored_without_metrics(asd, trained, small_park, tmp_path):
+    (tmp_path / "data" / "fan" / "test").mkdir(parents=True)
+    for i, source in enumerate(sorted((small_park / "fan" / "test").glob("*id_00*"))):
+        shutil.copy(source, tmp_path / "data" / "fan" / "test" / f"id_00_{i:08d}.wav")
+    code, out, _ = asd("evaluate", tmp_path / "data", "--run", trained, "--csv", tmp_path / "csv")
+    assert code == 0
+    assert "no AUC" in out
+    assert len((tmp_path / "csv" / "anomaly_score_fan_id_00.csv").read_text().splitlines()) == 8
+
+
+def clip_of(data, x=None, *, rate=16000, name="normal_id_00_00000077.wav", **options):
+    """Put one more training clip of fan id_00 beside the others."""
+    path = data / "fan" / "train" / name
+    x = np.random.default_rng(0).normal(0, 0.1, 16000) if x is None else x
+    soundfile.write(path, x, rate, **options)
+    return path
+
+
+def cut(data):
+    path = clip_of(data)
+    path.write_bytes(path.read_bytes()[:9000])
+
+
+def only_one_clip(data):
+    for path in sorted((data / "fan" / "train").glob("*id_02*"))[1:]:
+        path.unlink()
+
+
+BAD_DATA = {
+    "no such folder": (shutil.rmtree, "no folder"),
+    "empty folder": (lambda data: [shutil.rmtree(data / t) for t in ("fan", "valve")], "no clips"),
+    "a machine with one clip": (only_one_clip, "only one training clip of fan/id_02"),
+    "truncated WAV": (cut, "truncated"),
+    "text named .wav": (lambda data: clip_of(data).write_text("hello"), "not a WAV file"),
+    "zero bytes": (lambda data: clip_of(data).write_bytes(b""), "empty file"),
+    "zero length": (lambda data: clip_of(data, np.zeros(0)), "no samples"),
+    "NaN": (lambda data: clip_of(data, np.full(16000, np.nan), subtype="FLOAT"), "not numbers"),
+    "silence": (lambda data: clip_of(data, np.zeros(16000)), "silent"),
+    "wrong rate": (lambda data: clip_of(data, rate=44100), "--resample"),
+    "stereo": (lambda data: clip_of(data, np.random.default_rng(0).normal(0, 0.1, (16000, 2))), "--channel"),
+    "a name without ID": (lambda data: clip_of(data, name="fan7.wav"), "fan7.wav"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_DATA)
+def test_bad_training_data_is_one_sentence_exit_code_2_and_no_half_run(asd, small_park, tmp_path, kind):
+    make, message = BAD_DATA[kind]
+    data = shutil.copytree(small_park, tmp_path / "data")
+    make(data)
+    code, out, err = asd("train", data, "--run", tmp_path / "run", "--seconds", 1, "--cache", tmp_path / "cache")
+    said = [line for line in err.splitlines() if line.startswith("asd: ")]
+    assert (code, len(said)) == (2, 1), err
+    assert message in said[0]
+    assert "Traceback" not in err + out
+    assert not (tmp_path / "cache").exists() or list((tmp_path / "cache").iterdir()) == []
+    if (tmp_path / "run").exists():  # the same command, once the data is mended, must not find its place taken
+        pytest.fail(f"left behind: {list((tmp_path / 'run').iterdir())}")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["score", "{clip}", "--run", "{run}", "--machine", "fan/id_09"], "does not know the machine 'fan/id_09'"),
+        (["score", "{clip}", "--run", "{run}", "--machine", "fan"], "does not know the machine 'fan'"),
+        (["score", "nowhere.wav", "--run", "{run}", "--machine", "fan/id_00"], "no file nowhere.wav"),
+        (["score", "{clip}", "--run", "{data}", "--machine", "fan/id_00"], "not a run directory"),
+        (["evaluate", "{data}", "--run", "nowhere"], "not a run directory"),
+        (["evaluate", "nowhere", "--run", "{run}"], "no folder nowhere"),
+        (["train", "{data}", "--run", "{run}"], "exists already"),
+        (["train", "{data}", "--run", "{run}", "--resume", "--seed", "5", "--seconds", "1"], "other settings (seed)"),
+        (["train", "{data}", "--run", "{run}", "--resume", "--seconds", "2"], "other settings (features)"),
+        (["train", "{data}", "--run", "new", "--device", "abacus"], "device 'abacus'"),
+        (["simulate", "{data}"], "exists already"),
+        (["info", "nowhere"], "no folder nowhere"),
+        (["download", "{data}", "--machine", "toaster"], "toaster"),
+    ],
+)
+def test_bad_requests_are_one_sentence_and_exit_code_2(asd, trained, small_park, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    places = {"run": trained, "data": small_park, "clip": small_park / "fan" / "test" / "normal_id_00_00000000.wav"}
+    code, out, err = asd(*(word.format(**places) for word in words))
+    said = [line for line in err.splitlines() if line.startswith("asd: ")]
+    assert (code, len(said)) == (2, 1), err
+    assert message in said[0]
+    assert "Traceback" not in err + out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_words_that_are_no_option_exit_with_2(asd):
+    assert asd("train")[0] == 2
+    assert asd("simulate", "x", "--preset", "huge")[0] == 2
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on(asd, small_park, tmp_path, monkeypatch):
+    import asdlib.training
+
+    real = asdlib.training.Checkpoint.save
+
+    def save_then_interrupt(self, model, optimizer, log):
+        real(self, model, optimizer, log)
+        if len(log) == 2:
+            raise KeyboardInterrupt
+
+    words = ["train", small_park, "--run", tmp_path / "run", "--seconds", 1, "--device", "cpu", "--no-pretrain"]
+    monkeypatch.setattr(asdlib.training.Checkpoint, "save", save_then_interrupt)
+    code, _, err = asd(*words)
+    assert code == 130
+    assert "--resume" in err
+    monkeypatch.setattr(asdlib.training.Checkpoint, "save", real)
+    code, out, _ = asd(*words, "--resume")
+    assert code == 0
+    assert "trained on 48 clips of 8 machines" in out

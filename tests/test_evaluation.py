@@ -1,0 +1,199 @@
+"""Metrics against a golden file, scikit-learn and hand-counted pairs; scorers against plain loops."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from asdlib.errors import AsdError
+from asdlib.evaluation import (
+    auc,
+    bootstrap_interval,
+    gmm_score,
+    knn_score,
+    machine_table,
+    mahalanobis_score,
+    pauc,
+    softmax_score,
+    type_table,
+    write_challenge_csv,
+)
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=[case["name"] for case in GOLDEN])
+def test_golden_values(case):
+    assert auc(case["truth"], case["scores"]) == pytest.approx(case["auc"], abs=1e-12)
+    assert pauc(case["truth"], case["scores"]) == pytest.approx(case["pauc"], abs=1e-12)
+
+
+labelled = st.lists(st.tuples(st.booleans(), st.integers(-20, 20)), min_size=2, max_size=60).filter(
+    lambda clips: 0 < sum(truth for truth, _ in clips) < len(clips)
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(clips=labelled, max_fpr=st.floats(0.01, 1.0))
+def test_agrees_with_scikit_learn_ties_and_all(clips, max_fpr):
+    truth, scores = zip(*clips, strict=True)
+    assert auc(truth, scores) == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
+    assert pauc(truth, scores, max_fpr=max_fpr) == pytest.approx(roc_auc_score(truth, scores, max_fpr=max_fpr), abs=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(clips=labelled)
+def test_auc_is_the_share_of_pairs_in_the_right_order(clips):
+    normal, anomalous = ([s for t, s in clips if t == kind] for kind in (False, True))
+    wins = [1.0 if a > n else 0.5 if a == n else 0.0 for a, n in itertools.product(anomalous, normal)]
+    truth, scores = zip(*clips, strict=True)
+    assert auc(truth, scores) == pytest.approx(np.mean(wins), abs=1e-12)
+    assert auc(truth, [-s for s in scores]) == pytest.approx(1 - np.mean(wins), abs=1e-12)
+    assert auc(truth, [s**3 + 5 for s in scores]) == pytest.approx(np.mean(wins), abs=1e-12)  # only the order counts
+
+
+def test_plain_pauc_is_the_formula_of_the_task_description():
+    """Mean over pairs of an anomaly and one of the highest-scoring p·N normals, for N = 100 and p = 0.1."""
+    rng = np.random.default_rng(0)
+    normal, anomalous = rng.normal(0, 1, 100), rng.normal(1, 1, 70)
+    loudest = np.sort(normal)[-10:]
+    expected = np.mean([a > n for a, n in itertools.product(anomalous, loudest)])
+    truth, scores = np.repeat([0, 1], [100, 70]), np.concatenate([normal, anomalous])
+    plain = pauc(truth, scores, standardized=False)
+    assert plain == pytest.approx(expected, abs=1e-12)
+    mcclish = 0.5 * (1 + (0.1 * plain - 0.005) / (0.1 - 0.005))
+    assert pauc(truth, scores) == pytest.approx(mcclish, abs=1e-12)
+
+
+def test_chance_and_perfection():
+    tied = [0, 0, 1, 1], [1.0, 1, 1, 1]
+    assert (auc(*tied), pauc(*tied), pauc(*tied, standardized=False)) == pytest.approx((0.5, 0.5, 0.05))
+    perfect = [0, 0, 1, 1], [1.0, 2, 3, 4]
+    assert (auc(*perfect), pauc(*perfect), pauc(*perfect, standardized=False)) == pytest.approx((1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("truth", "scores", "message"),
+    [
+        ([0, 1], [1.0, 2.0, 3.0], "shape"),
+        ([0, 2], [1.0, 2.0], "other values"),
+        ([0, 1], [1.0, float("nan")], "1 of 2 scores are not finite"),
+        ([1, 1], [1.0, 2.0], "all 2 clips are anomalous"),
+        ([0, 0], [1.0, 2.0], "all 2 clips are normal"),
+    ],
+)
+@pytest.mark.parametrize("metric", [auc, pauc, bootstrap_interval])
+def test_what_has_no_roc_curve_is_refused(metric, truth, scores, message):
+    with pytest.raises(AsdError, match=message):
+        metric(truth, scores)
+
+
+@pytest.mark.parametrize("max_fpr", [0, -0.1, 1.5])
+def test_a_false_positive_rate_outside_0_to_1_is_refused(max_fpr):
+    with pytest.raises(AsdError, match="max_fpr"):
+        pauc([0, 1], [0.0, 1.0], max_fpr=max_fpr)
+
+
+def test_bootstrap_interval_covers_the_known_auc_about_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    true_auc = 0.7602  # of N(1, 1) against N(0, 1): Φ(1/√2)
+    truth, hits = np.repeat([0, 1], [40, 40]), 0
+    for seed in range(60):
+        scores = np.concatenate([rng.normal(0, 1, 40), rng.normal(1, 1, 40)])
+        low, high = bootstrap_interval(truth, scores, resamples=200, seed=seed)
+        assert low <= auc(truth, scores) <= high
+        hits += low <= true_auc <= high
+    assert 51 <= hits <= 60  # 57 expected
+    assert bootstrap_interval(truth, scores, seed=3) == bootstrap_interval(truth, scores, seed=3)
+
+
+def test_tables_average_ids_within_types_and_types_within_the_average():
+    def clips(machine, normal, anomalous):
+        rows = [(machine, "normal", s) for s in normal] + [(machine, "anomaly", s) for s in anomalous]
+        return pd.DataFrame(rows, columns=["machine", "label", "score"])
+
+    table = machine_table(
+        pd.concat(
+            [
+                clips("fan/id_00", [1, 2], [3, 4]),  # AUC 1
+                clips("fan/id_02", [101, 104], [102, 103]),  # AUC 0.5; pooled with id_00 it would be another number
+                clips("pump/id_00", [1, 2], [0, 3]),  # AUC 0.5
+                clips("pump/id_02", [1, 2], []),  # only normal: no AUC
+                pd.DataFrame([("pump/id_05", "unknown", 1.0)], columns=["machine", "label", "score"]),
+            ]
+        ),
+        resamples=50,
+    )
+    assert table.auc.to_dict() == {"fan/id_00": 1.0, "fan/id_02": 0.5, "pump/id_00": 0.5}
+    assert (table.auc_low <= table.auc).all()
+    assert (table.auc <= table.auc_high).all()
+    types = type_table(table)
+    assert types.auc.to_dict() == {"fan": 0.75, "pump": 0.5, "average": 0.625}
+    assert types.mauc.to_dict() == {"fan": 0.5, "pump": 0.5, "average": 0.5}
+
+
+def test_challenge_files_have_the_challenge_names_and_lines(tmp_path):
+    clips = pd.DataFrame(
+        {
+            "machine": ["fan/id_00", "fan/id_00", "ToyCar/id_05"],
+            "name": ["normal_id_00_00000001.wav", "anomaly_id_00_00000000.wav", "id_05_00000002.wav"],
+            "score": [0.25, 1e-7, 3.0],
+        }
+    )
+    paths = write_challenge_csv(clips, tmp_path / "csv")
+    assert [p.name for p in paths] == ["anomaly_score_ToyCar_id_05.csv", "anomaly_score_fan_id_00.csv"]
+    assert paths[1].read_text() == "anomaly_id_00_00000000.wav,1e-07\nnormal_id_00_00000001.wav,0.25\n"
+    assert sorted((tmp_path / "csv").iterdir()) == sorted(paths)
+
+
+# --------------------------------------------------------------------------------------------------------- scorers
+
+
+def test_softmax_score_is_minus_log_probability():
+    logits = np.array([[1.0, 2.0, 3.0], [1000.0, 0.0, 0.0]])
+    expected = -np.log(np.exp(2) / np.exp([1, 2, 3]).sum())
+    assert softmax_score(logits, 1) == pytest.approx([expected, 1000.0])
+
+
+def test_knn_score_is_the_mean_cosine_distance_to_the_two_nearest():
+    def at(degrees):
+        return np.stack([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))], axis=1)
+
+    train, test = 3 * at(np.array([0, 10, 90])), 0.2 * at(np.array([20, 180, 10]))
+    cos = lambda d: np.cos(np.deg2rad(d))  # noqa: E731
+    expected = [1 - (cos(10) + cos(20)) / 2, 1 - (cos(90) + cos(170)) / 2, 1 - (1 + cos(10)) / 2]
+    assert knn_score(train, test) == pytest.approx(expected, abs=1e-9)
+    assert knn_score(train[:1], test) == pytest.approx([1 - cos(20), 2, 1 - cos(10)], abs=1e-9)  # fewer than two
+
+
+@pytest.mark.parametrize("score", [knn_score, mahalanobis_score, gmm_score])
+@pytest.mark.parametrize("count", [1, 2, 5, 200])
+def test_what_is_far_from_the_training_clips_scores_higher(score, count):
+    rng = np.random.default_rng(0)
+    centre, elsewhere = rng.normal(size=8), rng.normal(size=8)
+    train = centre + 0.1 * rng.normal(size=(count, 8))
+    near, far = centre + 0.1 * rng.normal(size=(50, 8)), elsewhere + 0.1 * rng.normal(size=(50, 8))
+    assert np.isfinite(score(train, near)).all()
+    assert score(train, near).max() < score(train, far).min()
+    np.testing.assert_array_equal(score(train, near), score(train, near))
+
+
+def test_mahalanobis_counts_a_step_across_the_spread_more_than_one_along_it():
+    rng = np.random.default_rng(0)
+    train = np.array([10.0, 0, 0]) + rng.normal(size=(500, 3)) * [0.01, 2.0, 0.2]
+    along, across = np.array([[10.0, 1.5, 0]]), np.array([[10.0, 0, 1.5]])
+    assert mahalanobis_score(train, across) > 10 * mahalanobis_score(train, along)
+
+
+def test_mahalanobis_of_many_clips_is_the_textbook_distance():
+    rng = np.random.default_rng(0)
+    train, test = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in rng.normal(2, 1, size=(2, 20000, 4)))
+    off = test[:20] - train.mean(axis=0)
+    expected = np.einsum("ni,ij,nj->n", off, np.linalg.inv(np.cov(train.T)), off)
+    np.testing.assert_allclose(mahalanobis_score(train, test[:20]), expected, rtol=0.02)

@@ -1,0 +1,155 @@
+"""The loop: resumed equals uninterrupted, held-out clips are held out, the rate follows its schedule."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from asdlib.errors import AsdError
+from asdlib.training import Examples, StageConfig, fit, hold_out, read_log, replacing
+
+X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+EXAMPLES = Examples((X,), (X[:, 0] > 0).astype(int))
+CONFIG = StageConfig(epochs=6, batch_size=8, learning_rate=1e-2, cosine_from=2)
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+
+
+def objective(model, inputs, labels):
+    return F.cross_entropy(model(*inputs), labels)
+
+
+class Stop(Exception):  # noqa: N818 (plays the part of a power cut)
+    pass
+
+
+def stopping_after(steps):
+    def on_step(text, done, total):
+        if done == steps:
+            raise Stop
+
+    return on_step
+
+
+@pytest.mark.parametrize("stop_at", [3, 4, 9, 17])
+def test_a_resumed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path, stop_at):
+    whole = network()
+    log = fit(whole, objective, EXAMPLES, CONFIG, stage="test", device="cpu")
+    with pytest.raises(Stop):
+        fit(
+            network(), objective, EXAMPLES, CONFIG, stage="test", device="cpu", folder=tmp_path, on_step=stopping_after(stop_at)
+        )
+    resumed = network()
+    resumed_log = fit(resumed, objective, EXAMPLES, CONFIG, stage="test", device="cpu", folder=tmp_path)
+    for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert [row["epoch"] for row in read_log(tmp_path / "log.csv")] == list(range(6))
+    for a, b in zip(log, resumed_log, strict=True):
+        assert a["train_loss"] == b["train_loss"]
+        assert a["validation_loss"] == b["validation_loss"]
+
+
+def test_the_seed_decides_the_run():
+    def weights(seed):
+        model = network()
+        fit(model, objective, EXAMPLES, CONFIG, stage="test", device="cpu", seed=seed)
+        return model.state_dict()
+
+    first, again, other = weights(0), weights(0), weights(1)
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert any(not torch.equal(first[k], other[k]) for k in first)
+
+
+def test_a_checkpoint_of_another_stage_is_not_taken_and_the_log_keeps_both(tmp_path):
+    fit(network(), objective, EXAMPLES, CONFIG, stage="one", device="cpu", folder=tmp_path)
+    log = fit(network(), objective, EXAMPLES, CONFIG, stage="two", device="cpu", folder=tmp_path)
+    assert len(log) == 6
+    assert [row["stage"] for row in read_log(tmp_path / "log.csv")] == ["one"] * 6 + ["two"] * 6
+
+
+def test_a_damaged_checkpoint_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"not safetensors at all")
+    with pytest.raises(AsdError, match=r"checkpoint\.safetensors"):
+        fit(network(), objective, EXAMPLES, CONFIG, stage="test", device="cpu", folder=tmp_path)
+
+
+def test_held_out_clips_are_a_share_of_each_label_and_never_trained_on():
+    labels = np.repeat([0, 1, 2], [40, 100, 5])
+    train, held = hold_out(labels, 0.05, seed=0)
+    assert sorted([*train, *held]) == list(range(145))
+    assert [np.sum(labels[held] == label) for label in (0, 1, 2)] == [2, 5, 0]
+    seen = []
+
+    class Watched(Examples):
+        def batch(self, rows):
+            if self.labels is not None:
+                seen.append(set(rows))
+            return super().batch(rows)
+
+    watched = Watched(EXAMPLES.inputs, EXAMPLES.labels)
+    fit(network(), objective, watched, StageConfig(1, 8), stage="t", device="cpu", validation=0.2)
+    _, held = hold_out(EXAMPLES.labels, 0.2, seed=0)
+    assert set().union(*seen[:-1]).isdisjoint(held)
+    assert seen[-1] == set(held)
+
+
+def test_the_rate_is_constant_then_falls_along_a_cosine():
+    config = StageConfig(epochs=10, learning_rate=1.0, cosine_from=4)
+    assert [config.rate(e) for e in range(5)] == [1.0] * 5
+    assert config.rate(7) == pytest.approx(0.5)
+    assert config.rate(9) == pytest.approx(0.5 * (1 + math.cos(math.pi * 5 / 6)))
+    assert StageConfig(epochs=10, learning_rate=0.3).rate(9) == 0.3
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_the_mend():
+    def explode(model, inputs, labels):
+        return model(*inputs).sum() * float("inf")
+
+    with pytest.raises(AsdError, match="lower the learning rate"):
+        fit(network(), explode, EXAMPLES, CONFIG, stage="test", device="cpu")
+
+
+def test_waveforms_are_scaled_and_rows_come_in_the_order_asked_for():
+    wave = np.array([[-32768, 16384], [0, 8192], [1, 2]], dtype=np.int16)
+    (x,), labels = Examples((wave,), np.array([5, 6, 7])).batch(np.array([2, 0]))
+    torch.testing.assert_close(x, torch.tensor([[1 / 32768, 2 / 32768], [-1.0, 0.5]]))
+    assert labels.tolist() == [7, 5]
+    (y,), _ = Examples((wave.astype(np.float16),), np.zeros(3)).batch(np.array([1]))
+    assert y.dtype == torch.float32
+    assert y[0, 1] == 8192
+
+
+def test_arrays_of_different_lengths_are_refused():
+    with pytest.raises(AsdError, match="3 rows for 2 labels"):
+        Examples((np.zeros((3, 2)),), np.zeros(2))
+
+
+def test_an_unknown_device_is_refused():
+    with pytest.raises(AsdError, match="device 'abacus'"):
+        fit(network(), objective, EXAMPLES, CONFIG, stage="test", device="abacus")
+
+
+def test_bf16_trains_and_stays_near_full_precision():
+    full, half = network(), network()
+    fit(full, objective, EXAMPLES, CONFIG, stage="t", device="cpu")
+    log = fit(half, objective, EXAMPLES, CONFIG, stage="t", device="cpu", precision="bf16")
+    assert log[-1]["train_loss"] < log[0]["train_loss"]
+    assert all(v.dtype in (torch.float32, torch.int64) for v in half.state_dict().values())
+    x = torch.from_numpy(X)
+    assert (full(x) - half(x)).abs().mean() < 0.1
+
+
+def test_replacing_leaves_the_old_file_when_the_writer_fails(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("old")
+    with pytest.raises(Stop), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise Stop
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
