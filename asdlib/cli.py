@@ -94,7 +94,7 @@ def download(
     from asdlib.progress import progress_bar
 
     with progress_bar() as on_step:
-        folders = download(out, part=part, machine_types=machine or None, on_bytes=on_step)
+        folders = download(out, part=part, machine_types=machine or None, on_step=on_step)
     print("\n".join(str(folder) for folder in folders))
 
 

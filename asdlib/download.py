@@ -9,6 +9,7 @@ a ZIP stays beside it as ``<name>.part`` and the next call goes on from there.
 import errno
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -22,6 +23,7 @@ from pathlib import Path, PurePosixPath
 import requests
 
 from asdlib.errors import AsdError
+from asdlib.progress import OnStep, silent
 
 ZENODO_API = "https://zenodo.org/api"
 PARTS = {  # the record on Zenodo and what its files are called
@@ -36,6 +38,7 @@ PAUSES = (1, 2, 4, 8)  # seconds before each further try
 DROPPED = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 BLOCK = 1 << 16  # bytes; at most this much is lost when a connection drops
 UNPACKED = 1.5  # 16-bit WAV comes out of its ZIP about 1.3 times as large
+DEBRIS = re.compile(r"^__MACOSX/|(^|/)\.DS_Store$")  # what macOS adds to archives: left packed
 MOST_UNPACKED = 20  # beyond this many times its ZIP it is no recording but an attack
 
 
@@ -55,12 +58,12 @@ def download(
     part: str = "dev",
     machine_types: Iterable[str] | None = None,
     api: str = ZENODO_API,
-    on_bytes: Callable[[str, int, int], None] = lambda name, done, total: None,
+    on_step: OnStep = silent,
 ) -> list[Path]:
     """Download a part of DCASE 2020 Task 2 into ``out`` and return the folders ``<out>/<part>/<machine type>``.
 
     ``part`` is "dev" (development), "add" (additional training) or "eval" (evaluation, without labels); ``machine_types``
-    are some of :data:`MACHINE_TYPES`, all when None; ``api`` is the address of a Zenodo. ``on_bytes(name, done, total)`` is
+    are some of :data:`MACHINE_TYPES`, all when None; ``api`` is the address of a Zenodo. ``on_step(name, done, total)`` is
     called with a ZIP's name and bytes as they arrive. Types that are complete already are skipped, without a request.
     Raises :class:`AsdError` for an unknown part or type, when a type's folder exists and is not from here, when Zenodo
     cannot be reached or lacks the file, when a file arrives damaged or is not a plain archive of its machine type, and when
@@ -85,7 +88,7 @@ def download(
             _check_room(root, files)
             for machine_type, file in zip(missing, files, strict=True):
                 archive = root / f"{file.name}.part"
-                _fetch(file, archive, on_bytes)
+                _fetch(file, archive, on_step)
                 try:
                     _check(file, archive)
                     _unpack(file, archive, root / machine_type)
@@ -144,7 +147,7 @@ def _check_room(root: Path, files: list[_File]) -> None:
         raise AsdError(f"{root} has {room} that it takes to unpack the download: free some space or name another folder")
 
 
-def _fetch(file: _File, path: Path, on_bytes: Callable[[str, int, int], None]) -> None:
+def _fetch(file: _File, path: Path, on_step: OnStep) -> None:
     """Bring ``path`` to the full size of ``file``, from where it ends."""
 
     def attempt() -> None:
@@ -163,7 +166,7 @@ def _fetch(file: _File, path: Path, on_bytes: Callable[[str, int, int], None]) -
                 for block in response.iter_content(BLOCK):
                     partial.write(block)
                     done += len(block)
-                    on_bytes(file.name, done, file.size)
+                    on_step(file.name, done, file.size)
                     if done > file.size:
                         return  # not the file of the record, so do not let it fill the disk: the check refuses it
         if done < file.size:
@@ -204,7 +207,8 @@ def _unpack(file: _File, path: Path, folder: Path) -> None:
 
 def _checked_members(file: _File, archive: zipfile.ZipFile, folder: Path) -> list[zipfile.ZipInfo]:
     """The files in the archive, once all of it is known to be plain files below ``<machine type>/`` of a sane total size."""
-    for member in archive.infolist():
+    members = [member for member in archive.infolist() if not DEBRIS.search(member.filename)]
+    for member in members:
         parts = PurePosixPath(member.filename).parts
         outside = parts[:1] != (folder.name,) or ".." in parts or set(member.filename) & set("\\:")  # the latter for Windows
         if outside or stat.S_ISLNK(member.external_attr >> 16) or (len(parts) < 2 and not member.is_dir()):
@@ -212,9 +216,9 @@ def _checked_members(file: _File, archive: zipfile.ZipFile, folder: Path) -> lis
                 f"{file.name} holds {member.filename!r}, which is no plain file in {folder.name}/, and was removed without "
                 f"unpacking: check {file.url}"
             )
-    total = sum(member.file_size for member in archive.infolist())
+    total = sum(member.file_size for member in members)
     if total > MOST_UNPACKED * file.size:
         raise AsdError(f"{file.name} claims to unpack to {total / 1e9:.2f} GB and was removed: check {file.url}")
     if total > shutil.disk_usage(folder.parent).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    return [member for member in archive.infolist() if not member.is_dir()]
+    return [member for member in members if not member.is_dir()]

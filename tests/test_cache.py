@@ -43,7 +43,7 @@ def test_a_second_call_computes_nothing_and_another_config_or_file_does(clips, t
     real = cache.clip_arrays
     monkeypatch.setattr(cache, "clip_arrays", lambda clip, *rest: computed.append(clip) or real(clip, *rest))
 
-    def count(config=CONFIG, options=ReadOptions()):  # noqa: B008
+    def count(config=CONFIG, options=ReadOptions()):
         computed.clear()
         features_of(clips, config, options=options, folder=tmp_path)
         return len(computed)
@@ -78,7 +78,7 @@ def test_a_bad_clip_leaves_no_cache_behind(small_park, tmp_path):
     bad = small_park / "fan" / "train" / "normal_id_00_99999999.wav"
     soundfile.write(bad, np.zeros(16000), 16000)
     try:
-        with pytest.raises(AsdError, match="99999999.wav is silent"):
+        with pytest.raises(AsdError, match=r"99999999\.wav is silent"):
             features_of(scan(small_park), CONFIG, folder=tmp_path)
     finally:
         bad.unlink()

@@ -145,7 +145,7 @@ def left(root):
 
 def test_what_arrives_is_what_was_published_and_scan_finds_it(zenodo, tmp_path):
     seen = []
-    folders = fan(zenodo, tmp_path, on_bytes=lambda *call: seen.append(call))
+    folders = fan(zenodo, tmp_path, on_step=lambda *call: seen.append(call))
     assert folders == [tmp_path / "dev" / "fan"]
     assert content(folders[0]) == FAN
     assert left(tmp_path / "dev") == ["fan"]  # neither the ZIP nor a temporary folder
@@ -241,7 +241,7 @@ def test_a_damaged_file_is_removed_and_the_next_call_succeeds(zenodo, tmp_path, 
         zenodo.sizes[NAME] = len(FAN_ZIP) - 1 if case == "one byte longer" else 100_000
     seen = []
     with pytest.raises(AsdError, match=r"arrived damaged .* run again"):
-        fan(zenodo, tmp_path, on_bytes=lambda name, done, total: seen.append(done - total))
+        fan(zenodo, tmp_path, on_step=lambda name, done, total: seen.append(done - total))
     assert max(seen) <= module.BLOCK  # no more is taken than it takes to see that it is too much
     assert left(tmp_path / "dev") == []
     zenodo.checksums, zenodo.sizes = {}, {}

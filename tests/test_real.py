@@ -40,7 +40,6 @@ def test_real_recordings_are_trained_evaluated_and_scored_from_the_command_line(
     path = sorted((real_excerpt / "fan" / "test").glob("anomaly_id_02_*.wav"))[0]
     code, out, _ = asd("score", path, "--run", run, "--machine", "fan/id_02", "--json")
     assert code == 0
-    assert json.loads(out)["scores"][0]["score"] == pytest.approx(
-        float(dict(l.split(",") for l in (tmp_path / "csv" / "anomaly_score_fan_id_02.csv").read_text().split())[path.name]),
-        rel=1e-2, abs=1e-3,
-    )  # fmt: skip
+    lines = (tmp_path / "csv" / "anomaly_score_fan_id_02.csv").read_text().split()
+    expected = dict(line.split(",") for line in lines)
+    assert json.loads(out)["scores"][0]["score"] == pytest.approx(float(expected[path.name]), rel=1e-2, abs=1e-3)

@@ -148,8 +148,13 @@ def test_bf16_trains_and_stays_near_full_precision():
 def test_replacing_leaves_the_old_file_when_the_writer_fails(tmp_path):
     path = tmp_path / "a"
     path.write_text("old")
-    with pytest.raises(Stop), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise Stop
+
+    def fail_half_way():
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise Stop
+
+    with pytest.raises(Stop):
+        fail_half_way()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
