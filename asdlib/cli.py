@@ -122,9 +122,9 @@ def train(
 
     from asdlib.cache import ReadOptions
     from asdlib.data import scan
-    from asdlib.detector import PRESETS
     from asdlib.detector import train as train_detector
     from asdlib.progress import progress_bar
+    from asdlib.run import PRESETS
 
     config = PRESETS[preset]
     if seconds is not None:
@@ -250,7 +250,7 @@ def info(
 def _info_run(folder: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from asdlib.detector import read_config
+    from asdlib.run import read_config
     from asdlib.training import read_log
 
     config, log = read_config(folder), read_log(folder / "log.csv")

@@ -38,15 +38,21 @@ def linear_bn(dim: int) -> nn.Sequential:
 
 
 class ContrastiveModel(nn.Module):
-    """Any encoder with an ``embedding_dim``, and the head in whose space clips are compared: inputs → z (N, dim)."""
+    """Any encoder with an ``embedding_dim``, and the head in whose space clips are compared: inputs → z (N, dim).
+
+    ``embed(*inputs)`` → the representation (N, dim) that stage 2 goes on from.
+    """
 
     def __init__(self, encoder: nn.Module):
         super().__init__()
         self.encoder = encoder
         self.head = ProjectionHead(encoder.embedding_dim)
 
+    def embed(self, *inputs: Tensor) -> Tensor:
+        return self.head.first(self.encoder(*inputs))
+
     def forward(self, *inputs: Tensor) -> Tensor:
-        return self.head(self.encoder(*inputs))
+        return self.head.rest(self.embed(*inputs))
 
 
 def supervised_contrastive_loss(

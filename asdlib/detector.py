@@ -1,81 +1,34 @@
-"""A trained detector and its run directory: train both stages, save, load, score.
-
-    run/config.json              everything that was chosen, machine names in label order
-        log.csv                  losses of every epoch of both stages
-        pretrained.safetensors   encoder and head after stage 1 (not for the single-stage method)
-        weights.safetensors      encoder, first head layer and ArcFace after stage 2
-        embeddings.safetensors   embeddings of the training clips, for the distance-based scorers
-        scores.json              per machine and scorer, the percentiles of the scores of its normal training clips
-
-Nothing in it is executed when it is loaded: safetensors and JSON only.
-"""
+"""A trained detector: both stages from clips to a run directory, and scores from a run directory."""
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
-from asdlib import __version__
-from asdlib.cache import Features, ReadOptions, features_of
-from asdlib.classifier import MARGIN, SCALE, MachineClassifier, finetune
-from asdlib.contrastive import TEMPERATURE, ContrastiveModel, pretrain
+from asdlib.cache import Features, features_of
+from asdlib.classifier import MachineClassifier, finetune
+from asdlib.contrastive import ContrastiveModel, pretrain
 from asdlib.data import Clip, training_clips
-from asdlib.encoder import BOOK_ENCODER, PAPER_ENCODER, EncoderConfig, STgramMFN
 from asdlib.errors import AsdError
 from asdlib.evaluation import EMBEDDING_SCORERS, SCORERS, softmax_score
-from asdlib.features import FeatureConfig
 from asdlib.progress import OnStep, silent
-from asdlib.training import Examples, StageConfig, keep_freed_memory, make_fabric, replacing
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """Everything that determines a run. The defaults are the preset ``paper``: the settings of the paper's public code.
-
-    ``pretrain`` is None for the single-stage method. ``machines`` are the training machines in label order.
-    """
-
-    preset: str = "paper"
-    features: FeatureConfig = FeatureConfig()
-    encoder: EncoderConfig = PAPER_ENCODER
-    pretrain: StageConfig | None = StageConfig(epochs=101, batch_size=128, learning_rate=5e-4)
-    finetune: StageConfig = StageConfig(epochs=300, batch_size=128, learning_rate=1e-4, cosine_from=20)
-    temperature: float = TEMPERATURE
-    margin: float = MARGIN
-    scale: float = SCALE
-    validation: float = 0.05
-    seed: int = 0
-    reading: ReadOptions = ReadOptions()
-    machines: tuple[str, ...] = field(default=())
-
-    @classmethod
-    def from_json(cls, text: str) -> "RunConfig":
-        """The config that ``json.dumps(asdict(config))`` wrote. Raises KeyError, TypeError or ValueError for another text."""
-        values = json.loads(text)
-        kinds = {"features": FeatureConfig, "encoder": EncoderConfig, "reading": ReadOptions, "finetune": StageConfig}
-        for name, kind in kinds.items():
-            values[name] = kind(**values[name])
-        values["pretrain"] = StageConfig(**values["pretrain"]) if values["pretrain"] else None
-        values["machines"] = tuple(values["machines"])
-        return cls(**values)
-
-
-PRESETS = {
-    "paper": RunConfig(),
-    "book": RunConfig(
-        preset="book",
-        features=FeatureConfig(seconds=2.0),
-        encoder=BOOK_ENCODER,
-        pretrain=StageConfig(epochs=16, batch_size=64, learning_rate=1e-3, cosine_from=8),
-        finetune=StageConfig(epochs=16, batch_size=64, learning_rate=1e-3, cosine_from=0),
-    ),
-}
+from asdlib.run import (
+    RunConfig,
+    load_pretrained,
+    load_weights,
+    new_classifier,
+    new_encoder,
+    read_config,
+    read_tensors,
+    save_weights,
+    write_config,
+    write_tensors,
+)
+from asdlib.training import Examples, keep_freed_memory, make_fabric, replacing
 
 
 def train(
@@ -112,16 +65,15 @@ def train(
     options["on_step"] = on_step
     try:
         run.mkdir(parents=True, exist_ok=True)
-        with replacing(run / "config.json") as temporary:
-            temporary.write_text(json.dumps({"asdlib": __version__, **asdict(config)}, indent=1) + "\n")
+        write_config(run, config)
         base = _stage_1(run, config, examples, options)
         if not (run / "weights.safetensors").exists():
             stage = {"classes": len(config.machines), "margin": config.margin, "scale": config.scale}
             model, _ = finetune(base, examples, config.finetune, **stage, **options)
-            _save(model, run / "weights.safetensors", config)
+            save_weights(model, run / "weights.safetensors", config)
             (run / "checkpoint.safetensors").unlink(missing_ok=True)
-        model = MachineClassifier(new_encoder(config), len(config.machines), margin=config.margin, scale=config.scale)
-        _load(model, run / "weights.safetensors", config)
+        model = new_classifier(new_encoder(config), config)
+        load_weights(model, run / "weights.safetensors", config)
         bank = embed(model.embed, features.arrays, device=device, precision=precision, on_step=on_step)
         _save_bank(run, config, model, bank, labels)
     except OSError as error:
@@ -151,16 +103,8 @@ def _stage_1(run: Path, config: RunConfig, examples: Examples, options: dict) ->
     path = run / "pretrained.safetensors"
     if not path.exists():
         model, _ = pretrain(encoder, examples, config.pretrain, temperature=config.temperature, **options)
-        _save(model, path, config)
-    model = ContrastiveModel(new_encoder(config))
-    _load(model, path, config)
-    return model
-
-
-def new_encoder(config: RunConfig) -> STgramMFN:
-    """An untrained encoder with the initial weights that ``config.seed`` gives: where every run of that config starts."""
-    torch.manual_seed(config.seed)
-    return STgramMFN(config.encoder, config.features)
+        save_weights(model, path, config)
+    return load_pretrained(run)
 
 
 @torch.no_grad()
@@ -210,9 +154,9 @@ class Detector:
         for name in ("weights.safetensors", "embeddings.safetensors", "scores.json"):
             if not (run / name).exists():
                 raise AsdError(f"{run} holds an unfinished run (no {name}): finish it with asd train --resume")
-        model = MachineClassifier(new_encoder(config), len(config.machines), margin=config.margin, scale=config.scale)
-        _load(model, run / "weights.safetensors", config)
-        bank = _read_tensors(run / "embeddings.safetensors", config)
+        model = new_classifier(new_encoder(config), config)
+        load_weights(model, run / "weights.safetensors", config)
+        bank = read_tensors(run / "embeddings.safetensors", config)
         try:
             percentiles = json.loads((run / "scores.json").read_text())
             return cls(config, model.eval(), bank["embeddings"].numpy(), bank["labels"].numpy(), percentiles)
@@ -277,7 +221,7 @@ def _save_bank(run: Path, config: RunConfig, model: MachineClassifier, bank: np.
         scores["softmax-plain"] = _softmax(model, own, label, margin=False)
         percentiles[machine] = {name: np.percentile(values, range(101)).tolist() for name, values in scores.items()}
     tensors = {"embeddings": torch.from_numpy(bank), "labels": torch.from_numpy(labels)}
-    _write_tensors(tensors, run / "embeddings.safetensors", config)
+    write_tensors(tensors, run / "embeddings.safetensors", config)
     with replacing(run / "scores.json") as temporary:
         temporary.write_text(json.dumps(percentiles) + "\n")
 
@@ -289,50 +233,3 @@ def _cross_scores(function, embeddings: np.ndarray, folds: int = 5) -> np.ndarra
     for i in np.unique(fold):
         scores[fold == i] = function(embeddings[fold != i], embeddings[fold == i])
     return scores
-
-
-def read_config(run: Path) -> RunConfig:
-    """The config in a run directory. Raises :class:`AsdError` when there is none or it cannot be read."""
-    path = run / "config.json"
-    if not path.is_file():
-        raise AsdError(f"{run} is not a run directory (no config.json): give the directory that asd train wrote")
-    try:
-        values = json.loads(path.read_text())
-        values.pop("asdlib")
-        return RunConfig.from_json(json.dumps(values))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise AsdError(f"{path} is not the config of a run ({error}): restore it or train again") from error
-
-
-def _fingerprint(config: RunConfig) -> str:
-    """What weights depend on and their shapes do not show; kept in the weight files."""
-    return json.dumps([asdict(config.features), asdict(config.encoder), config.machines], sort_keys=True)
-
-
-def _save(model: nn.Module, path: Path, config: RunConfig) -> None:
-    _write_tensors({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path, config)
-
-
-def _write_tensors(tensors: dict[str, Tensor], path: Path, config: RunConfig) -> None:
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"config": _fingerprint(config)})
-
-
-def _read_tensors(path: Path, config: RunConfig) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, "pt") as file:
-            if (file.metadata() or {}).get("config") != _fingerprint(config):
-                raise AsdError(
-                    f"{path} belongs to other settings (features, encoder or machines) than the config.json beside it: "
-                    "restore the files of one run"
-                )
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise AsdError(f"{path} is damaged ({error}): train again") from error
-
-
-def _load(model: nn.Module, path: Path, config: RunConfig) -> None:
-    try:
-        model.load_state_dict(_read_tensors(path, config))
-    except RuntimeError as error:
-        raise AsdError(f"{path} does not fit the config.json beside it: restore the files of one run") from error

@@ -28,8 +28,7 @@ class Players:
         pictures = [_decibels(x, self.sample_rate) for x, _ in self.clips]
         top = max(picture.max() for picture in pictures)
         figures = "".join(
-            _figure(x, self.sample_rate, text, picture, top)
-            for (x, text), picture in zip(self.clips, pictures, strict=True)
+            _figure(x, self.sample_rate, text, picture, top) for (x, text), picture in zip(self.clips, pictures, strict=True)
         )
         return f'<div style="display:flex;flex-wrap:wrap;gap:1rem">{figures}</div>'
 
@@ -58,11 +57,12 @@ def _figure(x: np.ndarray, rate: int, text: str, picture: np.ndarray, top: float
     sound = io.BytesIO()
     soundfile.write(sound, np.asarray(x, dtype=np.float32), rate, format="MP3")
     label = html.escape(text)
+    source = f"data:image/png;base64,{_png(x, rate, picture, top)}"
     style = "position:absolute;top:3%;bottom:17%;width:2px;background:#fff;box-shadow:0 0 2px #000;pointer-events:none"
     return f"""
 <figure id="{number}" style="margin:0;flex:1 1 300px;max-width:560px">
 <div style="position:relative;background:#fff">
-<img alt="Spectrogram: {label}" style="width:100%;display:block;cursor:pointer" src="data:image/png;base64,{_png(x, rate, picture, top)}">
+<img alt="Spectrogram: {label}" style="width:100%;display:block;cursor:pointer" src="{source}">
 <div style="{style};left:{100 * LEFT}%"></div>
 </div>
 <audio controls preload="metadata" aria-label="{label}" style="width:100%"

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from asdlib.data import scan
-from asdlib.detector import PRESETS, Detector, train
+from asdlib.detector import Detector, train
 from asdlib.encoder import EncoderConfig
 from asdlib.features import FeatureConfig
 from asdlib.machines import simulate
+from asdlib.run import PRESETS
 from asdlib.training import StageConfig
 
 REAL = Path(os.environ.get("ASDLIB_REAL_DATA", Path(__file__).parents[2] / "shared" / "real"))

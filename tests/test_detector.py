@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from asdlib.cache import features_now
 from asdlib.contrastive import ContrastiveModel
 from asdlib.data import scan
-from asdlib.detector import PRESETS, Detector, embed, new_encoder, read_config, train
+from asdlib.detector import Detector, embed, train
 from asdlib.errors import AsdError
 from asdlib.evaluation import SCORERS, knn_score
+from asdlib.run import PRESETS, load_pretrained, new_encoder, read_config
 from asdlib.training import read_log
 from tests.conftest import SMALL
 
@@ -40,6 +41,18 @@ def test_a_run_holds_what_its_docstring_lists_and_nothing_that_executes(small_ru
 def test_the_config_comes_back_as_it_was(small_run):
     machines = tuple(f"{t}/id_0{i}" for t in ("fan", "valve") for i in (0, 2, 4, 6))
     assert read_config(small_run) == replace(SMALL, machines=machines)
+
+
+def test_the_pretrained_model_can_be_looked_at(small_run, detector, small_park, tmp_path):
+    model = load_pretrained(small_run)
+    assert not model.training
+    clips = scan(small_park)[:3]
+    arrays = features_now(clips, detector.config.features).arrays
+    assert embed(model.embed, arrays).shape == (3, 16)
+    assert not np.allclose(embed(model.embed, arrays), embed(detector.model.embed, arrays))
+    shutil.copy(small_run / "config.json", tmp_path)
+    with pytest.raises(AsdError, match=r"no file .*pretrained\.safetensors"):
+        load_pretrained(tmp_path)
 
 
 def test_both_stages_move_the_weights_on_from_the_same_start(small_run, detector):
