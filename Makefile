@@ -12,7 +12,8 @@ STARTED := $(shell date +%s)
 TOOK = @echo "make $@ took $$(( $$(date +%s) - $(STARTED) )) s, set-up included"
 # What the chapters generate (simulated clips, trained runs) is kept, and made anew when the package changes.
 KEY := $(shell cat asdlib/*.py requirements.txt | sha256sum | cut -c1-12)
-SOURCE := _build/source
+# Not below _build: nbmake passes over folders of that name.
+SOURCE := _executed
 
 .PHONY: help test book format clean
 
@@ -55,4 +56,4 @@ format: $(READY)
 	$(BIN)/nbstripout book/*.ipynb
 
 clean:
-	rm -rf _build data/generated .pytest_cache .ruff_cache
+	rm -rf _build _executed data/generated .pytest_cache .ruff_cache

@@ -57,6 +57,8 @@ def train(
             f"only one machine ({config.machines[0]}): the method tells machines apart, so give clips of two or more"
         )
     _check_run(run, config, resume)
+    if (run / "scores.json").exists():  # written last: there is nothing left to do
+        return Detector.load(run)
     make_fabric(device, precision)  # an unknown device is refused before hours of work, not after
     features = features_of(clips, config.features, options=config.reading, folder=cache, on_step=on_step)
     labels = np.array([config.machines.index(clip.machine) for clip in clips])

@@ -1,9 +1,11 @@
 """Pictures of embeddings and scores: embedding maps before and after training, score histograms, loss curves."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
-# Okabe and Ito's colours, told apart with any colour vision; marker shapes say the same a second time.
+# Okabe and Ito's colours, which can be told apart with any colour vision.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 
@@ -25,12 +27,14 @@ def umap_points(*embeddings: np.ndarray, seed: int = 0) -> list[np.ndarray]:
 
 
 def embedding_map(axes, points: np.ndarray, machines: list[str], *, title: str) -> None:
-    """Scatter of map ``points`` (N, 2), one colour and marker for each of ``machines`` (N names)."""
+    """Scatter of map ``points`` (N, 2) of ``machines`` (N names, ``type/id``): shape tells the type, colour the ID."""
     names = np.asarray(machines)
-    for i, machine in enumerate(sorted(set(machines))):
-        own = points[names == machine]
-        style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        axes.scatter(own[:, 0], own[:, 1], s=14, linewidths=0, label=machine, **style)
+    types = sorted({machine.split("/")[0] for machine in machines})
+    for shape, machine_type in zip(itertools.cycle(MARKERS), types, strict=False):
+        own = sorted({machine for machine in machines if machine.split("/")[0] == machine_type})
+        for colour, machine in zip(itertools.cycle(COLOURS), own, strict=False):
+            x, y = points[names == machine].T
+            axes.scatter(x, y, s=26, color=colour, marker=shape, edgecolors="white", linewidths=0.4, label=machine)
     axes.set(title=title, xticks=[], yticks=[])
 
 

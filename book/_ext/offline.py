@@ -1,0 +1,48 @@
+"""Sphinx extension: all that a page loads lies beside it, so the book works offline.
+
+MathJax is taken out of an installed package instead of a content delivery network.
+Thebe (live code on a remote server) is dropped from the pages: its scripts come with the
+theme, whether it is used or not.
+"""
+
+from importlib.metadata import files
+from pathlib import Path
+from shutil import copy2
+
+MATHJAX = "static/mathjax/tex-svg.js"
+
+
+def copy_mathjax(app):
+    if app.builder.format != "html":
+        return
+    source = next(
+        file.locate()
+        for file in files("sphinx-mathjax-offline")
+        if str(file).endswith(MATHJAX)
+    )
+    target = Path(app.outdir) / "_static" / app.config.mathjax_path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    copy2(source, target)
+
+
+def drop_thebe(app, pagename, templatename, context, doctree):
+    for kind in ("script_files", "css_files"):
+        kept = [
+            asset
+            for asset in context.get(kind, [])
+            if "thebe" not in _everything_about(asset)
+        ]
+        if kind in context:
+            context[kind][:] = kept
+
+
+def _everything_about(asset) -> str:
+    """File name and inline text of a script or style sheet, as Sphinx holds them."""
+    inline = getattr(asset, "attributes", {}).get("body", "")
+    return f"{getattr(asset, 'filename', asset)} {inline}"
+
+
+def setup(app):
+    app.connect("builder-inited", copy_mathjax)
+    app.connect("html-page-context", drop_thebe, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
