@@ -276,6 +276,13 @@ def test_a_member_that_is_not_in_its_place_is_refused_with_nothing_written(zenod
     assert list(tmp_path.rglob("*")) == [tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "dev"]
 
 
+def test_what_macos_adds_to_an_archive_is_left_packed(zenodo, tmp_path):
+    debris = {"__MACOSX/fan/._a.wav": b"x", ".DS_Store": b"x", "fan/.DS_Store": b"x"}
+    zenodo.files[NAME] = zipped([*FAN.items(), *debris.items()])
+    assert content(fan(zenodo, tmp_path)[0]) == FAN
+    assert left(tmp_path / "dev") == ["fan"]
+
+
 def test_an_archive_that_unpacks_to_far_too_much_is_refused(zenodo, tmp_path):
     zenodo.files[NAME] = zipped([("fan/train/normal_id_00_0.wav", bytes(5_000_000))])
     with pytest.raises(AsdError, match="claims to unpack to"):

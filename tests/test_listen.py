@@ -1,0 +1,80 @@
+"""The player and the pictures: what they inline, what they say, what they leave alone."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+import soundfile
+from matplotlib.figure import Figure
+
+from asdlib.listen import compare, listen
+from asdlib.plots import embedding_map, loss_curves, score_histogram, umap_points
+
+RATE = 16000
+TONE = (0.05 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)).astype(np.float32)
+
+
+def sounds(page):
+    for data in re.findall(r'src="data:audio/mpeg;base64,([^"]+)"', page):
+        yield soundfile.read(io.BytesIO(base64.b64decode(data)))
+
+
+def test_the_sound_is_the_clip_at_its_own_level():
+    (x, rate), (y, _) = sounds(compare((TONE, "quiet"), (4 * TONE, "loud"))._repr_html_())
+    assert rate == RATE
+    assert len(x) == pytest.approx(len(TONE), abs=2500)  # MP3 pads to whole frames
+    middle = slice(RATE // 2, -RATE // 2)
+    assert np.std(x[middle]) == pytest.approx(np.std(TONE), rel=0.03)
+    assert np.std(y[middle]) == pytest.approx(4 * np.std(TONE), rel=0.03)
+
+
+def test_everything_is_inlined_and_described():
+    page = listen(TONE, 'a "tone" <of 440 Hz>')._repr_html_()
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "&quot;tone&quot; &lt;of 440 Hz&gt;" in page
+    assert len(re.findall(r'<img alt="Spectrogram: [^"]+"', page)) == 1
+    assert 'aria-label="a &quot;tone&quot;' in page
+    assert len(page) < 150_000
+
+
+def test_players_on_a_page_have_names_of_their_own():
+    page = compare((TONE, "a"), (TONE, "b"))._repr_html_() + listen(TONE, "a")._repr_html_()
+    names = re.findall(r'<figure id="([^"]+)"', page)
+    assert len(set(names)) == 3
+    assert re.findall(r'getElementById\("([^"]+)"\)', page) == names
+
+
+def test_umap_keeps_groups_and_is_the_same_again():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.eye(8)[:3], 20, axis=0)
+    first, second = (groups + s * rng.normal(size=groups.shape) for s in (0.05, 0.1))
+    points = umap_points(first, second)
+    assert [p.shape for p in points] == [(60, 2), (60, 2)]
+    for p in points:
+        within = max(np.ptp(p[20 * i : 20 * i + 20], axis=0).max() for i in range(3))
+        centres = p.reshape(3, 20, 2).mean(axis=1)
+        assert np.linalg.norm(centres[0] - centres[1]) > within
+    np.testing.assert_allclose(umap_points(first, second)[1], points[1])
+
+
+def test_pictures_show_what_they_are_given(detector, small_park):
+    from asdlib.data import scan
+
+    ax = Figure().add_subplot()
+    embedding_map(ax, np.random.default_rng(0).normal(size=(6, 2)), ["fan/id_00", "fan/id_02", "pump/id_00"] * 2, title="t")
+    assert ax.get_legend_handles_labels()[1] == ["fan/id_00", "fan/id_02", "pump/id_00"]
+    shapes = [c.get_paths()[0].vertices.shape for c in ax.collections]
+    assert shapes[0] == shapes[1] != shapes[2]  # one shape a type
+
+    table = detector.score_clips([clip for clip in scan(small_park) if clip.machine == "fan/id_00" and clip.split == "test"])
+    ax = Figure().add_subplot()
+    score_histogram(ax, table, machine="fan/id_00", scorer="knn")
+    assert sum(patch.get_height() for patch in ax.patches) == 8
+
+    rows = [{"stage": "a", "epoch": e, "train_loss": 1.0, "validation_loss": None} for e in range(3)]
+    ax = Figure().add_subplot()
+    loss_curves(ax, rows, stage="a")
+    assert list(ax.lines[0].get_xdata()) == [1, 2, 3]
+    assert np.isnan(ax.lines[1].get_ydata()).all()
