@@ -19,13 +19,14 @@ SOURCE := _executed
 
 help:
 	@echo "make book    build the book into _build/html (first call: about 8 minutes on 2 cores)"
-	@echo "make test    run every test (about 5 minutes on 2 cores)"
+	@echo "make test    run every test (first call: about 5 minutes on 2 cores)"
 	@echo "make format  format the code, check it, strip outputs from notebooks"
 	@echo "make clean   remove what was built and generated; .venv stays"
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	  || { echo "Python 3.11 to 3.13 is needed, $(PYTHON) is another: call make PYTHON=python3.11 ..."; exit 2; }
+	@echo "setting up $(VENV), about 3 minutes ..."
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
@@ -43,7 +44,9 @@ book: $(READY)
 	rm -rf $(SOURCE)
 	mkdir -p $(SOURCE) data/generated
 	cp -r _config.yml _toc.yml book $(SOURCE)/
-	ASDLIB_DATA=$(CURDIR)/data/generated/$(KEY) $(BIN)/python -m pytest --nbmake --overwrite --nbmake-timeout=1200 \
+	find data/generated -mindepth 1 -maxdepth 1 ! -name $(KEY) ! -name by-hand -exec rm -rf {} +
+	ASDLIB_DATA=$(CURDIR)/data/generated/$(KEY) ASDLIB_CACHE=$(CURDIR)/data/generated/$(KEY)/cache \
+	  $(BIN)/python -m pytest --nbmake --overwrite --nbmake-timeout=1200 \
 	  -p no:cacheprovider -c /dev/null --rootdir=$(SOURCE) -n 2 $(SOURCE)/book
 	rm -rf _build/html _build/.doctrees
 	$(BIN)/jupyter-book build $(SOURCE) --path-output . -W -n --keep-going --quiet

@@ -5,7 +5,6 @@ training and scoring then read arrays. A cache is keyed by the feature config an
 changed file or setting makes a new one. float16 keeps a log-mel to 0.03 dB.
 """
 
-import errno
 import hashlib
 import json
 import logging
@@ -26,6 +25,7 @@ from asdlib.progress import OnStep, silent
 
 log = logging.getLogger("asdlib")
 FORMAT = 1  # of the files below; part of the key
+AT_ONCE = 64  # clips; a slow disk must not let the finished ones pile up in memory
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,16 @@ def features_of(
         raise AsdError("no clips to compute features of: give at least one")
     folder = Path(folder or default_folder())
     target = folder / _key(clips, config, options)
-    if not (target / "about.json").exists():
+    if not _complete(target):
         partial = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             partial = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
             _compute(clips, config, options, partial, on_step)
-            try:
+            partial.chmod(0o755)  # others may share the cache
+            if not _complete(target):  # another process may have been first, with the same content
+                shutil.rmtree(target, ignore_errors=True)
                 partial.rename(target)
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process was first: the same content
-                    raise
         except OSError as error:
             raise AsdError(
                 f"cannot write the feature cache in {folder} ({error.strerror}; it takes "
@@ -100,12 +99,19 @@ def features_of(
     )
 
 
+def _complete(target: Path) -> bool:
+    return all((target / name).exists() for name in ("about.json", "waveforms.npy", "log_mels.npy"))
+
+
 def _bytes_per_clip(config: FeatureConfig) -> int:
     return 2 * config.samples + 2 * config.n_mels * config.frames
 
 
 def _key(clips, config, options) -> str:
-    files = [(str(clip.path.resolve()), (stat := clip.path.stat()).st_size, stat.st_mtime_ns) for clip in clips]
+    try:
+        files = [(str(clip.path.resolve()), (stat := clip.path.stat()).st_size, stat.st_mtime_ns) for clip in clips]
+    except OSError as error:
+        raise AsdError(f"cannot read {error.filename} ({error.strerror}): check the file, or remove it") from error
     text = json.dumps([FORMAT, asdict(config), asdict(options), files], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -123,9 +129,15 @@ def clip_arrays(clip: Clip, config: FeatureConfig, options: ReadOptions) -> tupl
     return x, log_mel(x / np.float32(2**15), config).numpy().astype(np.float16), fit
 
 
-def features_now(clips: list[Clip], config: FeatureConfig, *, options: ReadOptions = ReadOptions()) -> Features:
+def features_now(
+    clips: list[Clip], config: FeatureConfig, *, options: ReadOptions = ReadOptions(), on_step: OnStep = silent
+) -> Features:
     """The features of a few clips, computed in memory and not kept."""
-    waveforms, log_mels, lengths = zip(*(clip_arrays(clip, config, options) for clip in clips), strict=True)
+    rows = []
+    for clip in clips:
+        rows.append(clip_arrays(clip, config, options))
+        on_step("features", len(rows), len(clips))
+    waveforms, log_mels, lengths = zip(*rows, strict=True)
     _tell(Counter(lengths), config)
     return Features(np.stack(waveforms), np.stack(log_mels))
 
@@ -150,12 +162,13 @@ def _compute(clips, config, options, folder: Path, on_step) -> None:
             np.lib.format.write_array_header_1_0(file, header)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             try:
-                rows = pool.map(lambda clip: clip_arrays(clip, config, options), clips)
-                for done, (wave, mel, fit) in enumerate(rows, 1):
-                    waves.write(wave.tobytes())
-                    mels.write(mel.tobytes())
-                    lengths[fit] += 1
-                    on_step("features", done, len(clips))
+                for start in range(0, len(clips), AT_ONCE):
+                    rows = pool.map(lambda clip: clip_arrays(clip, config, options), clips[start : start + AT_ONCE])
+                    for done, (wave, mel, fit) in enumerate(rows, start + 1):
+                        waves.write(wave.tobytes())
+                        mels.write(mel.tobytes())
+                        lengths[fit] += 1
+                        on_step("features", done, len(clips))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from asdlib.contrastive import ContrastiveModel, linear_bn
 from asdlib.errors import AsdError
-from asdlib.training import Examples, StageConfig, fit
+from asdlib.training import Examples, StageConfig, fit, seeded
 
 MARGIN, SCALE = 1.0, 30.0
 
@@ -93,6 +93,6 @@ def finetune(
     """
     if not 0 <= min(examples.labels) <= max(examples.labels) < classes:
         raise AsdError(f"labels run from {min(examples.labels)} to {max(examples.labels)} with {classes} classes: count from 0")
-    torch.manual_seed(seed + 1)  # another stream than stage 1
-    model = MachineClassifier(base, classes, margin=margin, scale=scale)
+    with seeded(seed, "classifier"):
+        model = MachineClassifier(base, classes, margin=margin, scale=scale)
     return model, fit(model, classification_objective, examples, config, stage="finetune", seed=seed, **fit_options)

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -63,7 +63,9 @@ Data = Annotated[Path, typer.Argument(help="Folder with <type>/{train,test}/*.wa
 Run = Annotated[Path, typer.Option("--run", help="Run directory.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of tables.")]
-Cache = Annotated[Optional[Path], typer.Option(help="Folder of the feature cache [default: the user's cache folder].")]  # noqa: UP045
+Channel = Annotated[int | None, typer.Option(min=0, help="Channel of multi-channel clips, from 0.")]
+Resample = Annotated[bool, typer.Option("--resample", help="Convert clips of other sample rates.")]
+Cache = Annotated[Path | None, typer.Option(help="Folder of the feature cache [default: the user's cache folder].")]
 
 
 @app.command()
@@ -106,14 +108,17 @@ def train(
         Recipe, typer.Option(help="book: 2 s clips, small network, minutes on a laptop. paper: for a GPU.")
     ] = "book",
     no_pretrain: Annotated[bool, typer.Option("--no-pretrain", help="Single-stage method: leave out stage 1.")] = False,
-    seconds: Annotated[Optional[float], typer.Option(help="Clip length [default: the preset's].")] = None,  # noqa: UP045
-    seed: Annotated[int, typer.Option(help="Of initial weights, order of clips and held-out clips.")] = 0,
+    seconds: Annotated[float | None, typer.Option(help="Clip length [default: the preset's].")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of each stage [default: the preset's]; few clips need more.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of initial weights, order of clips and held-out clips.")] = 0,
     device: Device = "auto",
     precision: Annotated[Precision, typer.Option(help="bf16 is faster where the processor knows it.")] = "32",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     skip_single: Annotated[bool, typer.Option("--skip-single", help="Leave out machines with a single training clip.")] = False,
-    channel: Annotated[Optional[int], typer.Option(help="Channel of multi-channel clips, from 0.")] = None,  # noqa: UP045
-    resample: Annotated[bool, typer.Option("--resample", help="Convert clips of other sample rates.")] = False,
+    channel: Channel = None,
+    resample: Resample = False,
     short: Annotated[Short, typer.Option(help="What to do with clips that are too short.")] = "repeat",
     cache: Cache = None,
 ) -> None:
@@ -129,13 +134,15 @@ def train(
     config = PRESETS[preset]
     if seconds is not None:
         config = replace(config, features=replace(config.features, seconds=seconds))
+    if epochs is not None:
+        config = replace(config, pretrain=config.pretrain.of(epochs), finetune=config.finetune.of(epochs))
     if no_pretrain:
         config = replace(config, pretrain=None)
-    config = replace(config, seed=seed, reading=ReadOptions(channel, resample, str(short)))
+    config = replace(config, seed=seed, precision=str(precision), reading=ReadOptions(channel, resample, str(short)))
     clips = scan(data)
     try:
         with progress_bar() as on_step:
-            options = {"resume": resume, "skip_single": skip_single, "device": device, "precision": precision, "cache": cache}
+            options = {"resume": resume, "skip_single": skip_single, "device": device, "cache": cache}
             detector = train_detector(clips, run, config, on_step=on_step, **options)
     except KeyboardInterrupt:
         print("\nstopped; the last finished epoch is kept: repeat the command with --resume to go on", file=sys.stderr)
@@ -149,8 +156,10 @@ def evaluate(
     data: Data,
     run: Run,
     scorer: Annotated[Scorer, typer.Option(help="Scorer of the per-type table, the CSV files and the JSON.")] = "softmax",
-    csv: Annotated[Optional[Path], typer.Option(help="Folder for anomaly_score_<type>_id_<nn>.csv files.")] = None,  # noqa: UP045
+    csv: Annotated[Path | None, typer.Option(help="Folder for anomaly_score_<type>_id_<nn>.csv files.")] = None,
     device: Device = "auto",
+    channel: Channel = None,
+    resample: Resample = False,
     cache: Cache = None,
     as_json: Json = False,
 ) -> None:
@@ -168,11 +177,11 @@ def evaluate(
         known = ", ".join(detector.config.machines)
         raise AsdError(f"{data} has no test clip of a machine that this run knows ({known}): choose other data or another run")
     with progress_bar() as on_step:
-        table = detector.score_clips(clips, device=device, cache=cache, on_step=on_step)
-    chosen = str(scorer)
-    results = {
-        name: machine_table(table.assign(score=table[name]), resamples=1000 if name == chosen else 0) for name in SCORERS
-    }
+        reading = _reading(detector, channel, resample)
+        table = detector.score_clips(clips, reading=reading, device=device, cache=cache, on_step=on_step)
+        chosen = str(scorer)
+        results = {name: machine_table(table.assign(score=table[name]), resamples=0) for name in SCORERS if name != chosen}
+        results[chosen] = machine_table(table.assign(score=table[chosen]), on_step=on_step)
     paths = write_challenge_csv(table.assign(score=table[chosen]), csv) if csv else []
     if as_json:
         machines = results[chosen].to_dict(orient="index")
@@ -196,24 +205,29 @@ def score(
     files: Annotated[list[Path], typer.Argument(help="Recordings of one machine.")],
     run: Run,
     machine: Annotated[str, typer.Option(help="Which machine they are of, as TYPE/ID, e.g. fan/id_00.")],
-    scorer: Annotated[Scorer, typer.Option()] = "softmax",
+    scorer: Annotated[Scorer, typer.Option(help="What the score is; see the book.")] = "softmax",
     device: Device = "auto",
+    channel: Channel = None,
+    resample: Resample = False,
     as_json: Json = False,
 ) -> None:
     """Score recordings of one machine; larger is more anomalous."""
     from asdlib.cache import features_now
     from asdlib.data import Clip
     from asdlib.detector import Detector
+    from asdlib.progress import progress_bar
 
     detector = Detector.load(run)
     detector.label(machine)
     machine_type, machine_id = machine.split("/")
     clips = [Clip(path, machine_type, machine_id, "test", "unknown") for path in files]
-    features = features_now(clips, detector.config.features, options=detector.config.reading)
     name = str(scorer)
-    scores = detector.score_features(features, clips, scorers=[name], device=device)[name]
+    with progress_bar() as on_step:
+        reading = _reading(detector, channel, resample)
+        features = features_now(clips, detector.config.features, options=reading, on_step=on_step)
+        scores = detector.score_features(features, clips, scorers=[name], device=device, on_step=on_step)[name]
     rows = [
-        {"file": str(path), "score": float(value), "normal_share": detector.normal_share(value, machine, name)}
+        {"file": str(path), "score": float(value), "training_share": detector.training_share(value, machine, name)}
         for path, value in zip(files, scores, strict=True)
     ]
     if as_json:
@@ -221,9 +235,10 @@ def score(
         return
     _print_table(
         f"{machine}, scorer {name}",
-        ("file", "score", "above this share of normal training clips"),
-        [(row["file"], f"{row['score']:.4f}", f"{row['normal_share']:.0%}") for row in rows],
+        ("file", "score", "above this share of the training clips"),
+        [(row["file"], f"{row['score']:.4f}", f"{row['training_share']:.0%}") for row in rows],
     )
+    print("The network knows its training clips: new clips of a healthy machine score above most of them, too.")
 
 
 @app.command()
@@ -263,6 +278,14 @@ def _info_run(folder: Path, as_json: bool) -> None:
         _print_table("log", tuple(log[0]), rows)
 
 
+def _reading(detector, channel: int | None, resample: bool):
+    """How the clips to be scored are read: as the training clips were, unless this command says otherwise."""
+    from dataclasses import replace
+
+    trained = detector.config.reading
+    return replace(trained, channel=trained.channel if channel is None else channel, resample=resample or trained.resample)
+
+
 def _print_results(results, chosen: str) -> None:
     from asdlib.evaluation import type_table
 
@@ -289,13 +312,14 @@ def _print_results(results, chosen: str) -> None:
 
 def _print_table(title: str, columns: tuple[str, ...], rows) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     Console(width=None if sys.stdout.isatty() else 500).print(table)  # in a pipe, never break a line
 
 

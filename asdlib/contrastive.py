@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asdlib.errors import AsdError
-from asdlib.training import Examples, StageConfig, fit
+from asdlib.training import Examples, StageConfig, fit, seeded
 
 TEMPERATURE = 0.1
 
@@ -110,7 +110,7 @@ def pretrain(
     if (counts < 2).any():
         alone = ", ".join(str(label) for label in labels[counts < 2].tolist())
         raise AsdError(f"only one clip with label {alone}: contrast needs pairs, so give two or more clips or leave it out")
-    torch.manual_seed(seed)
-    model = ContrastiveModel(encoder)
+    with seeded(seed, "head"):
+        model = ContrastiveModel(encoder)
     objective = partial(contrastive_objective, temperature=temperature, self_in_denominator=self_in_denominator)
     return model, fit(model, objective, examples, config, stage="pretrain", seed=seed, **fit_options)

@@ -8,9 +8,11 @@ one root can hold the development, additional and evaluation sets side by side.
 """
 
 import logging
+import os
 import re
 import struct
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,6 +25,7 @@ from asdlib.errors import AsdError
 log = logging.getLogger("asdlib")
 NAME = re.compile(r"(?:(?P<label>normal|anomaly)_)?(?P<id>id_\d+)_.+\.wav", re.IGNORECASE)
 LAYOUT = "<machine type>/{train,test}/{normal,anomaly}_id_<nn>_<number>.wav"
+FULL_SCALE = 1.5  # decoders of compressed sound overshoot ±1 a little; what goes beyond this is in another unit
 UNKNOWN_SIZE = 0xFFFFFFFF  # written by programs that stream a WAV and never come back to fill in its size
 
 
@@ -48,13 +51,12 @@ def scan(root: str | Path) -> list[Clip]:
     Raises :class:`AsdError` when there is no such folder, when it holds no clip, when the name of a WAV file under
     ``train/`` or ``test/`` does not follow the layout, or when a training clip is called an anomaly.
     """
-    root = Path(root)
-    if not root.is_dir():
+    if not Path(root).is_dir():
         raise AsdError(f"no folder {root}: give the folder that holds {LAYOUT}")
     clips = []
-    for path in sorted(root.rglob("*")):
+    for path in sorted(_files(Path(root).absolute())):
         split = path.parent.name
-        if path.suffix.lower() != ".wav" or split not in ("train", "test") or path.name.startswith("."):
+        if path.suffix.lower() != ".wav" or split not in ("train", "test"):
             continue
         match = NAME.fullmatch(path.name)
         if match is None:
@@ -66,6 +68,17 @@ def scan(root: str | Path) -> list[Clip]:
     if not clips:
         raise AsdError(f"no clips in {root}: expected {LAYOUT} below it")
     return clips
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """Every file below ``root``, also through links to folders (each folder once), hidden ones left out."""
+    seen = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        subfolders[:] = [] if real in seen else [name for name in subfolders if not name.startswith(".")]
+        if real not in seen:
+            yield from (Path(folder) / name for name in names if not name.startswith("."))
+        seen.add(real)
 
 
 def training_clips(clips: list[Clip], *, skip_single: bool = False) -> list[Clip]:
@@ -104,8 +117,8 @@ def read(
     (0-based) picks one. Raises :class:`AsdError` for what is not a readable, complete, non-silent recording.
     """
     path = Path(path)
-    _check_complete(path)
     try:
+        _check_complete(path)
         with soundfile.SoundFile(path) as file:
             if file.frames == 0:
                 raise AsdError(f"{path} has no samples: remove it or record it again")
@@ -120,6 +133,8 @@ def read(
             rate = file.samplerate
             dtype = "int16" if file.subtype == "PCM_16" else "float32"  # decoding to int16 is three times as fast
             x = file.read(dtype=dtype, always_2d=True)[:, channel or 0]
+    except OSError as error:
+        raise AsdError(f"cannot read {path} ({error.strerror}): check the file and its permissions") from error
     except soundfile.LibsndfileError as error:
         raise AsdError(
             f"{path} is not a readable recording ({error.error_string.rstrip('.')}): remove or replace it"
@@ -127,6 +142,8 @@ def read(
     x = x.astype(np.float32) / 2**15 if x.dtype == np.int16 else x
     if not np.isfinite(x).all():
         raise AsdError(f"{path} contains samples that are not numbers (NaN or infinity): record or convert it again")
+    if np.abs(x).max() > FULL_SCALE:
+        raise AsdError(f"{path} reaches ±{np.abs(x).max():g}, far beyond full scale (±1): scale it, all clips alike")
     if np.ptp(x) == 0:
         raise AsdError(f"{path} is silent (every sample is {x[0]:g}): check the microphone, or remove the clip")
     if rate != sample_rate:

@@ -1,5 +1,6 @@
 """A trained detector: both stages from clips to a run directory, and scores from a run directory."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,15 +10,17 @@ import pandas as pd
 import torch
 from torch import nn
 
-from asdlib.cache import Features, features_of
+from asdlib.cache import Features, ReadOptions, features_of
 from asdlib.classifier import MachineClassifier, finetune
 from asdlib.contrastive import ContrastiveModel, pretrain
 from asdlib.data import Clip, training_clips
 from asdlib.errors import AsdError
 from asdlib.evaluation import EMBEDDING_SCORERS, SCORERS, softmax_score
+from asdlib.files import replacing, write_tensors
 from asdlib.progress import OnStep, silent
 from asdlib.run import (
     RunConfig,
+    fingerprint,
     load_pretrained,
     load_weights,
     new_classifier,
@@ -26,9 +29,8 @@ from asdlib.run import (
     read_tensors,
     save_weights,
     write_config,
-    write_tensors,
 )
-from asdlib.training import Examples, keep_freed_memory, make_fabric, replacing
+from asdlib.training import Examples, keep_freed_memory, make_fabric
 
 
 def train(
@@ -39,19 +41,18 @@ def train(
     resume: bool = False,
     skip_single: bool = False,
     device: str = "auto",
-    precision: str = "32",
     cache: Path | None = None,
     on_step: OnStep = silent,
 ) -> "Detector":
     """Train on the training clips among ``clips`` and fill the run directory ``run``; the finished detector.
 
-    ``config.machines`` is taken from the clips. A run that was stopped goes on with ``resume=True`` and the same
-    arguments. Raises :class:`AsdError` when the directory holds something already (without ``resume``) or a run of another
-    config (with it), and for unusable clips, see :func:`asdlib.data.training_clips`.
+    ``config.machines`` and ``config.data`` are taken from the clips. A run that was stopped goes on with ``resume=True`` and
+    the same arguments. Raises :class:`AsdError` when the directory holds something already (without ``resume``) or a run of
+    other settings or clips (with it), and for unusable clips, see :func:`asdlib.data.training_clips`.
     """
     run = Path(run)
     clips = training_clips(clips, skip_single=skip_single)
-    config = replace(config, machines=tuple(sorted({clip.machine for clip in clips})))
+    config = replace(config, machines=tuple(sorted({clip.machine for clip in clips})), data=_digest(clips))
     if len(config.machines) < 2:
         raise AsdError(
             f"only one machine ({config.machines[0]}): the method tells machines apart, so give clips of two or more"
@@ -59,12 +60,12 @@ def train(
     _check_run(run, config, resume)
     if (run / "scores.json").exists():  # written last: there is nothing left to do
         return Detector.load(run)
-    make_fabric(device, precision)  # an unknown device is refused before hours of work, not after
+    make_fabric(device, config.precision)  # an unknown device is refused before hours of work, not after
     features = features_of(clips, config.features, options=config.reading, folder=cache, on_step=on_step)
     labels = np.array([config.machines.index(clip.machine) for clip in clips])
     examples = Examples(features.arrays, labels)
-    options = {"seed": config.seed, "validation": config.validation, "device": device, "precision": precision, "folder": run}
-    options["on_step"] = on_step
+    options = {"seed": config.seed, "validation": config.validation, "device": device, "precision": config.precision}
+    options |= {"folder": run, "on_step": on_step}
     try:
         run.mkdir(parents=True, exist_ok=True)
         write_config(run, config)
@@ -73,14 +74,20 @@ def train(
             stage = {"classes": len(config.machines), "margin": config.margin, "scale": config.scale}
             model, _ = finetune(base, examples, config.finetune, **stage, **options)
             save_weights(model, run / "weights.safetensors", config)
-            (run / "checkpoint.safetensors").unlink(missing_ok=True)
         model = new_classifier(new_encoder(config), config)
         load_weights(model, run / "weights.safetensors", config)
-        bank = embed(model.embed, features.arrays, device=device, precision=precision, on_step=on_step)
+        bank = embed(model.embed, features.arrays, device=device, on_step=on_step)
         _save_bank(run, config, model, bank, labels)
+        (run / "checkpoint.safetensors").unlink(missing_ok=True)
     except OSError as error:
         raise AsdError(f"cannot write to the run directory {run} ({error.strerror}): free some space, then --resume") from error
     return Detector.load(run)
+
+
+def _digest(clips: list[Clip]) -> str:
+    """Tells sets of training clips apart by names and sizes, wherever their folder lies."""
+    text = "\n".join(sorted(f"{clip.machine}/{clip.path.name} {clip.path.stat().st_size}" for clip in clips))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _check_run(run: Path, config: RunConfig, resume: bool) -> None:
@@ -93,6 +100,8 @@ def _check_run(run: Path, config: RunConfig, resume: bool) -> None:
                 f"{run} was started with other settings ({', '.join(different)}): resume with the same data and options, "
                 "or choose another run directory"
             )
+    elif resume and run.exists() and any(run.iterdir()):
+        raise AsdError(f"{run} holds no run to resume (no config.json): name a new directory")
     elif run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise AsdError(f"{run} exists already and is left as it is: pass --resume to go on with it, or name a new directory")
 
@@ -104,7 +113,8 @@ def _stage_1(run: Path, config: RunConfig, examples: Examples, options: dict) ->
         return encoder
     path = run / "pretrained.safetensors"
     if not path.exists():
-        model, _ = pretrain(encoder, examples, config.pretrain, temperature=config.temperature, **options)
+        loss = {"temperature": config.temperature, "self_in_denominator": config.self_in_denominator}
+        model, _ = pretrain(encoder, examples, config.pretrain, **loss, **options)
         save_weights(model, path, config)
     return load_pretrained(run)
 
@@ -160,9 +170,12 @@ class Detector:
         load_weights(model, run / "weights.safetensors", config)
         bank = read_tensors(run / "embeddings.safetensors", config)
         try:
-            percentiles = json.loads((run / "scores.json").read_text())
+            statistics = json.loads((run / "scores.json").read_text())
+            if statistics["config"] != fingerprint(config):
+                raise AsdError(f"{run / 'scores.json'} belongs to other settings: restore the files of one run")
+            percentiles = {machine: statistics["percentiles"][machine] for machine in config.machines}
             return cls(config, model.eval(), bank["embeddings"].numpy(), bank["labels"].numpy(), percentiles)
-        except (ValueError, KeyError) as error:
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise AsdError(f"{run} is damaged ({error}): train it again") from error
 
     def label(self, machine: str) -> int:
@@ -182,12 +195,23 @@ class Detector:
         return _softmax(self.model, embeddings, label, margin=scorer == "softmax")
 
     def score_clips(
-        self, clips: list[Clip], *, scorers=SCORERS, device="auto", cache: Path | None = None, on_step: OnStep = silent
+        self,
+        clips: list[Clip],
+        *,
+        scorers=SCORERS,
+        reading: ReadOptions | None = None,
+        device: str = "auto",
+        cache: Path | None = None,
+        on_step: OnStep = silent,
     ) -> pd.DataFrame:
-        """One row per clip, in order: ``machine``, ``name``, ``label`` and one column of scores per scorer."""
+        """One row per clip, in order: ``machine``, ``name``, ``label`` and one column of scores per scorer.
+
+        ``reading`` says how clips of other rates, channels or lengths are read, if not as the training clips were.
+        """
         for machine in {clip.machine for clip in clips}:
             self.label(machine)
-        features = features_of(clips, self.config.features, options=self.config.reading, folder=cache, on_step=on_step)
+        options = reading or self.config.reading
+        features = features_of(clips, self.config.features, options=options, folder=cache, on_step=on_step)
         return self.score_features(features, clips, scorers=scorers, device=device, on_step=on_step)
 
     def score_features(self, features: Features, clips, *, scorers=SCORERS, device="auto", on_step: OnStep = silent):
@@ -202,8 +226,11 @@ class Detector:
                 table.loc[rows, scorer] = self.scores(embeddings[rows], machine, scorer)
         return table
 
-    def normal_share(self, score: float, machine: str, scorer: str = "softmax") -> float:
-        """The share of the machine's normal training clips that score below ``score``, 0 to 1."""
+    def training_share(self, score: float, machine: str, scorer: str = "softmax") -> float:
+        """The share of the machine's training clips that score below ``score``, 0 to 1.
+
+        The network knows those clips: a new clip of a healthy machine scores above most of them. It is no false-alarm rate.
+        """
         return float(np.interp(score, self.percentiles[machine][scorer], np.linspace(0, 1, 101)))
 
 
@@ -223,9 +250,9 @@ def _save_bank(run: Path, config: RunConfig, model: MachineClassifier, bank: np.
         scores["softmax-plain"] = _softmax(model, own, label, margin=False)
         percentiles[machine] = {name: np.percentile(values, range(101)).tolist() for name, values in scores.items()}
     tensors = {"embeddings": torch.from_numpy(bank), "labels": torch.from_numpy(labels)}
-    write_tensors(tensors, run / "embeddings.safetensors", config)
+    write_tensors(tensors, run / "embeddings.safetensors", metadata={"config": fingerprint(config)})
     with replacing(run / "scores.json") as temporary:
-        temporary.write_text(json.dumps(percentiles) + "\n")
+        temporary.write_text(json.dumps({"config": fingerprint(config), "percentiles": percentiles}) + "\n")
 
 
 def _cross_scores(function, embeddings: np.ndarray, folds: int = 5) -> np.ndarray:

@@ -64,10 +64,10 @@ def download(
 
     ``part`` is "dev" (development), "add" (additional training) or "eval" (evaluation, without labels); ``machine_types``
     are some of :data:`MACHINE_TYPES`, all when None; ``api`` is the address of a Zenodo. ``on_step(name, done, total)`` is
-    called with a ZIP's name and bytes as they arrive. Types that are complete already are skipped, without a request.
-    Raises :class:`AsdError` for an unknown part or type, when a type's folder exists and is not from here, when Zenodo
-    cannot be reached or lacks the file, when a file arrives damaged or is not a plain archive of its machine type, and when
-    the disk has too little room or cannot be written.
+    called with a ZIP's name and bytes as they arrive, and with clips as they are unpacked. Types that are complete already
+    are skipped, without a request. Raises :class:`AsdError` for an unknown part or type, when a type's folder exists and is
+    not from here, when Zenodo cannot be reached or lacks the file, when a file arrives damaged or is not a plain archive of
+    its machine type, and when the disk has too little room or cannot be written.
     """
     if part not in PARTS:
         raise AsdError(f"no part {part!r} of DCASE 2020 Task 2: choose one of {', '.join(PARTS)}")
@@ -91,7 +91,7 @@ def download(
                 _fetch(file, archive, on_step)
                 try:
                     _check(file, archive)
-                    _unpack(file, archive, root / machine_type)
+                    _unpack(file, archive, root / machine_type, on_step)
                 except AsdError:
                     archive.unlink()  # it is of no use; on a full disk (OSError) it is, and stays
                     raise
@@ -182,20 +182,18 @@ def _check(file: _File, path: Path) -> None:
         raise AsdError(f"{file.name} arrived damaged (size or checksum is not that of the record) and was removed: run again")
 
 
-def _unpack(file: _File, path: Path, folder: Path) -> None:
+def _unpack(file: _File, path: Path, folder: Path, on_step: OnStep) -> None:
     """Unpack the ZIP at ``path``, which holds ``<machine type>/...``, as ``folder``, which appears when it is complete."""
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))  # hidden, so a scan passes over it
     try:
         with zipfile.ZipFile(path) as archive:
-            for member in _checked_members(file, archive, folder):
-                # Until all is there, "train" is ".train": a scan must not take up what a killed process leaves behind.
-                first, *rest = PurePosixPath(member.filename).parts[1:]
-                target = partial.joinpath(f".{first}", *rest)
+            members = _checked_members(file, archive, folder)
+            for done, member in enumerate(members, 1):
+                target = partial.joinpath(*PurePosixPath(member.filename).parts[1:])
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(member) as packed, open(target, "wb") as clip:
                     shutil.copyfileobj(packed, clip)  # zipfile gives no more than the declared size, and checks the CRC
-        for child in list(partial.iterdir()):
-            child.rename(partial / child.name[1:])
+                on_step(f"unpack {file.name}", done, len(members))
         (partial / MARKER).write_text(f"{file.checksum}\n")
         partial.chmod(0o755)
         partial.rename(folder)

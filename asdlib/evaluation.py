@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import log_softmax
-from scipy.stats import rankdata
+from scipy.special import logsumexp
 
 from asdlib.errors import AsdError
+from asdlib.files import replacing
+from asdlib.progress import OnStep, silent
 
 MAX_FPR = 0.1  # of the pAUC, as in the challenge
 
@@ -22,8 +23,14 @@ MAX_FPR = 0.1  # of the pAUC, as in the challenge
 
 
 def softmax_score(logits: np.ndarray, label: int) -> np.ndarray:
-    """-log p(own machine ID), from ``logits`` (N, classes): (N,) scores ≥ 0."""
-    return -log_softmax(logits, axis=1)[:, label]
+    """-log p(own machine ID), from ``logits`` (N, classes): (N,) scores > 0.
+
+    Written as log(1 + Σ exp(other - own)): a log-softmax would round the many probabilities near 1 to exactly 1, and their
+    scores to ties at 0.
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    own, others = logits[:, label], np.delete(logits, label, axis=1)
+    return np.logaddexp(0, logsumexp(others, axis=1) - own)
 
 
 def knn_score(train: np.ndarray, test: np.ndarray, *, neighbours: int = 2) -> np.ndarray:
@@ -37,15 +44,14 @@ def mahalanobis_score(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Squared Mahalanobis distance to the mean of ``train``, both of unit length: (N,) scores ≥ 0.
 
     The covariance is shrunk as Ledoit and Wolf (2004) say, because a machine may have fewer clips than dimensions, and by
-    no less than 1/M, because their estimate takes two or three clips for the whole truth.
+    no less than 1/M, because their estimate takes two or three clips for the whole truth. One clip has no spread at all.
     """
     from sklearn.covariance import empirical_covariance, ledoit_wolf_shrinkage, shrunk_covariance
 
     train, test = _unit(train), _unit(test)
-    if len(train) == 1:
-        return np.sum((test - train) ** 2, axis=1)  # one clip has no spread
-    shrinkage = max(ledoit_wolf_shrinkage(train), 1 / len(train))
-    covariance = shrunk_covariance(empirical_covariance(train), shrinkage) + 1e-6 * np.eye(train.shape[1])
+    covariance = 1e-6 * np.eye(train.shape[1])
+    if len(train) > 1:
+        covariance += shrunk_covariance(empirical_covariance(train), max(ledoit_wolf_shrinkage(train), 1 / len(train)))
     off = test - train.mean(axis=0)
     return np.sum(off * np.linalg.solve(covariance, off.T).T, axis=1)
 
@@ -54,10 +60,10 @@ def gmm_score(train: np.ndarray, test: np.ndarray, *, components: int = 2) -> np
     """-log density under a Gaussian mixture with diagonal covariances fitted to ``train``, both of unit length: (N,)."""
     from sklearn.mixture import GaussianMixture
 
-    train = np.repeat(train, 2, axis=0) if len(train) == 1 else train  # scikit-learn wants two
     # The floor under the variances keeps a handful of clips from looking like a density without width.
     mixture = GaussianMixture(min(components, len(train)), covariance_type="diag", reg_covar=1e-4, random_state=0)
-    return -mixture.fit(_unit(train)).score_samples(_unit(test))
+    rows = _unit(train if len(train) > 1 else np.repeat(train, 2, axis=0))  # scikit-learn wants two rows at least
+    return -mixture.fit(rows).score_samples(_unit(test))
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
@@ -98,9 +104,10 @@ def auc(truth, scores) -> float:
     ``truth`` (N,) of 0 and 1, ``scores`` (N,). Raises :class:`AsdError` for bad shapes or values, or a single class.
     """
     truth, scores = _validate(truth, scores)
-    positives = truth.sum()
-    ranks = rankdata(scores)[truth].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * (~truth).sum()))
+    normal = np.sort(scores[~truth])
+    below = np.searchsorted(normal, scores[truth], side="left")  # normal clips under each anomalous one
+    not_above = np.searchsorted(normal, scores[truth], side="right")
+    return float((below + not_above).mean() / 2 / len(normal))
 
 
 def pauc(truth, scores, *, max_fpr: float = MAX_FPR, standardized: bool = True) -> float:
@@ -146,7 +153,7 @@ def bootstrap_interval(
 # ----------------------------------------------------------------------------------------------------------- tables
 
 
-def machine_table(clips: pd.DataFrame, *, resamples: int = 1000) -> pd.DataFrame:
+def machine_table(clips: pd.DataFrame, *, resamples: int = 1000, on_step: OnStep = silent) -> pd.DataFrame:
     """One row per machine that has normal and anomalous test clips, from one row per clip.
 
     ``clips`` has the columns ``machine`` (``type/id``), ``label`` ("normal", "anomaly", "unknown") and ``score``. The
@@ -154,7 +161,8 @@ def machine_table(clips: pd.DataFrame, *, resamples: int = 1000) -> pd.DataFrame
     ``auc_high`` (``resamples=0`` leaves it out).
     """
     rows = {}
-    for machine, group in clips[clips.label != "unknown"].groupby("machine"):
+    for done, (machine, group) in enumerate(clips[clips.label != "unknown"].groupby("machine"), 1):
+        on_step("intervals", done, clips.machine.nunique())
         if group.label.nunique() < 2:
             continue
         truth, scores = (group.label == "anomaly").to_numpy(int), group.score.to_numpy()
@@ -179,12 +187,15 @@ def write_challenge_csv(clips: pd.DataFrame, folder: str | Path) -> list[Path]:
 
     ``clips`` has the columns ``machine``, ``name`` (the WAV file's) and ``score``.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for machine, group in clips.groupby("machine"):
-        paths.append(folder / f"anomaly_score_{machine.replace('/', '_')}.csv")
-        temporary = paths[-1].with_suffix(".part")
-        group.sort_values("name")[["name", "score"]].to_csv(temporary, header=False, index=False)
-        temporary.replace(paths[-1])
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for machine, group in clips.groupby("machine"):
+            paths.append(Path(folder) / f"anomaly_score_{machine.replace('/', '_')}.csv")
+            with replacing(paths[-1]) as temporary:
+                group.sort_values("name")[["name", "score"]].to_csv(temporary, header=False, index=False)
+    except OSError as error:
+        raise AsdError(
+            f"cannot write CSV files to {folder} ({error.strerror}): name another folder or free some space"
+        ) from error
     return paths

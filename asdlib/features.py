@@ -4,6 +4,7 @@
 power, then 10·log10(max(x, 1e-10)) dB. No mean or variance is removed. A 10 s clip becomes 128 × 313 numbers.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -35,6 +36,8 @@ class FeatureConfig:
                 f"bands from {self.f_min:g} to {self.f_max:g} Hz do not fit a rate of {self.sample_rate} Hz: "
                 f"choose 0 <= f_min < f_max <= {self.sample_rate / 2:g}"
             )
+        if not 0 < self.seconds < math.inf:
+            raise AsdError(f"clips of {self.seconds} s make no sense: choose a length in seconds")
         if self.samples <= self.n_fft // 2:
             raise AsdError(f"clips of {self.seconds:g} s are shorter than half a window: choose at least {self.n_fft} samples")
 

@@ -32,21 +32,20 @@ from asdlib.progress import OnStep, silent
 SAMPLE_RATE = 16000
 LOUDNESS = 0.03  # RMS of a typical machine at 0 dB gain, full scale = 1
 FACTS_FILE = "park.json"
+# Where the machines of a type lie on a parameter, in standard deviations of its logarithm; by their number.
+PLACES = {3: (-1.2, 0.0, 1.2), 4: (-1.2, -0.4, 0.4, 1.2)}
 
 
 @dataclass(frozen=True)
 class Preset:
-    """How large a park is: clip length in seconds, clips per machine, and exceptions to them by machine."""
+    """How large a park is: clip length in seconds, and clips per machine, the same for all or given for each."""
 
     seconds: float
-    train: int
-    test_normal: int
-    test_anomaly: int
-    exceptions: dict[str, tuple[int, int, int]] | None = None
+    counts: tuple[int, int, int] | dict[str, tuple[int, int, int]]  # training, normal test, anomalous test clips
 
-    def counts(self, machine: str) -> tuple[int, int, int]:
+    def counts_of(self, machine: str) -> tuple[int, int, int]:
         """(training, normal test, anomalous test) clips of one machine."""
-        return (self.exceptions or {}).get(machine, (self.train, self.test_normal, self.test_anomaly))
+        return self.counts[machine] if isinstance(self.counts, dict) else self.counts
 
 
 # Clips of each machine in the DCASE 2020 Task 2 development set: training, normal test, anomalous test.
@@ -62,9 +61,9 @@ _DCASE = {
 }  # fmt: skip
 
 PRESETS = {
-    "tiny": Preset(seconds=1.0, train=6, test_normal=4, test_anomaly=4),
-    "book": Preset(seconds=2.0, train=60, test_normal=20, test_anomaly=20),
-    "dcase": Preset(seconds=10.0, train=900, test_normal=100, test_anomaly=200, exceptions=_DCASE),
+    "tiny": Preset(seconds=1.0, counts=(6, 4, 4)),
+    "book": Preset(seconds=2.0, counts=(60, 20, 20)),
+    "dcase": Preset(seconds=10.0, counts=_DCASE),
 }
 
 
@@ -105,16 +104,15 @@ def _generator(*key) -> np.random.Generator:
 def identity(machine: str, *, seed: int = 0) -> dict[str, float]:
     """The machine's own parameters, drawn once.
 
-    The machines of a type share out the range of each parameter (in standard deviations of its logarithm -1.2, -0.4,
-    0.4, 1.2, in an order drawn for the parameter), so that no two coincide and none lies far away.
+    The machines of a type share out the range of each parameter (at :data:`PLACES`, in an order drawn for the
+    parameter), so that no two coincide and none lies far away.
     """
     kind = _type_of(machine)
     place = kind.ids.index(machine.split("/")[1])
     values = {}
     for name, parameter in kind.parameters.items():
-        rng = _generator("identity", seed, machine.split("/")[0], name)
-        places = rng.permutation(np.linspace(-1.2, 1.2, len(kind.ids)))[place]
-        values[name] = parameter.typical * float(np.exp(parameter.spread * (places + 0.1 * rng.standard_normal())))
+        order = _generator("identity", seed, machine.split("/")[0], name).permutation(len(kind.ids))
+        values[name] = parameter.typical * float(np.exp(parameter.spread * PLACES[len(kind.ids)][order[place]]))
     return values
 
 
@@ -199,7 +197,7 @@ def plan(preset: str, *, seed: int = 0) -> Iterator[tuple[str, dict]]:
     size = PRESETS[preset]
     for machine in machines():
         machine_type, machine_id = machine.split("/")
-        train, normal, anomaly = size.counts(machine)
+        train, normal, anomaly = size.counts_of(machine)
         common = {"machine": machine, "seed": seed, "seconds": size.seconds}
         for i in range(train):
             yield f"{machine_type}/train/normal_{machine_id}_{i:08d}.wav", {**common, "number": i, "split": "train"}
@@ -221,8 +219,11 @@ def simulate(out: str | Path, *, preset: str = "book", seed: int = 0, on_step: O
     if preset not in PRESETS:
         raise AsdError(f"no preset {preset!r} of the park: choose one of {', '.join(PRESETS)}")
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise AsdError(f"{out} exists already and is left as it is: name a new or empty folder")
+    try:
+        if out.exists():
+            out.rmdir()  # only an empty folder goes
+    except OSError as error:
+        raise AsdError(f"{out} exists already and is left as it is: name a new or empty folder") from error
     clips = list(plan(preset, seed=seed))
     partial = None
     try:
@@ -242,8 +243,6 @@ def simulate(out: str | Path, *, preset: str = "book", seed: int = 0, on_step: O
         about = {"what": "simulated by asdlib.machines; not real recordings", "preset": preset, "seed": seed, "clips": facts}
         (partial / FACTS_FILE).write_text(json.dumps(about, indent=0) + "\n")
         partial.chmod(0o755)
-        if out.exists():
-            out.rmdir()
         partial.rename(out)
     except OSError as error:
         raise AsdError(f"cannot write the park to {out}: {error.strerror}; free some space or choose another folder") from error

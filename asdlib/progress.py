@@ -18,9 +18,9 @@ def progress_bar() -> Iterator[OnStep]:
 
     columns = TextColumn("{task.description:<16}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None)
 
         def on_step(text: str, done: int, total: int) -> None:
+            task = bar.task_ids[0] if bar.task_ids else bar.add_task(text)  # nothing to see before there is a step
             bar.update(task, description=text, completed=done, total=total)
 
         yield on_step

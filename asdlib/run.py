@@ -7,7 +7,7 @@
         embeddings.safetensors   embeddings of the training clips, for the distance-based scorers
         scores.json              per machine and scorer, the percentiles of the scores of its normal training clips
 
-Nothing in it is executed when it is loaded: safetensors and JSON only. Every weight file carries the settings that it
+Nothing in it is executed when it is loaded: safetensors and JSON only. Every file carries the settings that it
 depends on, so that files of two runs cannot be mixed unnoticed.
 """
 
@@ -15,9 +15,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from asdlib import __version__
@@ -27,14 +25,18 @@ from asdlib.contrastive import TEMPERATURE, ContrastiveModel
 from asdlib.encoder import BOOK_ENCODER, PAPER_ENCODER, EncoderConfig, STgramMFN
 from asdlib.errors import AsdError
 from asdlib.features import FeatureConfig
-from asdlib.training import StageConfig, replacing
+from asdlib.files import replacing, write_tensors
+from asdlib.training import StageConfig, seeded
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that determines a run. The defaults are the preset ``paper``: the settings of the paper's public code.
+    """Everything that determines a run.
 
-    ``pretrain`` is None for the single-stage method. ``machines`` are the training machines in label order.
+    The defaults are the preset ``paper``: the settings of the paper's public code, except that a clip is not compared with
+    itself (``self_in_denominator``), that 5 % of the clips are held out, that the learning rate of stage 2 falls to 0 once,
+    at the end, and that no epoch is chosen on labelled test clips. ``pretrain`` is None for the single-stage method.
+    ``machines`` are the training machines in label order, ``data`` is a digest of the training clips; training fills in both.
     """
 
     preset: str = "paper"
@@ -43,17 +45,20 @@ class RunConfig:
     pretrain: StageConfig | None = StageConfig(epochs=101, batch_size=128, learning_rate=5e-4)
     finetune: StageConfig = StageConfig(epochs=300, batch_size=128, learning_rate=1e-4, cosine_from=20)
     temperature: float = TEMPERATURE
+    self_in_denominator: bool = False
     margin: float = MARGIN
     scale: float = SCALE
     validation: float = 0.05
     seed: int = 0
     reading: ReadOptions = ReadOptions()
+    precision: str = "32"
     machines: tuple[str, ...] = ()
+    data: str = ""
 
     @classmethod
-    def from_json(cls, text: str) -> "RunConfig":
-        """The config that ``json.dumps(asdict(config))`` wrote. Raises KeyError, TypeError or ValueError for another text."""
-        values = json.loads(text)
+    def from_dict(cls, values: dict) -> "RunConfig":
+        """The inverse of ``asdict``, also by way of JSON. Raises KeyError, TypeError or ValueError for other values."""
+        values = dict(values)
         kinds = {"features": FeatureConfig, "encoder": EncoderConfig, "reading": ReadOptions, "finetune": StageConfig}
         for name, kind in kinds.items():
             values[name] = kind(**values[name])
@@ -76,8 +81,8 @@ PRESETS = {
 
 def new_encoder(config: RunConfig) -> STgramMFN:
     """An untrained encoder with the initial weights that ``config.seed`` gives: where every run of that config starts."""
-    torch.manual_seed(config.seed)
-    return STgramMFN(config.encoder, config.features)
+    with seeded(config.seed, "encoder"):
+        return STgramMFN(config.encoder, config.features)
 
 
 def new_classifier(base: ContrastiveModel | nn.Module, config: RunConfig) -> MachineClassifier:
@@ -107,25 +112,19 @@ def read_config(run: Path) -> RunConfig:
     try:
         values = json.loads(path.read_text())
         values.pop("asdlib")
-        return RunConfig.from_json(json.dumps(values))
+        return RunConfig.from_dict(values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise AsdError(f"{path} is not the config of a run ({error}): restore it or train again") from error
 
 
-def _fingerprint(config: RunConfig) -> str:
-    """What weights depend on and their shapes do not show; kept in the weight files."""
-    return json.dumps([asdict(config.features), asdict(config.encoder), config.machines], sort_keys=True)
+def fingerprint(config: RunConfig) -> str:
+    """What the files of a run depend on, which their shapes do not show; kept in each of them."""
+    return json.dumps(asdict(config), sort_keys=True)
 
 
 def save_weights(model: nn.Module, path: Path, config: RunConfig) -> None:
-    """Write a model's weights beside the config that they belong to."""
-    write_tensors({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path, config)
-
-
-def write_tensors(tensors: dict[str, Tensor], path: Path, config: RunConfig) -> None:
-    """Write tensors as safetensors, marked with the settings that they depend on."""
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"config": _fingerprint(config)})
+    """Write a model's weights, marked with the settings that they depend on."""
+    write_tensors(model.state_dict(), path, metadata={"config": fingerprint(config)})
 
 
 def read_tensors(path: Path, config: RunConfig) -> dict[str, Tensor]:
@@ -134,11 +133,8 @@ def read_tensors(path: Path, config: RunConfig) -> dict[str, Tensor]:
         raise AsdError(f"no file {path}: it is not there yet, or this run has no such stage")
     try:
         with safe_open(path, "pt") as file:
-            if (file.metadata() or {}).get("config") != _fingerprint(config):
-                raise AsdError(
-                    f"{path} belongs to other settings (features, encoder or machines) than the config.json beside it: "
-                    "restore the files of one run"
-                )
+            if (file.metadata() or {}).get("config") != fingerprint(config):
+                raise AsdError(f"{path} belongs to other settings than the config.json beside it: restore the files of one run")
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise AsdError(f"{path} is damaged ({error}): train again") from error

@@ -3,32 +3,33 @@
 ``fit`` knows nothing of audio and nothing of the losses: it takes a model, an objective ``(model, inputs, labels) ->
 scalar`` and :class:`Examples`, and brings shuffling, the learning-rate schedule, the held-out loss, the log, the
 checkpoint and the device (through Lightning Fabric). What an epoch does depends on (seed, stage, epoch) only, so a run
-resumed from its last finished epoch ends in the same weights, bit for bit, as one never interrupted.
+resumed from its last finished epoch ends in the same weights as one never interrupted: on the same CPU, with the same number
+of threads, bit for bit.
 """
 
 import csv
 import ctypes
-import json
 import math
-import os
 import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from asdlib.errors import AsdError
+from asdlib.files import replacing, write_tensors
 from asdlib.progress import OnStep, silent
 
 Objective = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]
+DEVICES = ("auto", "cpu", "cuda", "mps")
 LOG_COLUMNS = ("stage", "epoch", "learning_rate", "train_loss", "validation_loss", "seconds")
 
 
@@ -72,6 +73,11 @@ class StageConfig:
     batch_size: int = 128
     learning_rate: float = 5e-4
     cosine_from: int | None = None  # epoch from which the rate falls to 0 along a cosine; None keeps it constant
+
+    def of(self, epochs: int) -> "StageConfig":
+        """The same stage in ``epochs`` epochs, its fall of the rate beginning at the same share of them."""
+        start = None if self.cosine_from is None else self.cosine_from * epochs // self.epochs
+        return replace(self, epochs=epochs, cosine_from=start)
 
     def rate(self, epoch: int) -> float:
         """Learning rate of ``epoch`` (0-based)."""
@@ -141,17 +147,27 @@ def fit(
     return log
 
 
+@contextmanager
+def seeded(seed: int, part: str):
+    """New weights that are drawn inside depend on (seed, part) only; the caller's random numbers go on undisturbed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(np.random.SeedSequence([seed, *part.encode()]).generate_state(1)[0]))
+        yield
+
+
 def make_fabric(device: str, precision: str):
     """Lightning Fabric on one device: it places modules and batches and brings bf16 where asked for."""
     from lightning_fabric import Fabric
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
+    if device not in DEVICES:
+        raise AsdError(f"no device {device!r}: choose one of {', '.join(DEVICES)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of hardware that is there and not used: the user chose
         try:
             return Fabric(accelerator=device, devices=1, precision={"32": "32-true", "bf16": "bf16-mixed"}[precision])
         except (ValueError, RuntimeError, MisconfigurationException) as error:
-            raise AsdError(f"cannot use the device {device!r} ({error}): choose auto, cpu, cuda or mps") from error
+            raise AsdError(f"cannot use the device {device!r} ({error}): choose one that this machine has") from error
 
 
 def hold_out(labels: np.ndarray, share: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +183,7 @@ def hold_out(labels: np.ndarray, share: float, *, seed: int) -> tuple[np.ndarray
 
 @torch.no_grad()
 def evaluate_loss(model, objective, examples: Examples, rows: np.ndarray, batch_size: int, fabric) -> float | None:
-    """Mean objective over ``rows`` in evaluation mode, or None where there are too few clips to form it."""
+    """Mean objective over ``rows`` in evaluation mode, batches weighted by their clips; None where no batch can form it."""
     model.eval()
     rows = np.random.default_rng(5).permutation(rows)  # or a batch would hold the clips of one machine only
     total, count = 0.0, 0
@@ -198,11 +214,10 @@ class Checkpoint:
             writer = csv.DictWriter(file, LOG_COLUMNS)
             writer.writeheader()
             writer.writerows(earlier + log)
-        tensors = {f"model.{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
+        tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
         for i, state in optimizer.state_dict()["state"].items():
-            tensors.update({f"optimizer.{i}.{key}": value.contiguous() for key, value in state.items()})
-        with replacing(self.path) as path:
-            save_file(tensors, path, metadata={"stage": self.stage, "epochs": json.dumps(log[-1]["epoch"] + 1)})
+            tensors.update({f"optimizer.{i}.{key}": value for key, value in state.items()})
+        write_tensors(tensors, self.path, metadata={"stage": self.stage, "epochs": str(log[-1]["epoch"] + 1)})
 
     def load(self, model: nn.Module, optimizer) -> int:
         """Bring model and optimizer to the saved state; the number of epochs done (0: nothing saved for this stage)."""
@@ -224,23 +239,6 @@ class Checkpoint:
         except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
             raise AsdError(f"{self.path} is not a checkpoint of this run: delete it to train from the start") from error
         return epochs
-
-
-class replacing:  # noqa: N801 (used as a verb: `with replacing(path) as temporary:`)
-    """Write beside ``path``, then rename: a reader sees the old file or the new one, never half of one."""
-
-    def __init__(self, path: Path):
-        self.path, self.temporary = Path(path), Path(path).with_name(f".{Path(path).name}.{os.getpid()}.part")
-
-    def __enter__(self) -> Path:
-        return self.temporary
-
-    def __exit__(self, kind, error, trace):
-        try:
-            if kind is None:
-                self.temporary.replace(self.path)
-        finally:
-            self.temporary.unlink(missing_ok=True)
 
 
 def read_log(path: Path) -> list[dict]:

@@ -74,6 +74,14 @@ def test_clips_of_other_lengths_are_fitted_and_it_is_said(clips, tmp_path, caplo
         features_of(clips, FeatureConfig(seconds=1.5), options=ReadOptions(short="refuse"), folder=tmp_path)
 
 
+def test_a_cache_that_lost_a_file_is_made_anew(clips, tmp_path):
+    features_of(clips, CONFIG, folder=tmp_path)
+    for name in ("about.json", "log_mels.npy"):
+        (path,) = tmp_path.glob(f"*/{name}")
+        path.unlink()
+        assert features_of(clips, CONFIG, folder=tmp_path).log_mels.shape == (20, 128, 32)
+
+
 def test_a_bad_clip_leaves_no_cache_behind(small_park, tmp_path):
     bad = small_park / "fan" / "train" / "normal_id_00_99999999.wav"
     soundfile.write(bad, np.zeros(16000), 16000)

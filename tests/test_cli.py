@@ -90,8 +90,21 @@ def test_one_file_gets_the_score_that_evaluate_gave_it(asd, trained, small_park,
         rows = json.loads(out)["scores"]
         assert (code, len(rows)) == (0, 2)
         assert rows[0]["score"] == pytest.approx(float(expected[name]), rel=1e-3, abs=1e-4)
-        assert 0 <= rows[0]["normal_share"] <= 1
+        assert 0 <= rows[0]["training_share"] <= 1
     assert str(path) in asd("score", path, "--run", trained, "--machine", "valve/id_06")[1]
+
+
+def test_a_stereo_recording_of_another_rate_is_scored_on_request(asd, trained, small_park, tmp_path):
+    x, _ = soundfile.read(small_park / "fan" / "test" / "normal_id_00_00000000.wav")
+    folder = tmp_path / "x[b]"  # brackets are markup to the table's library
+    folder.mkdir()
+    soundfile.write(folder / "a.wav", np.stack([0.1 * x[::-1], np.repeat(x, 3)[: len(x)]], axis=1), 48000)
+    words = ["score", folder / "a.wav", "--run", trained, "--machine", "fan/id_00"]
+    assert asd(*words)[0] == 2
+    assert asd(*words, "--resample")[0] == 2
+    code, out, _ = asd(*words, "--resample", "--channel", 1)
+    assert code == 0
+    assert str(folder / "a.wav") in out
 
 
 def test_info_tells_a_runs_settings_and_losses(asd, trained):
@@ -180,6 +193,10 @@ def test_bad_training_data_is_one_sentence_exit_code_2_and_no_half_run(asd, smal
         (["train", "{data}", "--run", "{run}", "--resume", "--seconds", "2"], "other settings (features)"),
         (["train", "{data}", "--run", "new", "--device", "abacus"], "device 'abacus'"),
         (["simulate", "{data}"], "exists already"),
+        (["simulate", "."], "exists already"),
+        (["train", "{data}", "--run", "new", "--seconds", "nan"], "nan s make no sense"),
+        (["train", "{data}", "--run", "new", "--device", "tpu"], "device 'tpu'"),
+        (["evaluate", "{data}", "--run", "{run}", "--csv", "{clip}"], "cannot write CSV files"),
         (["info", "nowhere"], "no folder nowhere"),
         (["download", "{data}", "--machine", "toaster"], "toaster"),
     ],
@@ -198,6 +215,7 @@ def test_bad_requests_are_one_sentence_and_exit_code_2(asd, trained, small_park,
 def test_words_that_are_no_option_exit_with_2(asd):
     assert asd("train")[0] == 2
     assert asd("simulate", "x", "--preset", "huge")[0] == 2
+    assert asd("train", "x", "--run", "y", "--seed", -1)[0] == 2
 
 
 def test_ctrl_c_leaves_a_run_that_goes_on(asd, small_park, tmp_path, monkeypatch):

@@ -126,6 +126,23 @@ def test_pretraining_pulls_machines_together_whatever_the_encoder():
     assert log[-1]["validation_loss"] < log[0]["validation_loss"]
 
 
+def test_new_weights_are_drawn_from_streams_of_their_own_and_disturb_nobody():
+    from asdlib.training import seeded
+
+    def draw(seed, part):
+        with seeded(seed, part):
+            return torch.rand(1000)
+
+    torch.manual_seed(3)
+    untouched = torch.rand(1)
+    torch.manual_seed(3)
+    a, again, head, other = draw(0, "encoder"), draw(0, "encoder"), draw(0, "head"), draw(1, "encoder")
+    assert torch.equal(a, again)
+    assert abs(np.corrcoef(a, head)[0, 1]) < 0.1
+    assert abs(np.corrcoef(a, other)[0, 1]) < 0.1
+    assert torch.equal(torch.rand(1), untouched)
+
+
 def test_pretraining_refuses_a_machine_with_one_clip():
     examples = Examples((np.zeros((3, 4), np.float32),), np.array([0, 0, 1]))
     with pytest.raises(AsdError, match="only one clip with label 1"):

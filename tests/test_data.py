@@ -40,6 +40,17 @@ def test_scan_finds_the_simulated_park(park):
     assert len({c.machine for c in clips}) == 23
 
 
+def test_linked_folders_are_followed_once_and_hidden_ones_are_not(tmp_path, monkeypatch):
+    write(tmp_path / "elsewhere" / "valve" / "train" / "normal_id_00_00000000.wav")
+    write(tmp_path / "root" / "fan" / "train" / "normal_id_00_00000000.wav")
+    write(tmp_path / "root" / ".fan-half" / "train" / "normal_id_00_00000000.wav")
+    (tmp_path / "root" / "valve").symlink_to(tmp_path / "elsewhere" / "valve")
+    (tmp_path / "root" / "again").symlink_to(tmp_path / "root")  # a circle
+    assert [clip.machine for clip in scan(tmp_path / "root")] == ["fan/id_00", "valve/id_00"]
+    monkeypatch.chdir(tmp_path / "root" / "fan")
+    assert [clip.machine for clip in scan(".")] == ["fan/id_00"]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -118,6 +129,8 @@ BAD = {
     "no samples": (lambda path: write(path, np.zeros(0)), "no samples"),
     "silence": (lambda path: write(path, np.zeros(16000)), "silent"),
     "constant": (lambda path: write(path, np.full(16000, 0.25)), "silent"),
+    "another unit": (lambda path: write(path, 20 * tone(), subtype="FLOAT"), "beyond full scale"),
+    "dangling link": (lambda path: path.symlink_to("nowhere"), "no file"),
     "nan": (lambda path: write(path, np.full(16000, np.nan), subtype="FLOAT"), "not numbers"),
 }
 

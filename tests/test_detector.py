@@ -2,16 +2,19 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from asdlib.cache import features_now
+from asdlib.cache import features_now, features_of
 from asdlib.contrastive import ContrastiveModel
-from asdlib.data import scan
+from asdlib.data import scan, training_clips
 from asdlib.detector import Detector, embed, train
 from asdlib.errors import AsdError
 from asdlib.evaluation import SCORERS, knn_score
@@ -40,7 +43,9 @@ def test_a_run_holds_what_its_docstring_lists_and_nothing_that_executes(small_ru
 
 def test_the_config_comes_back_as_it_was(small_run):
     machines = tuple(f"{t}/id_0{i}" for t in ("fan", "valve") for i in (0, 2, 4, 6))
-    assert read_config(small_run) == replace(SMALL, machines=machines)
+    config = read_config(small_run)
+    assert config == replace(SMALL, machines=machines, data=config.data)
+    assert len(config.data) == 16
 
 
 def test_the_pretrained_model_can_be_looked_at(small_run, detector, small_park, tmp_path):
@@ -93,14 +98,14 @@ def test_scores_are_their_formulas_on_the_embeddings(detector, small_park):
     np.testing.assert_array_equal(detector.scores(embeddings, "valve/id_02", "knn"), knn_score(own, embeddings))
 
 
-def test_normal_share_counts_the_training_clips_below(detector):
+def test_training_share_counts_the_training_clips_below(detector):
     machine = detector.config.machines[0]
     for scorer in SCORERS:
         scores = detector.percentiles[machine][scorer]
         assert len(scores) == 101
-        assert detector.normal_share(min(scores) - 1, machine, scorer) == 0
-        assert detector.normal_share(max(scores) + 1, machine, scorer) == 1
-        assert detector.normal_share(float(np.median(scores)), machine, scorer) == pytest.approx(0.5, abs=0.02)
+        assert detector.training_share(min(scores) - 1, machine, scorer) == 0
+        assert detector.training_share(max(scores) + 1, machine, scorer) == 1
+        assert detector.training_share(float(np.median(scores)), machine, scorer) == pytest.approx(0.5, abs=0.02)
 
 
 def test_two_runs_of_a_seed_are_equal_and_of_two_seeds_are_not(small_park, small_run, tmp_path):
@@ -135,6 +140,58 @@ def test_resuming_with_other_settings_is_refused(small_park, small_run):
         train(scan(small_park), small_run, replace(SMALL, margin=0.5), resume=True)
 
 
+def test_resuming_with_other_clips_is_refused(small_park, small_run):
+    without_one = [clip for clip in scan(small_park) if clip.path.name != "normal_id_00_00000005.wav"]
+    with pytest.raises(AsdError, match=r"other settings \(data\)"):
+        train(without_one, small_run, SMALL, resume=True)
+
+
+def test_settings_of_the_losses_reach_the_training(small_park, small_run, tmp_path):
+    def weights(name, **settings):
+        run = tmp_path / name
+        train(scan(small_park), run, replace(SMALL, **settings))
+        return load_file(run / "pretrained.safetensors"), load_file(run / "weights.safetensors")
+
+    def same(a, b):
+        return all(torch.equal(a[k], b[k]) for k in a)
+
+    stage_1, stage_2 = load_file(small_run / "pretrained.safetensors"), load_file(small_run / "weights.safetensors")
+    for settings in ({"temperature": 1.0}, {"self_in_denominator": True}):
+        assert not same(weights("-".join(settings), **settings)[0], stage_1)
+    for settings in ({"margin": 0.0}, {"scale": 10.0}):
+        pretrained, finetuned = weights("-".join(settings), **settings)
+        assert same(pretrained, stage_1)
+        assert not same(finetuned, stage_2)
+
+
+FULL_DISK = """
+import resource, sys
+from asdlib.data import scan
+from asdlib.detector import train
+from asdlib.errors import AsdError
+from tests.conftest import SMALL
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+try:
+    train(scan(sys.argv[1]), sys.argv[2], SMALL, cache=sys.argv[4])
+except AsdError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("limit", [100, 40_000])  # the config; the first checkpoint
+def test_a_full_disk_under_a_run_is_one_sentence_and_the_run_goes_on_later(small_park, small_run, tmp_path, limit):
+    cache = tmp_path / "cache"
+    features_of(training_clips(scan(small_park)), SMALL.features, options=SMALL.reading, folder=cache)
+    run = tmp_path / "run"
+    words = [sys.executable, "-c", FULL_DISK, str(small_park), str(run), str(limit), str(cache)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert "cannot write to the run directory" in done.stdout, done.stderr
+    assert [p.name for p in run.iterdir() if p.name.startswith(".")] == []
+    if (run / "config.json").exists():
+        train(scan(small_park), run, SMALL, resume=True)
+        assert (run / "weights.safetensors").read_bytes() == (small_run / "weights.safetensors").read_bytes()
+
+
 def test_the_single_stage_method_is_the_same_network_without_stage_1(small_park, tmp_path, small_run):
     detector = train(scan(small_park), tmp_path / "run", replace(SMALL, pretrain=None))
     assert not (tmp_path / "run" / "pretrained.safetensors").exists()
@@ -163,6 +220,10 @@ def test_a_run_of_another_feature_config_is_refused_although_the_shapes_fit(copi
         Detector.load(copied)
 
 
+def edit_config(run, **changes):
+    (run / "config.json").write_text(json.dumps(json.loads((run / "config.json").read_text()) | changes))
+
+
 def damage_weights(run):
     tensors = load_file(run / "weights.safetensors")
     tensors.popitem()
@@ -179,6 +240,9 @@ def damage_weights(run):
         (lambda run: (run / "weights.safetensors").unlink(), "unfinished run"),
         (damage_weights, "other settings"),
         (lambda run: (run / "scores.json").write_text("[1"), "damaged"),
+        (lambda run: (run / "scores.json").write_text("{}"), "damaged"),
+        (lambda run: edit_config(run, margin=0.9), "other settings"),
+        (lambda run: edit_config(run, seed=1), "other settings"),
     ],
 )
 def test_a_damaged_run_is_refused_in_a_sentence(copied, damage, message):

@@ -161,6 +161,13 @@ def test_softmax_score_is_minus_log_probability():
     assert softmax_score(logits, 1) == pytest.approx([expected, 1000.0])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_scores_of_sure_clips_do_not_collapse_to_ties_at_zero(dtype):
+    logits = np.array([[30, -10, -10], [30, -12, -12], [60, -60, -60]], dtype=dtype)
+    expected = [2 * np.exp(-40.0), 2 * np.exp(-42.0), 2 * np.exp(-120.0)]
+    np.testing.assert_allclose(softmax_score(logits, 0), expected, rtol=1e-6)
+
+
 def test_knn_score_is_the_mean_cosine_distance_to_the_two_nearest():
     def at(degrees):
         return np.stack([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))], axis=1)

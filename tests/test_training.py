@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from asdlib.errors import AsdError
-from asdlib.training import Examples, StageConfig, fit, hold_out, read_log, replacing
+from asdlib.files import replacing
+from asdlib.training import Examples, StageConfig, fit, hold_out, read_log
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 EXAMPLES = Examples((X,), (X[:, 0] > 0).astype(int))
@@ -105,6 +106,31 @@ def test_the_rate_is_constant_then_falls_along_a_cosine():
     assert config.rate(7) == pytest.approx(0.5)
     assert config.rate(9) == pytest.approx(0.5 * (1 + math.cos(math.pi * 5 / 6)))
     assert StageConfig(epochs=10, learning_rate=0.3).rate(9) == 0.3
+    assert config.of(50) == StageConfig(epochs=50, learning_rate=1.0, cosine_from=20)
+
+
+def test_the_optimizer_follows_the_schedule(monkeypatch):
+    rates = []
+    real = torch.optim.Adam.step
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self, *a, **k: rates.append(self.param_groups[0]["lr"]) or real(self))
+    log = fit(network(), objective, EXAMPLES, CONFIG, stage="test", device="cpu")
+    steps = len(rates) // CONFIG.epochs
+    assert rates == [CONFIG.rate(epoch) for epoch in range(CONFIG.epochs) for _ in range(steps)]
+    assert [row["learning_rate"] for row in log] == [CONFIG.rate(epoch) for epoch in range(CONFIG.epochs)]
+
+
+def test_every_epoch_has_an_order_of_its_own_and_shows_each_clip_once():
+    seen = []
+
+    class Watched(Examples):
+        def batch(self, rows):
+            seen.extend(rows)
+            return super().batch(rows)
+
+    fit(network(), objective, Watched((X,), EXAMPLES.labels), StageConfig(3, 8), stage="t", device="cpu", validation=0)
+    epochs = [seen[i : i + 40] for i in (0, 40, 80)]
+    assert all(sorted(epoch) == list(range(40)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_the_mend():
@@ -138,7 +164,14 @@ def test_an_unknown_device_is_refused():
 def test_bf16_trains_and_stays_near_full_precision():
     full, half = network(), network()
     fit(full, objective, EXAMPLES, CONFIG, stage="t", device="cpu")
+    inside = set()
+
+    def in_forward(module, args, output):
+        inside.add(output.dtype)
+
+    half[0].register_forward_hook(in_forward)
     log = fit(half, objective, EXAMPLES, CONFIG, stage="t", device="cpu", precision="bf16")
+    assert inside == {torch.bfloat16}
     assert log[-1]["train_loss"] < log[0]["train_loss"]
     assert all(v.dtype in (torch.float32, torch.int64) for v in half.state_dict().values())
     x = torch.from_numpy(X)
