@@ -4,9 +4,8 @@ import json
 import logging
 import sys
 from collections import Counter
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,55 +23,22 @@ app = typer.Typer(
 )
 
 
-class ParkSize(StrEnum):
-    tiny = "tiny"
-    book = "book"
-    dcase = "dcase"
+ScorerName = Literal["softmax", "softmax-plain", "knn", "mahalanobis", "gmm"]
 
-
-class Recipe(StrEnum):
-    book = "book"
-    paper = "paper"
-
-
-class Part(StrEnum):
-    dev = "dev"
-    add = "add"
-    eval = "eval"
-
-
-class Scorer(StrEnum):
-    softmax = "softmax"
-    softmax_plain = "softmax-plain"
-    knn = "knn"
-    mahalanobis = "mahalanobis"
-    gmm = "gmm"
-
-
-class Precision(StrEnum):
-    full = "32"
-    bf16 = "bf16"
-
-
-class Short(StrEnum):
-    repeat = "repeat"
-    refuse = "refuse"
-
-
-Data = Annotated[Path, typer.Argument(help="Folder with <type>/{train,test}/*.wav, as in DCASE 2020 Task 2.")]
+Data = Annotated[Path, typer.Argument(metavar="DATA", help="Folder with <type>/{train,test}/*.wav, as in DCASE 2020 Task 2.")]
 Run = Annotated[Path, typer.Option("--run", help="Run directory.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of tables.")]
 Channel = Annotated[int | None, typer.Option(min=0, help="Channel of multi-channel clips, from 0.")]
 Resample = Annotated[bool, typer.Option("--resample", help="Convert clips of other sample rates.")]
-Cache = Annotated[Path | None, typer.Option(help="Folder of the feature cache [default: the user's cache folder].")]
+Cache = Annotated[Path | None, typer.Option(help="Folder of the feature cache (default: the user's cache folder).")]
 
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Argument(help="New folder to write the clips to.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder to write the clips to.")],
     preset: Annotated[
-        ParkSize, typer.Option(help="tiny: seconds; book: under a minute; dcase: the challenge's size.")
+        Literal["tiny", "book", "dcase"], typer.Option(help="tiny: seconds; book: under a minute; dcase: the challenge's size.")
     ] = "book",
     seed: Annotated[int, typer.Option(help="Another seed makes other machines.")] = 0,
 ) -> None:
@@ -87,9 +53,12 @@ def simulate(
 
 @app.command()
 def download(
-    out: Annotated[Path, typer.Argument(help="Folder to download to.")],
-    part: Annotated[Part, typer.Option(help="dev: development set; add: additional training; eval: evaluation set.")] = "dev",
-    machine: Annotated[list[str] | None, typer.Option(help="Machine type, e.g. fan; may be repeated [default: all].")] = None,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to download to.")],
+    part: Annotated[
+        Literal["dev", "add", "eval"],
+        typer.Option(help="dev: development set; add: additional training; eval: evaluation set."),
+    ] = "dev",
+    machine: Annotated[list[str] | None, typer.Option(help="Machine type, e.g. fan; may be repeated (default: all).")] = None,
 ) -> None:
     """Download real DCASE 2020 Task 2 recordings from Zenodo, checked and unpacked (CC BY-NC-SA 4.0; about 1-2 GB a type)."""
     from asdlib.download import download
@@ -105,21 +74,21 @@ def train(
     data: Data,
     run: Run,
     preset: Annotated[
-        Recipe, typer.Option(help="book: 2 s clips, small network, minutes on a laptop. paper: for a GPU.")
+        Literal["book", "paper"], typer.Option(help="book: 2 s clips, small network, minutes on a laptop. paper: for a GPU.")
     ] = "book",
     no_pretrain: Annotated[bool, typer.Option("--no-pretrain", help="Single-stage method: leave out stage 1.")] = False,
-    seconds: Annotated[float | None, typer.Option(help="Clip length [default: the preset's].")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Clip length (default: the preset's).")] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs of each stage [default: the preset's]; few clips need more.")
+        int | None, typer.Option(min=1, help="Epochs of each stage (default: the preset's); few clips need more.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of initial weights, order of clips and held-out clips.")] = 0,
     device: Device = "auto",
-    precision: Annotated[Precision, typer.Option(help="bf16 is faster where the processor knows it.")] = "32",
+    precision: Annotated[Literal["32", "bf16"], typer.Option(help="bf16 is faster where the processor knows it.")] = "32",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     skip_single: Annotated[bool, typer.Option("--skip-single", help="Leave out machines with a single training clip.")] = False,
     channel: Channel = None,
     resample: Resample = False,
-    short: Annotated[Short, typer.Option(help="What to do with clips that are too short.")] = "repeat",
+    short: Annotated[Literal["repeat", "refuse"], typer.Option(help="What to do with clips that are too short.")] = "repeat",
     cache: Cache = None,
 ) -> None:
     """Train both stages on the normal training clips of DATA."""
@@ -138,7 +107,7 @@ def train(
         config = replace(config, pretrain=config.pretrain.of(epochs), finetune=config.finetune.of(epochs))
     if no_pretrain:
         config = replace(config, pretrain=None)
-    config = replace(config, seed=seed, precision=str(precision), reading=ReadOptions(channel, resample, str(short)))
+    config = replace(config, seed=seed, precision=precision, reading=ReadOptions(channel, resample, short))
     clips = scan(data)
     try:
         with progress_bar() as on_step:
@@ -155,7 +124,7 @@ def train(
 def evaluate(
     data: Data,
     run: Run,
-    scorer: Annotated[Scorer, typer.Option(help="Scorer of the per-type table, the CSV files and the JSON.")] = "softmax",
+    scorer: Annotated[ScorerName, typer.Option(help="Scorer of the per-type table, the CSV files and the JSON.")] = "softmax",
     csv: Annotated[Path | None, typer.Option(help="Folder for anomaly_score_<type>_id_<nn>.csv files.")] = None,
     device: Device = "auto",
     channel: Channel = None,
@@ -179,21 +148,20 @@ def evaluate(
     with progress_bar() as on_step:
         reading = _reading(detector, channel, resample)
         table = detector.score_clips(clips, reading=reading, device=device, cache=cache, on_step=on_step)
-        chosen = str(scorer)
-        results = {name: machine_table(table.assign(score=table[name]), resamples=0) for name in SCORERS if name != chosen}
-        results[chosen] = machine_table(table.assign(score=table[chosen]), on_step=on_step)
-    paths = write_challenge_csv(table.assign(score=table[chosen]), csv) if csv else []
+        results = {name: machine_table(table.assign(score=table[name]), resamples=0) for name in SCORERS if name != scorer}
+        results[scorer] = machine_table(table.assign(score=table[scorer]), on_step=on_step)
+    paths = write_challenge_csv(table.assign(score=table[scorer]), csv) if csv else []
     if as_json:
-        machines = results[chosen].to_dict(orient="index")
-        types = type_table(results[chosen]).to_dict(orient="index") if machines else {}
-        print(json.dumps({"scorer": chosen, "machines": machines, "types": types, "not_in_run": unknown}, indent=1))
+        machines = results[scorer].to_dict(orient="index")
+        types = type_table(results[scorer]).to_dict(orient="index") if machines else {}
+        print(json.dumps({"scorer": scorer, "machines": machines, "types": types, "not_in_run": unknown}, indent=1))
         return
     if unknown:
         print(f"left out, not in this run: {', '.join(unknown)}")
     print(f"{len(table)} test clips of {table.machine.nunique()} machines")
-    if len(results[chosen]):
-        _print_results(results, chosen)
-    one_sided = sorted(set(table.machine) - set(results[chosen].index))
+    if len(results[scorer]):
+        _print_results(results, scorer)
+    one_sided = sorted(set(table.machine) - set(results[scorer].index))
     if one_sided:
         print(f"no AUC, normal and anomalous clips are not both known: {', '.join(one_sided)}")
     if paths:
@@ -202,10 +170,10 @@ def evaluate(
 
 @app.command()
 def score(
-    files: Annotated[list[Path], typer.Argument(help="Recordings of one machine.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Recordings of one machine.")],
     run: Run,
     machine: Annotated[str, typer.Option(help="Which machine they are of, as TYPE/ID, e.g. fan/id_00.")],
-    scorer: Annotated[Scorer, typer.Option(help="What the score is; see the book.")] = "softmax",
+    scorer: Annotated[ScorerName, typer.Option(help="What the score is; see the book.")] = "softmax",
     device: Device = "auto",
     channel: Channel = None,
     resample: Resample = False,
@@ -221,20 +189,19 @@ def score(
     detector.label(machine)
     machine_type, machine_id = machine.split("/")
     clips = [Clip(path, machine_type, machine_id, "test", "unknown") for path in files]
-    name = str(scorer)
     with progress_bar() as on_step:
         reading = _reading(detector, channel, resample)
         features = features_now(clips, detector.config.features, options=reading, on_step=on_step)
-        scores = detector.score_features(features, clips, scorers=[name], device=device, on_step=on_step)[name]
+        scores = detector.score_features(features, clips, scorers=[scorer], device=device, on_step=on_step)[scorer]
     rows = [
-        {"file": str(path), "score": float(value), "training_share": detector.training_share(value, machine, name)}
+        {"file": str(path), "score": float(value), "training_share": detector.training_share(value, machine, scorer)}
         for path, value in zip(files, scores, strict=True)
     ]
     if as_json:
-        print(json.dumps({"machine": machine, "scorer": name, "scores": rows}, indent=1))
+        print(json.dumps({"machine": machine, "scorer": scorer, "scores": rows}, indent=1))
         return
     _print_table(
-        f"{machine}, scorer {name}",
+        f"{machine}, scorer {scorer}",
         ("file", "score", "above this share of the training clips"),
         [(row["file"], f"{row['score']:.4f}", f"{row['training_share']:.0%}") for row in rows],
     )
@@ -243,7 +210,7 @@ def score(
 
 @app.command()
 def info(
-    folder: Annotated[Path, typer.Argument(help="A data folder or a run directory.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A data folder or a run directory.")],
     as_json: Json = False,
 ) -> None:
     """What is in a data folder (clips per machine) or a run directory (settings, losses)."""
@@ -286,22 +253,22 @@ def _reading(detector, channel: int | None, resample: bool):
     return replace(trained, channel=trained.channel if channel is None else channel, resample=resample or trained.resample)
 
 
-def _print_results(results, chosen: str) -> None:
+def _print_results(results, scorer: str) -> None:
     from asdlib.evaluation import type_table
 
     percent = "{:.2f}".format
     _print_table(
-        f"per machine, scorer {chosen} (%)",
+        f"per machine, scorer {scorer} (%)",
         ("machine", "clips", "AUC", "95 % interval", "pAUC"),
         [
             (m, str(int(r.clips)), percent(100 * r.auc), f"{100 * r.auc_low:.1f}-{100 * r.auc_high:.1f}", percent(100 * r.pauc))
-            for m, r in results[chosen].iterrows()
+            for m, r in results[scorer].iterrows()
         ],
     )
     _print_table(
-        f"per machine type, scorer {chosen} (%)",
+        f"per machine type, scorer {scorer} (%)",
         ("type", "AUC", "pAUC", "mAUC"),
-        [(t, *(percent(100 * v) for v in row)) for t, row in type_table(results[chosen]).iterrows()],
+        [(t, *(percent(100 * v) for v in row)) for t, row in type_table(results[scorer]).iterrows()],
     )
     _print_table(
         "average over the types, every scorer (%)",
