@@ -46,7 +46,7 @@ book: $(READY)
 	cp -r _config.yml _toc.yml book $(SOURCE)/
 	find data/generated -mindepth 1 -maxdepth 1 ! -name $(KEY) ! -name by-hand -exec rm -rf {} +
 	ASDLIB_DATA=$(CURDIR)/data/generated/$(KEY) ASDLIB_CACHE=$(CURDIR)/data/generated/$(KEY)/cache \
-	  $(BIN)/python -m pytest --nbmake --overwrite --nbmake-timeout=1200 \
+	  ASDLIB_RESULTS=$(CURDIR)/data/results $(BIN)/python -m pytest --nbmake --overwrite --nbmake-timeout=1200 \
 	  -p no:cacheprovider -c /dev/null --rootdir=$(SOURCE) -n 2 $(SOURCE)/book
 	rm -rf _build/html _build/.doctrees
 	$(BIN)/jupyter-book build $(SOURCE) --path-output . -W -n --keep-going --quiet
