@@ -55,6 +55,12 @@ class ContrastiveModel(nn.Module):
         return self.head.rest(self.embed(*inputs))
 
 
+def with_new_head(encoder: nn.Module, *, seed: int = 0) -> ContrastiveModel:
+    """``encoder`` under a projection head with new weights, drawn by ``seed``: where stage 1 starts."""
+    with seeded(seed, "head"):
+        return ContrastiveModel(encoder)
+
+
 def supervised_contrastive_loss(
     embeddings: Tensor, labels: Tensor, *, temperature: float = TEMPERATURE, self_in_denominator: bool = False
 ) -> Tensor:
@@ -110,7 +116,6 @@ def pretrain(
     if (counts < 2).any():
         alone = ", ".join(str(label) for label in labels[counts < 2].tolist())
         raise AsdError(f"only one clip with label {alone}: contrast needs pairs, so give two or more clips or leave it out")
-    with seeded(seed, "head"):
-        model = ContrastiveModel(encoder)
+    model = with_new_head(encoder, seed=seed)
     objective = partial(contrastive_objective, temperature=temperature, self_in_denominator=self_in_denominator)
     return model, fit(model, objective, examples, config, stage="pretrain", seed=seed, **fit_options)

@@ -86,7 +86,10 @@ def train(
 
 def _digest(clips: list[Clip]) -> str:
     """Tells sets of training clips apart by names and sizes, wherever their folder lies."""
-    text = "\n".join(sorted(f"{clip.machine}/{clip.path.name} {clip.path.stat().st_size}" for clip in clips))
+    try:
+        text = "\n".join(sorted(f"{clip.machine}/{clip.path.name} {clip.path.stat().st_size}" for clip in clips))
+    except OSError as error:
+        raise AsdError(f"cannot read {error.filename} ({error.strerror}): check the file, or remove it") from error
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -100,7 +103,7 @@ def _check_run(run: Path, config: RunConfig, resume: bool) -> None:
                 f"{run} was started with other settings ({', '.join(different)}): resume with the same data and options, "
                 "or choose another run directory"
             )
-    elif resume and run.exists() and any(run.iterdir()):
+    elif resume and run.is_dir() and any(run.iterdir()):
         raise AsdError(f"{run} holds no run to resume (no config.json): name a new directory")
     elif run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise AsdError(f"{run} exists already and is left as it is: pass --resume to go on with it, or name a new directory")

@@ -159,6 +159,7 @@ BAD_DATA = {
     "NaN": (lambda data: clip_of(data, np.full(16000, np.nan), subtype="FLOAT"), "not numbers"),
     "silence": (lambda data: clip_of(data, np.zeros(16000)), "silent"),
     "wrong rate": (lambda data: clip_of(data, rate=44100), "--resample"),
+    "a link to nothing": (lambda data: (data / "fan/train/normal_id_00_00000077.wav").symlink_to("nowhere"), "00000077.wav"),
     "stereo": (lambda data: clip_of(data, np.random.default_rng(0).normal(0, 0.1, (16000, 2))), "--channel"),
     "a name without ID": (lambda data: clip_of(data, name="fan7.wav"), "fan7.wav"),
 }

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from asdlib.cache import features_now, features_of
-from asdlib.contrastive import ContrastiveModel
+from asdlib.contrastive import with_new_head
 from asdlib.data import scan, training_clips
 from asdlib.detector import Detector, embed, train
 from asdlib.errors import AsdError
@@ -61,12 +61,15 @@ def test_the_pretrained_model_can_be_looked_at(small_run, detector, small_park, 
 
 
 def test_both_stages_move_the_weights_on_from_the_same_start(small_run, detector):
-    start = ContrastiveModel(new_encoder(SMALL)).state_dict()
+    start = with_new_head(new_encoder(SMALL), seed=SMALL.seed).state_dict()
     stage_1, stage_2 = load_file(small_run / "pretrained.safetensors"), load_file(small_run / "weights.safetensors")
     name = "encoder.tgram.filters.weight"
     moved_1, moved_2 = (stage_1[name] - start[name]).norm(), (stage_2[name] - stage_1[name]).norm()
     assert 0 < moved_1 < start[name].norm()  # from this very initialisation
     assert 0 < moved_2 < start[name].norm()  # and on from stage 1, not from scratch
+    head = "head.first.0.weight"
+    assert 0 < (stage_1[head] - start[head]).norm() < 0.5 * start[head].norm()
+    assert 0 < (stage_2["first.0.weight"] - stage_1[head]).norm() < 0.5 * start[head].norm()
 
 
 def test_scores_of_every_scorer_for_every_clip(detector, small_park):
