@@ -18,8 +18,8 @@ SOURCE := _executed
 .PHONY: help test book format clean
 
 help:
-	@echo "make book    build the book into _build/html (first call: about 8 minutes on 2 cores)"
-	@echo "make test    run every test (first call: about 5 minutes on 2 cores)"
+	@echo "make book    build the book into _build/html (first call: about 7 minutes on 2 cores)"
+	@echo "make test    run every test (first call: about 4 minutes on 2 cores)"
 	@echo "make format  format the code, check it, strip outputs from notebooks"
 	@echo "make clean   remove what was built and generated; .venv stays"
 
