@@ -148,8 +148,10 @@ def evaluate(
     with progress_bar() as on_step:
         reading = _reading(detector, channel, resample)
         table = detector.score_clips(clips, reading=reading, device=device, cache=cache, on_step=on_step)
-        results = {name: machine_table(table.assign(score=table[name]), resamples=0) for name in SCORERS if name != scorer}
-        results[scorer] = machine_table(table.assign(score=table[scorer]), on_step=on_step)
+        results = {
+            name: machine_table(table.assign(score=table[name]), resamples=1000 if name == scorer else 0, on_step=on_step)
+            for name in SCORERS
+        }
     paths = write_challenge_csv(table.assign(score=table[scorer]), csv) if csv else []
     if as_json:
         machines = results[scorer].to_dict(orient="index")
