@@ -128,24 +128,22 @@ def embed(
     arrays: tuple[np.ndarray, ...],
     *,
     device: str = "auto",
-    precision: str = "32",
     batch_size: int = 32,
     on_step: OnStep = silent,
 ) -> np.ndarray:
     """``function`` (an encoder, or a model's ``embed``) over arrays of N clips in batches: (N, dim) float32.
 
-    ``function`` must be a module in evaluation mode, or a bound method of one.
+    ``function`` is a module or a bound method of one; the module is put into evaluation mode. Always in full precision.
     """
     keep_freed_memory()
-    fabric = make_fabric(device, precision)
+    fabric = make_fabric(device, "32")
     module = getattr(function, "__self__", function)
     module.to(fabric.device, memory_format=torch.channels_last).eval()
     examples = Examples(arrays, np.zeros(len(arrays[0]), dtype=np.int64))
     out = []
     for start in range(0, len(examples), batch_size):
         inputs, _ = examples.batch(np.arange(start, min(start + batch_size, len(examples))))
-        with fabric.autocast():
-            out.append(function(*fabric.to_device(inputs)).float().cpu())
+        out.append(function(*fabric.to_device(inputs)).cpu())
         on_step("embed", min(start + batch_size, len(examples)), len(examples))
     module.cpu()
     return torch.cat(out).numpy()
