@@ -73,6 +73,13 @@ class StageConfig:
     batch_size: int = 128
     learning_rate: float = 5e-4
     cosine_from: int | None = None  # epoch from which the rate falls to 0 along a cosine; None keeps it constant
+    clips_per_label: int | None = None  # a batch is made of so many clips of each machine in it; None: of any clips
+
+    def __post_init__(self):
+        if self.clips_per_label is not None and (self.clips_per_label < 1 or self.batch_size % self.clips_per_label):
+            raise AsdError(
+                f"batches of {self.batch_size} clips cannot hold {self.clips_per_label} of each machine: choose a divisor"
+            )
 
     def of(self, epochs: int) -> "StageConfig":
         """The same stage in ``epochs`` epochs, its fall of the rate beginning at the same share of them."""
@@ -116,14 +123,17 @@ def fit(
     checkpoint = Checkpoint(folder, stage) if folder else None
     first = checkpoint.load(model, optimizer) if checkpoint else 0
     train_rows, held_out = hold_out(examples.labels, validation, seed=seed)
-    steps = max(1, len(train_rows) // config.batch_size)  # the last, smaller batch waits for the next shuffle
+    per_label = config.clips_per_label or 1
+    usable = sum(count - count % per_label for count in np.unique(examples.labels[train_rows], return_counts=True)[1])
+    steps = max(1, usable // config.batch_size)  # the last, smaller batch waits for the next shuffle
     log = [row for row in checkpoint.log() if row["epoch"] < first] if checkpoint else []
 
     for epoch in range(first, config.epochs):
         started = time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = config.rate(epoch)
-        shuffled = np.random.default_rng([seed, *stage.encode(), epoch]).permutation(train_rows)
+        rng = np.random.default_rng([seed, *stage.encode(), epoch])
+        shuffled = shuffle(train_rows, examples.labels, config.clips_per_label, rng)
         total = torch.zeros((), device=fabric.device)
         model.train()
         for step in range(steps):
@@ -168,6 +178,19 @@ def make_fabric(device: str, precision: str):
             return Fabric(accelerator=device, devices=1, precision={"32": "32-true", "bf16": "bf16-mixed"}[precision])
         except (ValueError, RuntimeError, MisconfigurationException) as error:
             raise AsdError(f"cannot use the device {device!r} ({error}): choose one that this machine has") from error
+
+
+def shuffle(rows: np.ndarray, labels: np.ndarray, per_label: int | None, rng: np.random.Generator) -> np.ndarray:
+    """``rows`` in random order; with ``per_label``, in groups of so many of one label, those left over waiting."""
+    if per_label is None:
+        return rng.permutation(rows)
+    groups = []
+    for label in np.unique(labels[rows]):
+        own = rng.permutation(rows[labels[rows] == label])
+        groups += np.split(own[: len(own) - len(own) % per_label], len(own) // per_label) if len(own) >= per_label else []
+    if not groups:
+        raise AsdError(f"no machine has {per_label} training clips: lower clips_per_label")
+    return np.concatenate([groups[i] for i in rng.permutation(len(groups))])
 
 
 def hold_out(labels: np.ndarray, share: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,1 @@
+"""Rivals of the two-stage method, one a file; each has ``train`` and ``score``."""
