@@ -1,0 +1,57 @@
+function (root, data) {
+  var points = Array.prototype.slice.call(root.querySelectorAll(".point")), sound = root.querySelector("audio");
+  var told = root.querySelector(".told"), note = root.querySelector(".note"), control = root.querySelector(".stages");
+  var names = Object.keys(data.stages), places = data.stages[names[0]];
+
+  function show(name) {
+    places = data.stages[name];
+    points.forEach(function (point, i) { point.style.transform = "translate(" + places[i][0] + "px," + places[i][1] + "px)"; });
+    note.textContent = data.notes[name] || "";
+    root.dataset.stage = name;
+  }
+  function play(i) {
+    points.forEach(function (point, k) { point.classList.toggle("playing", k === i); });
+    told.textContent = data.texts[i];
+    root.dataset.playing = i;
+    sound.src = data.sounds[i];
+    sound.play();
+  }
+  function focus(i) {
+    points.forEach(function (point, k) { point.setAttribute("tabindex", k === i ? 0 : -1); });
+    points[i].focus();
+    told.textContent = data.texts[i];
+  }
+  // The nearest point that lies more in the key's direction than beside it.
+  function neighbour(i, dx, dy) {
+    var best = i, shortest = Infinity;
+    places.forEach(function (place, k) {
+      var x = place[0] - places[i][0], y = place[1] - places[i][1], along = x * dx + y * dy, aside = Math.abs(x * dy - y * dx);
+      if (k === i || points[k].classList.contains("faint") || along <= 0 || aside > along) return;
+      if (along + aside < shortest) { shortest = along + aside; best = k; }
+    });
+    return best;
+  }
+  names.forEach(function (name, i) {
+    var label = document.createElement("label"), radio = document.createElement("input");
+    radio.type = "radio"; radio.name = root.id; radio.value = name; radio.checked = i === 0;
+    radio.addEventListener("change", function () { show(name); });
+    label.append(radio, " " + name);
+    control.append(label);
+  });
+  if (names.length < 2) control.style.display = "none";
+  root.querySelector(".types").addEventListener("change", function (event) {
+    points.forEach(function (point) { point.classList.toggle("faint", event.target.value && point.dataset.type !== event.target.value); });
+  });
+  points.forEach(function (point, i) {
+    point.addEventListener("click", function () { focus(i); play(i); });
+    point.addEventListener("mouseenter", function () { told.textContent = data.texts[i]; });
+    point.addEventListener("keydown", function (event) {
+      var directions = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+      if (event.key in directions) focus(neighbour(i, directions[event.key][0], directions[event.key][1]));
+      else if (event.key === "Enter" || event.key === " ") play(i);
+      else return;
+      event.preventDefault();
+    });
+  });
+  show(names[0]);
+}

@@ -1,0 +1,232 @@
+"""What every chapter uses: the recordings, the trained networks, the tables, and the card at its end.
+
+A chapter runs alone and in any order: what another one made is found again, and what is missing is made, under a lock, so
+that two chapters may run at the same time. Everything is kept under ``place``, keyed by the source of ``asdlib`` and by the
+settings, so that nothing stale is ever shown.
+"""
+
+import hashlib
+import inspect
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import asdlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from asdlib.cache import Features, features_of
+from asdlib.data import Clip, scan
+from asdlib.detector import Detector, train
+from asdlib.machines import simulate
+from asdlib.run import PRESETS, RunConfig
+from filelock import FileLock
+from IPython.display import HTML, Code
+from myst_nb import glue as _glue
+
+SEED = 0
+BOOK = PRESETS["book"]
+_started = time.perf_counter()
+
+
+def _above(name: str) -> Path | None:
+    """The folder ``name`` beside this file or in a folder above it."""
+    return next(
+        (
+            folder / name
+            for folder in Path(__file__).resolve().parents
+            if (folder / name).is_dir()
+        ),
+        None,
+    )
+
+
+def _key() -> str:
+    sources = sorted(Path(asdlib.__file__).parent.rglob("*.py"))
+    return hashlib.sha256(
+        b"".join(path.read_bytes() for path in sources)
+    ).hexdigest()[:12]
+
+
+place = Path(
+    os.environ.get("ASDLIB_DATA")
+    or (_above("data") or Path.home() / ".asdlib-book") / "generated" / _key()
+)
+place.mkdir(parents=True, exist_ok=True)
+os.environ.setdefault("ASDLIB_CACHE", str(place / "cache"))
+plt.rcParams.update(
+    {
+        "figure.facecolor": "white",
+        "figure.dpi": 110,
+        "savefig.facecolor": "white",
+    }
+)
+
+
+def park() -> Path:
+    """The folder of the simulated park, preset ``book``; made if it is not there."""
+    with FileLock(place / ".park.lock"):
+        if not (place / "park").exists():
+            simulate(place / "park", preset="book", seed=SEED)
+    return place / "park"
+
+
+def recordings(
+    split: str | None = None, label: str | None = None, machine: str = ""
+) -> list[Clip]:
+    """The clips of the park: of one ``split`` and ``label`` if given, of machines whose name starts with ``machine``."""
+    chosen = [
+        clip
+        for clip in scan(park())
+        if split in (None, clip.split) and label in (None, clip.label)
+    ]
+    return [clip for clip in chosen if clip.machine.startswith(machine)]
+
+
+def features(clips: list[Clip]) -> Features:
+    """Waveforms and log-mels of ``clips`` as the preset ``book`` wants them, computed once."""
+    with FileLock(place / ".features.lock"):
+        return features_of(clips, BOOK.features)
+
+
+def truth_about(clips: list[Clip]) -> pd.DataFrame:
+    """What the park alone knows of its clips, a row each: ``fault`` (None for healthy ones) and ``severity``."""
+    facts = json.loads((park() / "park.json").read_text())["clips"]
+    rows = [facts[str(clip.path.relative_to(park()))] for clip in clips]
+    return pd.DataFrame(
+        [{"fault": row["fault"], "severity": row["severity"]} for row in rows]
+    )
+
+
+def trained(
+    config: RunConfig = BOOK, *, machine: str = ""
+) -> tuple[Detector, Path]:
+    """The detector of ``config`` and its run directory: loaded, or trained on the park if it is not there yet.
+
+    ``machine`` restricts the training to machines whose name starts with it.
+    """
+    text = repr(config) + machine
+    run = place / f"run-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    with FileLock(f"{run}.lock"):
+        return train(
+            recordings(machine=machine), run, config, resume=True
+        ), run
+
+
+def kept(name: str, make, *settings) -> dict[str, np.ndarray]:
+    """The arrays that ``make()`` returns as a dictionary; kept on disk under ``name`` and ``settings``, and found again."""
+    path = (
+        place
+        / f"{name}-{hashlib.sha256(repr(settings).encode()).hexdigest()[:12]}.npz"
+    )
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            np.savez(path.with_suffix(".part.npz"), **make())
+            path.with_suffix(".part.npz").rename(path)
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def measured(name: str) -> tuple[pd.DataFrame, dict]:
+    """The records and the header of a result that was measured beforehand, ``data/results/<name>.json``."""
+    folder = _above("data")
+    if folder is None or not (folder / "results" / f"{name}.json").exists():
+        raise FileNotFoundError(
+            f"data/results/{name}.json: it comes with the book; put the folder data beside the chapters"
+        )
+    content = json.loads((folder / "results" / f"{name}.json").read_text())
+    return pd.DataFrame(content["records"]), content["header"]
+
+
+def over_seeds(
+    frame: pd.DataFrame, by: list[str], value: str = "auc"
+) -> pd.DataFrame:
+    """Mean and standard deviation over seeds, in per cent, of ``value`` averaged over IDs first and over types then."""
+    frame = frame.assign(
+        type=frame.machine.str.split("/").str[0], seed=frame.seed.fillna(-1)
+    )
+    of_run = (
+        frame.groupby([*by, "seed", "type"], sort=False)[value]
+        .mean()
+        .groupby([*by, "seed"], sort=False)
+        .mean()
+    )
+    return (100 * of_run).groupby(by, sort=False).agg(["mean", "std"])
+
+
+def plus_minus(statistics: pd.DataFrame, digits: int = 1) -> pd.Series:
+    """``mean ± std`` of :func:`over_seeds` as text."""
+    return statistics.apply(
+        lambda row: (
+            f"{row['mean']:.{digits}f}"
+            + (
+                f" ± {row['std']:.{digits}f}"
+                if row["std"] == row["std"]
+                else ""
+            )
+        ),
+        axis=1,
+    )
+
+
+def table(
+    frame: pd.DataFrame | pd.Series, *, digits: int = 1, caption: str = ""
+) -> HTML:
+    """A table with a name over every column, the index included; floats with so many ``digits``."""
+    frame = frame.to_frame() if isinstance(frame, pd.Series) else frame
+    names = [name or "" for name in frame.index.names]
+    assert all(names), (
+        "name the index (rename_axis): a screen reader needs a header over every column"
+    )
+    page = frame.reset_index().to_html(
+        index=False,
+        float_format=f"{{:.{digits}f}}".format,
+        border=0,
+        na_rep="",
+    )
+    page = page.replace("<th>", '<th scope="col">')
+    return HTML(
+        page.replace("<thead>", f"<caption>{caption}</caption><thead>", 1)
+        if caption
+        else page
+    )
+
+
+def source(thing, *more) -> Code:
+    """The package's own source of functions and classes, to be read in the chapter."""
+    return Code(
+        "\n\n".join(
+            inspect.getsource(part).rstrip() for part in (thing, *more)
+        ),
+        language="python",
+    )
+
+
+def glue(name: str, value) -> None:
+    """Keep ``value`` for the text of the chapter, which shows it by ``{glue:text}``."""
+    _glue(
+        name,
+        value.item() if isinstance(value, np.generic) else value,
+        display=False,
+    )
+
+
+def run_card() -> HTML:
+    """One line on this run of the chapter: time, memory, seed, versions."""
+    seconds = time.perf_counter() - _started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
+    versions = {"python": platform.python_version()} | {
+        name: version(name) for name in ("asdlib", "torch", "numpy")
+    }
+    told = ", ".join(f"{name} {number}" for name, number in versions.items())
+    return HTML(
+        f'<p class="run-card" data-seconds="{seconds:.0f}" data-memory="{peak:.0f}" data-seed="{SEED}" data-versions="{told}">'
+        f"<em>This page was computed in {seconds:.0f} s with {peak:.0f} MB of memory, seed {SEED}, {told}.</em></p>"
+    )
