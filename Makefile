@@ -10,15 +10,13 @@ BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/.ready
 STARTED := $(shell date +%s)
 TOOK = @echo "make $@ took $$(( $$(date +%s) - $(STARTED) )) s, set-up included"
-# What the chapters generate (simulated clips, trained runs) is kept, and made anew when the package changes.
-KEY := $(shell cat asdlib/*.py requirements.txt | sha256sum | cut -c1-12)
-# Not below _build: nbmake passes over folders of that name.
-SOURCE := _executed
+LIVE := _build/live/sources
 
-.PHONY: help test book format clean
+.PHONY: help test book live format clean
 
 help:
-	@echo "make book    build the book into _build/html (first call: about 7 minutes on 2 cores)"
+	@echo "make book    build the book into _build/html (first call: about 15 minutes on 2 cores)"
+	@echo "make live    serve the book while you write it, with reload"
 	@echo "make test    run every test (first call: about 4 minutes on 2 cores)"
 	@echo "make format  format the code, check it, strip outputs from notebooks"
 	@echo "make clean   remove what was built and generated; .venv stays"
@@ -41,17 +39,16 @@ test: $(READY)
 	$(TOOK)
 
 book: $(READY)
-	rm -rf $(SOURCE)
-	mkdir -p $(SOURCE) data/generated
-	cp -r _config.yml _toc.yml book $(SOURCE)/
-	find data/generated -mindepth 1 -maxdepth 1 ! -name $(KEY) ! -name by-hand -exec rm -rf {} +
-	ASDLIB_DATA=$(CURDIR)/data/generated/$(KEY) ASDLIB_CACHE=$(CURDIR)/data/generated/$(KEY)/cache \
-	  ASDLIB_RESULTS=$(CURDIR)/data/results $(BIN)/python -m pytest --nbmake --overwrite --nbmake-timeout=1200 \
-	  -p no:cacheprovider -c /dev/null --rootdir=$(SOURCE) -n 2 $(SOURCE)/book
-	rm -rf _build/html _build/.doctrees
-	$(BIN)/jupyter-book build $(SOURCE) --path-output . -W -n --keep-going --quiet
+	$(BIN)/python book/_ext/build.py
 	@echo "open _build/html/index.html"
 	$(TOOK)
+
+# For authors: serves the reader's edition, and builds it again whenever a chapter, or the package, is saved.
+live: $(READY)
+	$(BIN)/python book/_ext/build.py --sources $(LIVE)
+	$(BIN)/jupyter-book config sphinx $(LIVE)
+	$(BIN)/sphinx-autobuild $(LIVE) _build/live/html --watch book --watch asdlib --ignore "*/.ipynb_checkpoints/*" \
+	  --pre-build "$(BIN)/python book/_ext/build.py --sources $(LIVE)" --open-browser
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -22,7 +22,6 @@ app = typer.Typer(
     "Start with: asd simulate park; asd train park --run run; asd evaluate park --run run",
 )
 
-
 ScorerName = Literal["softmax", "softmax-plain", "knn", "mahalanobis", "gmm"]
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="Folder with <type>/{train,test}/*.wav, as in DCASE 2020 Task 2.")]

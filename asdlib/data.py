@@ -1,5 +1,7 @@
 """Clips on disk in the layout of DCASE 2020 Task 2: find them, check them, read them.
 
+::
+
     <root>/.../<machine type>/train/normal_id_<nn>_<number>.wav
     <root>/.../<machine type>/test/{normal_,anomaly_,}id_<nn>_<number>.wav      (no prefix: label unknown)
 

@@ -1,5 +1,7 @@
 """The encoder of the two-stage method: TgramNet beside the log-mel spectrogram, MobileFaceNet over both.
 
+::
+
     waveform (B, samples) ──► TgramNet ──► (B, mels, frames) ─┐
                                                               ├─► two image channels ──► MobileFaceNet ──► (B, 128)
     log-mel  (B, mels, frames) ───────────────────────────────┘

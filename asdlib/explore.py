@@ -23,6 +23,10 @@ SHAPES = (
     "M-2,-6h4v4h4v4h-4v4h-4v-4h-4v-4h4Z",  # plus
 )
 WIDTH, HEIGHT, MARGIN = 640, 440, 18
+# Filled by the page's script: the spectrogram of the chosen clip above its sound.
+PLAYER = """<div class="player"><div class="picture" tabindex="0" role="slider" aria-label="Position" aria-valuemin="0"
+ aria-valuemax="10" aria-valuenow="0"><canvas width="560" height="190" role="img" aria-label="Spectrogram of the chosen clip">
+</canvas><div class="cursor" style="left:9.3%"></div></div><audio controls aria-label="The chosen clip"></audio></div>"""
 
 
 def audible_map(
@@ -59,25 +63,27 @@ def audible_map(
 
     points = "".join(
         f'<g class="point" role="button" tabindex="{0 if i == 0 else -1}" aria-label="{html.escape(texts[i])}" '
-        f'style="transform:translate({x}px,{y}px)" data-type="{machines[i].split("/")[0]}">'
+        f'style="transform:translate({x}px,{y}px)" data-type="{html.escape(machines[i].split("/")[0])}">'
         f"<title>{html.escape(texts[i])}</title>{mark(machines[i], faulty[i])}</g>"
         for i, (x, y) in enumerate(first)
     )
     sample = '<svg width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true">'
-    legend = "".join(f"<span>{sample}{mark(m, False)}</svg> {m}</span>" for kind in types for m in ids[kind])
-    choices = "".join(f"<option>{kind}</option>" for kind in types)
+    legend = "".join(f"<span>{sample}{mark(m, False)}</svg> {html.escape(m)}</span>" for kind in types for m in ids[kind])
+    choices = "".join(f"<option>{html.escape(kind)}</option>" for kind in types)
     hollow = "<p>Filled: healthy. Hollow: faulty.</p>" if any(faulty) else ""
     body = f"""
 <div class="controls"><fieldset class="stages"></fieldset>
-<label>show <select class="types"><option value="">all types</option>{choices}</select></label></div>
+<label>zoom in on <select class="types"><option value="">all types</option>{choices}</select></label></div>
 <p class="note" aria-live="polite"></p>
 <svg viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="Map of {n} clips; arrow keys move from point to point, Enter plays"
  style="width:100%;height:auto;border:1px solid #bbb">{points}</svg>
 <p class="told" aria-live="polite">Click a point to hear its clip.</p>
-<audio controls aria-label="The clip of the chosen point"></audio>
+{PLAYER}
 <div class="legend">{legend}</div>{hollow}"""
     data = {
         "stages": {name: points.tolist() for name, points in places.items()},
+        "size": [WIDTH, HEIGHT],
+        "margin": MARGIN,
         "notes": dict(notes or {}),
         "texts": list(texts),
         "sounds": [mp3(x, sample_rate) for x in waveforms],
@@ -104,6 +110,9 @@ def threshold_room(machines: Mapping[str, Mapping[str, Sequence]], *, sample_rat
     data = {}
     for name, table in machines.items():
         auc(np.asarray(table["faulty"], dtype=int), table["scores"])  # refuses what no ROC curve can be drawn of
+        for part in ("texts", "waveforms"):
+            if len(table[part]) != len(table["scores"]):
+                raise AsdError(f"{name} has {len(table[part])} {part} for {len(table['scores'])} scores: give one a clip")
         data[name] = {
             "scores": [float(f"{score:.6g}") for score in table["scores"]],
             "faulty": [bool(x) for x in table["faulty"]],
@@ -130,7 +139,7 @@ def threshold_room(machines: Mapping[str, Mapping[str, Sequence]], *, sample_rat
 <div class="controls"><label>faulty recordings in 1,000 <input class="rare" type="number" min="0" max="1000" value="10"></label>
 <label>a missed fault costs as much as <input class="price" type="number" min="0" value="50"> false alarms</label></div>
 <p class="told" aria-live="polite">Click a block to hear its clip.</p>
-<audio controls aria-label="The clip of the chosen block"></audio>"""
+{PLAYER}"""
     return Widget("threshold", body, data, label="Threshold room", text=f"[threshold room: {', '.join(machines)}]")
 
 
@@ -157,7 +166,8 @@ def ear_test(
     body = f"""
 {healthy}
 <p class="where" aria-live="polite">{len(clips)} clips wait. Press play, listen, then rate; the keys 1 to 5 do it, too.</p>
-<audio class="question" controls aria-label="The clip to be rated"></audio>
+<div class="controls"><label><input type="checkbox" class="look"> show its picture, too</label></div>
+{PLAYER.replace('class="picture"', 'class="picture" hidden')}
 <div class="controls rate" role="group" aria-label="Your rating">{rate}</div>
 <div class="result" aria-live="polite"></div>
 <div class="controls"><button type="button" class="again">start again</button></div>"""

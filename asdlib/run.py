@@ -1,5 +1,7 @@
 """A run directory: what was chosen, and the weights that belong to it.
 
+::
+
     run/config.json              everything that was chosen, machine names in label order
         log.csv                  losses of every epoch of both stages
         pretrained.safetensors   encoder and head after stage 1 (not for the single-stage method)

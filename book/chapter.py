@@ -16,48 +16,27 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-import asdlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from asdlib.cache import Features, features_of
+from asdlib.contrastive import with_new_head
 from asdlib.data import Clip, scan
-from asdlib.detector import Detector, train
+from asdlib.detector import Detector, embed, train
 from asdlib.machines import simulate
-from asdlib.run import PRESETS, RunConfig
+from asdlib.run import PRESETS, RunConfig, load_pretrained, new_encoder
 from filelock import FileLock
 from IPython.display import HTML, Code
 from myst_nb import glue as _glue
+
+import keep
 
 SEED = 0
 BOOK = PRESETS["book"]
 _started = time.perf_counter()
 
 
-def _above(name: str) -> Path | None:
-    """The folder ``name`` beside this file or in a folder above it."""
-    return next(
-        (
-            folder / name
-            for folder in Path(__file__).resolve().parents
-            if (folder / name).is_dir()
-        ),
-        None,
-    )
-
-
-def _key() -> str:
-    sources = sorted(Path(asdlib.__file__).parent.rglob("*.py"))
-    return hashlib.sha256(
-        b"".join(path.read_bytes() for path in sources)
-    ).hexdigest()[:12]
-
-
-place = Path(
-    os.environ.get("ASDLIB_DATA")
-    or (_above("data") or Path.home() / ".asdlib-book") / "generated" / _key()
-)
-place.mkdir(parents=True, exist_ok=True)
+place = keep.place()
 os.environ.setdefault("ASDLIB_CACHE", str(place / "cache"))
 plt.rcParams.update(
     {
@@ -132,9 +111,30 @@ def kept(name: str, make, *settings) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
+def embeddings(split: str) -> dict[str, np.ndarray]:
+    """What the network makes of the park's ``split`` before and after each stage: three arrays (N, 128).
+
+    The clips are in the order of :func:`recordings`.
+    """
+
+    def make():
+        detector, run = trained()
+        stages = {
+            "untrained": with_new_head(new_encoder(BOOK)).eval(),
+            "after stage 1": load_pretrained(run),
+            "after stage 2": detector.model,
+        }
+        arrays = features(recordings(split)).arrays
+        return {
+            name: embed(model.embed, arrays) for name, model in stages.items()
+        }
+
+    return kept(f"embeddings-{split}", make, BOOK)
+
+
 def measured(name: str) -> tuple[pd.DataFrame, dict]:
     """The records and the header of a result that was measured beforehand, ``data/results/<name>.json``."""
-    folder = _above("data")
+    folder = keep.above("data")
     if folder is None or not (folder / "results" / f"{name}.json").exists():
         raise FileNotFoundError(
             f"data/results/{name}.json: it comes with the book; put the folder data beside the chapters"
@@ -179,6 +179,7 @@ def table(
 ) -> HTML:
     """A table with a name over every column, the index included; floats with so many ``digits``."""
     frame = frame.to_frame() if isinstance(frame, pd.Series) else frame
+    frame = frame.rename_axis(columns=None)
     names = [name or "" for name in frame.index.names]
     assert all(names), (
         "name the index (rename_axis): a screen reader needs a header over every column"
@@ -189,7 +190,11 @@ def table(
         border=0,
         na_rep="",
     )
+    page = page.replace("text-align: right", "text-align: left")
     page = page.replace("<th>", '<th scope="col">')
+    page = page.replace(
+        "<table", '<table tabindex="0"', 1
+    )  # so that keys can scroll it on a narrow screen
     return HTML(
         page.replace("<thead>", f"<caption>{caption}</caption><thead>", 1)
         if caption

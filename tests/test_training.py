@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from asdlib.errors import AsdError
 from asdlib.files import replacing
-from asdlib.training import Examples, StageConfig, fit, hold_out, read_log
+from asdlib.training import Examples, StageConfig, fit, hold_out, read_log, shuffle
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 EXAMPLES = Examples((X,), (X[:, 0] > 0).astype(int))
@@ -131,6 +133,73 @@ def test_every_epoch_has_an_order_of_its_own_and_shows_each_clip_once():
     epochs = [seen[i : i + 40] for i in (0, 40, 80)]
     assert all(sorted(epoch) == list(range(40)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
+
+
+labelled = st.lists(st.integers(0, 4), min_size=1, max_size=60)
+seeds = st.integers(0, 10**6)
+
+
+@given(labels=labelled, seed=seeds)
+def test_without_groups_a_shuffle_is_a_permutation(labels, seed):
+    labels, rng = np.array(labels), np.random.default_rng(seed)
+    rows = np.flatnonzero(labels != labels[0])
+    assert sorted(shuffle(rows, labels, None, rng)) == list(rows)
+
+
+@settings(deadline=None)
+@given(labels=labelled, per_label=st.integers(1, 6), seed=seeds, missing=st.integers(0, 59))
+def test_a_shuffle_in_groups_gives_every_group_one_label_and_loses_less_than_a_group_of_each(labels, per_label, seed, missing):
+    labels = np.array(labels)
+    rows = np.delete(np.arange(len(labels)), missing % len(labels))  # as if one were held out
+    if all(np.sum(labels[rows] == label) < per_label for label in range(5)):
+        with pytest.raises(AsdError, match=f"no machine has {per_label} training clips: lower clips_per_label"):
+            shuffle(rows, labels, per_label, np.random.default_rng(seed))
+        return
+    order = shuffle(rows, labels, per_label, np.random.default_rng(seed))
+    assert len(set(order)) == len(order)
+    assert set(order) <= set(rows)
+    groups = labels[order].reshape(-1, per_label)
+    assert (groups == groups[:, :1]).all()
+    for label in range(5):
+        waiting = np.sum(labels[rows] == label) - np.sum(labels[order] == label)
+        assert 0 <= waiting < per_label
+
+
+def test_groups_and_the_clips_in_them_come_in_another_order_every_time():
+    rows, labels, rng = np.arange(60), np.repeat([0, 1, 2], 20), np.random.default_rng(0)
+    first, second = (shuffle(rows, labels, 4, rng).reshape(-1, 4) for _ in range(2))
+    machines = labels[first[:, 0]].tolist()
+    assert machines != labels[second[:, 0]].tolist()
+    assert machines != sorted(machines)
+    assert {frozenset(group) for group in first.tolist()} != {frozenset(group) for group in second.tolist()}
+    waiting = [set(rows[:19]) - set(shuffle(rows[:19], labels, 6, rng)) for _ in range(20)]
+    assert len(set.union(*waiting)) > 1  # not always the same clip is left over
+
+
+def test_a_batch_holds_just_so_many_clips_of_each_machine_in_it():
+    labels = np.repeat([0, 1, 2], [19, 11, 10])
+    seen = []
+
+    def watched(model, inputs, labels):
+        seen.append(labels.tolist())
+        return objective(model, inputs, labels % 2)
+
+    config = StageConfig(epochs=2, batch_size=8, clips_per_label=4)
+    fit(network(), watched, Examples((X,), labels), config, stage="t", device="cpu", validation=0)
+    assert len(seen) == 2 * 4  # of 40 clips, 16 + 8 + 8 can be used in an epoch
+    for batch in seen:
+        assert len(batch) == 8
+        assert all(len(set(batch[i : i + 4])) == 1 for i in (0, 4))
+    for epoch in (seen[:4], seen[4:]):
+        assert np.bincount(np.concatenate(epoch)).tolist() == [16, 8, 8]
+
+
+def test_a_batch_that_cannot_be_divided_by_machines_is_refused():
+    for per_label in (5, 0, -2, 16):
+        with pytest.raises(AsdError, match=f"batches of 8 clips cannot hold {per_label} of each machine: choose a divisor"):
+            StageConfig(epochs=1, batch_size=8, clips_per_label=per_label)
+    config = StageConfig(epochs=10, batch_size=8, clips_per_label=4, cosine_from=5)
+    assert config.of(4) == StageConfig(epochs=4, batch_size=8, clips_per_label=4, cosine_from=2)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_the_mend():

@@ -16,6 +16,84 @@ window.asdlib = window.asdlib || (function () {
       if (parent) parent.appendChild(node);
       return node;
     },
+    // The player of one clip at a time: its spectrogram, computed here from the sound, above the sound itself.
+    player: function (box) {
+      var LEFT = 52, TOP = 6, W = 560, H = 190, RIGHT = 8, BOTTOM = 34, canvas = box.querySelector("canvas");
+      var picture = box.querySelector(".picture"), cursor = box.querySelector(".cursor"), sound = box.querySelector("audio");
+      var pen = canvas.getContext("2d"), wanted;
+      function move() {
+        var share = sound.duration ? sound.currentTime / sound.duration : 0;
+        cursor.style.left = 100 * (LEFT + (W - LEFT - RIGHT) * share) / W + "%";
+        picture.setAttribute("aria-valuenow", sound.currentTime.toFixed(2));
+        if (!sound.paused) requestAnimationFrame(move);
+      }
+      function seek(seconds) { sound.currentTime = Math.max(0, Math.min(sound.duration || 0, seconds)); move(); }
+      ["play", "seeked", "timeupdate"].forEach(function (name) { sound.addEventListener(name, move); });
+      picture.addEventListener("click", function (event) {
+        if (!sound.duration) return;
+        var place = picture.getBoundingClientRect();
+        seek(sound.duration * ((event.clientX - place.left) / place.width * W - LEFT) / (W - LEFT - RIGHT));
+        sound.play();
+      });
+      picture.addEventListener("keydown", function (event) {
+        var step = { ArrowLeft: -0.1, ArrowRight: 0.1 }[event.key];
+        if (step) seek(sound.currentTime + step);
+        else if (event.key === " " || event.key === "Enter") { if (sound.paused) sound.play(); else sound.pause(); }
+        else return;
+        event.preventDefault();
+      });
+      // Magnitudes of a Hann-windowed piece of 512 samples: a radix-2 Fourier transform.
+      function levels(x, start) {
+        var n = 512, re = new Float64Array(n), im = new Float64Array(n), i, j, bit, size, k;
+        for (i = 0, j = 0; i < n; i++) {
+          re[j] = (x[start + i] || 0) * (0.5 - 0.5 * Math.cos(2 * Math.PI * i / n));
+          for (bit = n >> 1; j & bit; bit >>= 1) j ^= bit;
+          j |= bit;
+        }
+        for (size = 2; size <= n; size *= 2) for (k = 0; k < size / 2; k++) {
+          var c = Math.cos(-2 * Math.PI * k / size), s = Math.sin(-2 * Math.PI * k / size);
+          for (i = k; i < n; i += size) {
+            j = i + size / 2;
+            var a = re[j] * c - im[j] * s, b = re[j] * s + im[j] * c;
+            re[j] = re[i] - a; im[j] = im[i] - b; re[i] += a; im[i] += b;
+          }
+        }
+        return Array.from({ length: n / 2 }, function (_, m) { return 20 * Math.log10(Math.hypot(re[m], im[m]) / 128 + 1e-7); });
+      }
+      function draw(x, rate) {
+        var columns = W - LEFT - RIGHT, rows = H - TOP - BOTTOM, image = pen.createImageData(columns, rows);
+        for (var column = 0; column < columns; column++) {
+          var level = levels(x, Math.round(column / columns * x.length) - 256);
+          for (var row = 0; row < rows; row++) {
+            // One scale for all clips, -100 to -30 dB, from black over violet and orange to yellow.
+            var v = Math.max(0, Math.min(1, (level[Math.floor((rows - 1 - row) / rows * 256)] + 100) / 70));
+            image.data.set([255 * Math.min(1, 1.7 * v), 255 * v * v, 255 * (v < 0.5 ? 1.1 * v : 1.1 * (1 - v)), 255], 4 * (row * columns + column));
+          }
+        }
+        pen.fillStyle = "#fff"; pen.fillRect(0, 0, W, H);
+        pen.putImageData(image, LEFT, TOP);
+        pen.fillStyle = "#222"; pen.font = "12px sans-serif";
+        pen.textAlign = "right";
+        [0, 0.5, 1].forEach(function (share) { pen.fillText(rate / 2 * share, LEFT - 5, H - BOTTOM - (rows - 10) * share); });
+        pen.textAlign = "center";
+        [0, 0.5, 1].forEach(function (share) { pen.fillText((x.length / rate * share).toFixed(1), LEFT + (columns - 12) * share + 6, H - BOTTOM + 14); });
+        pen.fillText("seconds", LEFT + columns / 2, H - 4);
+        pen.save(); pen.translate(12, TOP + rows / 2); pen.rotate(-Math.PI / 2); pen.fillText("Hz", 0, 0); pen.restore();
+      }
+      return {
+        sound: sound,
+        set: function (source, text) {
+          sound.src = wanted = source;
+          sound.setAttribute("aria-label", text);
+          canvas.setAttribute("aria-label", "Spectrogram: " + text);
+          picture.setAttribute("aria-label", "Position in: " + text);
+          var bytes = Uint8Array.from(atob(source.split(",")[1]), function (letter) { return letter.charCodeAt(0); });
+          new OfflineAudioContext(1, 1, 16000).decodeAudioData(bytes.buffer).then(function (decoded) {
+            if (wanted === source) draw(decoded.getChannelData(0), decoded.sampleRate);
+          });
+        }
+      };
+    },
     // Area under the ROC curve: the share of (faulty, healthy) pairs in the right order, ties counting half.
     auc: function (scores, truth) {
       var right = 0, pairs = 0;

@@ -1,5 +1,5 @@
 function (root, data) {
-  var sound = root.querySelector(".question"), where = root.querySelector(".where"), result = root.querySelector(".result");
+  var box = root.querySelector(".player"), player = asdlib.player(box), where = root.querySelector(".where"), result = root.querySelector(".result");
   var rating = root.querySelector(".rate"), n = data.sounds.length, order, ratings;
 
   function begin() {
@@ -10,8 +10,8 @@ function (root, data) {
     }
     ratings = [];
     result.replaceChildren();
-    rating.style.display = ""; sound.style.display = "";
-    sound.src = data.sounds[order[0]];
+    rating.style.display = "";
+    player.set(data.sounds[order[0]], "the clip to be rated");
     where.textContent = "Clip 1 of " + n + ". Press play, listen, then rate; the keys 1 to 5 do it, too.";
     root.dataset.clip = 1;
   }
@@ -21,8 +21,8 @@ function (root, data) {
     if (ratings.length === n) return tell();
     where.textContent = "Clip " + (ratings.length + 1) + " of " + n + ".";
     root.dataset.clip = ratings.length + 1;
-    sound.src = data.sounds[order[ratings.length]];
-    sound.play();
+    player.set(data.sounds[order[ratings.length]], "the clip to be rated");
+    player.sound.play();
   }
   function row(kind, cells) {
     var line = document.createElement("tr");
@@ -36,7 +36,7 @@ function (root, data) {
   }
   function tell() {
     var truth = order.map(function (i) { return data.faulty[i]; }), own = asdlib.auc(ratings, truth);
-    rating.style.display = "none"; sound.style.display = "none"; sound.pause();
+    rating.style.display = "none"; player.sound.pause();
     root.dataset.auc = own;
     where.textContent = "Your AUC on these " + n + " clips: " + (100 * own).toFixed(0) + " %. (50 % is guessing, 100 % is perfect.)" +
       Object.keys(data.rivals).map(function (name) { return " " + name + ": " + (100 * data.rivals[name]).toFixed(0) + " %."; }).join("");
@@ -45,7 +45,7 @@ function (root, data) {
     order.forEach(function (i, k) {
       var line = row("td", [ratings[k] + " of 5", data.texts[i]]), cell = document.createElement("td"), again = document.createElement("button");
       again.type = "button"; again.textContent = "play clip " + (k + 1);
-      again.addEventListener("click", function () { sound.src = data.sounds[i]; sound.play(); });
+      again.addEventListener("click", function () { player.set(data.sounds[i], data.texts[i]); player.sound.play(); });
       cell.append(again); line.append(cell); body.append(line);
     });
     table.append(body);
@@ -55,6 +55,7 @@ function (root, data) {
   root.addEventListener("keydown", function (event) {
     if (event.key >= "1" && event.key <= "5" && !event.ctrlKey && !event.metaKey && !event.altKey) rate(Number(event.key));
   });
+  root.querySelector(".look").addEventListener("change", function (event) { box.querySelector(".picture").hidden = !event.target.checked; });
   root.querySelector(".again").addEventListener("click", begin);
   begin();
 }

@@ -1,11 +1,25 @@
 function (root, data) {
-  var points = Array.prototype.slice.call(root.querySelectorAll(".point")), sound = root.querySelector("audio");
+  var points = Array.prototype.slice.call(root.querySelectorAll(".point")), player = asdlib.player(root.querySelector(".player"));
   var told = root.querySelector(".told"), note = root.querySelector(".note"), control = root.querySelector(".stages");
   var names = Object.keys(data.stages), places = data.stages[names[0]];
 
+  // Points of the chosen type fill the frame; the others are hidden.
   function show(name) {
-    places = data.stages[name];
-    points.forEach(function (point, i) { point.style.transform = "translate(" + places[i][0] + "px," + places[i][1] + "px)"; });
+    var type = root.querySelector(".types").value, low = [Infinity, Infinity], high = [-Infinity, -Infinity];
+    var shown = points.map(function (point) { return !type || point.dataset.type === type; });
+    data.stages[name].forEach(function (place, i) {
+      if (shown[i]) [0, 1].forEach(function (k) { low[k] = Math.min(low[k], place[k]); high[k] = Math.max(high[k], place[k]); });
+    });
+    places = data.stages[name].map(function (place) {
+      if (!type) return place;
+      return place.map(function (value, k) {
+        return Math.round(data.margin + (value - low[k]) / (high[k] - low[k] || 1) * (data.size[k] - 2 * data.margin));
+      });
+    });
+    points.forEach(function (point, i) {
+      point.style.transform = "translate(" + places[i][0] + "px," + places[i][1] + "px)";
+      point.style.display = shown[i] ? "" : "none";
+    });
     note.textContent = data.notes[name] || "";
     root.dataset.stage = name;
   }
@@ -13,8 +27,8 @@ function (root, data) {
     points.forEach(function (point, k) { point.classList.toggle("playing", k === i); });
     told.textContent = data.texts[i];
     root.dataset.playing = i;
-    sound.src = data.sounds[i];
-    sound.play();
+    player.set(data.sounds[i], data.texts[i]);
+    player.sound.play();
   }
   function focus(i) {
     points.forEach(function (point, k) { point.setAttribute("tabindex", k === i ? 0 : -1); });
@@ -26,7 +40,7 @@ function (root, data) {
     var best = i, shortest = Infinity;
     places.forEach(function (place, k) {
       var x = place[0] - places[i][0], y = place[1] - places[i][1], along = x * dx + y * dy, aside = Math.abs(x * dy - y * dx);
-      if (k === i || points[k].classList.contains("faint") || along <= 0 || aside > along) return;
+      if (k === i || points[k].style.display === "none" || along <= 0 || aside > along) return;
       if (along + aside < shortest) { shortest = along + aside; best = k; }
     });
     return best;
@@ -39,9 +53,7 @@ function (root, data) {
     control.append(label);
   });
   if (names.length < 2) control.style.display = "none";
-  root.querySelector(".types").addEventListener("change", function (event) {
-    points.forEach(function (point) { point.classList.toggle("faint", event.target.value && point.dataset.type !== event.target.value); });
-  });
+  root.querySelector(".types").addEventListener("change", function () { show(root.dataset.stage); });
   points.forEach(function (point, i) {
     point.addEventListener("click", function () { focus(i); play(i); });
     point.addEventListener("mouseenter", function () { told.textContent = data.texts[i]; });

@@ -1,6 +1,6 @@
 function (root, data) {
   var get = function (name) { return root.querySelector("." + name); };
-  var histogram = get("histogram"), roc = get("roc"), slider = get("threshold"), sound = root.querySelector("audio");
+  var histogram = get("histogram"), roc = get("roc"), slider = get("threshold"), player = asdlib.player(get("player"));
   var W = 420, H = 260, LEFT = 14, BOTTOM = 36, BINS = 24, table, low, high, blocks, line;
   var x = function (score) { return LEFT + (W - 2 * LEFT) * (score - low) / (high - low); };
 
@@ -51,8 +51,8 @@ function (root, data) {
     blocks.forEach(function (block) { block.classList.toggle("playing", block.clip === i); });
     get("told").textContent = table.texts[i] + ", score " + table.scores[i];
     root.dataset.playing = i;
-    sound.src = table.sounds[i];
-    sound.play();
+    player.set(table.sounds[i], table.texts[i]);
+    player.sound.play();
   }
   function counts(threshold) {
     var c = { found: 0, missed: 0, alarm: 0, quiet: 0 };

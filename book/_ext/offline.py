@@ -15,23 +15,21 @@ MATHJAX = "static/mathjax/tex-svg.js"
 def copy_mathjax(app):
     if app.builder.format != "html":
         return
-    source = next(
-        file.locate()
-        for file in files("sphinx-mathjax-offline")
-        if str(file).endswith(MATHJAX)
-    )
+    source = next(file.locate() for file in files("sphinx-mathjax-offline") if str(file).endswith(MATHJAX))
     target = Path(app.outdir) / "_static" / app.config.mathjax_path
     target.parent.mkdir(parents=True, exist_ok=True)
     copy2(source, target)
 
 
+def style(app):
+    """The few rules that the theme lacks."""
+    if app.builder.format == "html":
+        copy2(Path(__file__).with_name("book.css"), Path(app.outdir) / "_static" / "book.css")
+
+
 def drop_thebe(app, pagename, templatename, context, doctree):
     for kind in ("script_files", "css_files"):
-        kept = [
-            asset
-            for asset in context.get(kind, [])
-            if "thebe" not in _everything_about(asset)
-        ]
+        kept = [asset for asset in context.get(kind, []) if "thebe" not in _everything_about(asset)]
         if kind in context:
             context[kind][:] = kept
 
@@ -42,7 +40,17 @@ def _everything_about(asset) -> str:
     return f"{getattr(asset, 'filename', asset)} {inline}"
 
 
+def one_page_too(app):
+    """What extensions registered for many pages is right for the one-page form as well, from which the PDF is printed."""
+    handlers = app.registry.translation_handlers
+    for node, handler in handlers.get("html", {}).items():
+        handlers.setdefault("singlehtml", {}).setdefault(node, handler)
+
+
 def setup(app):
     app.connect("builder-inited", copy_mathjax)
+    app.connect("builder-inited", one_page_too)
+    app.connect("builder-inited", style)
+    app.add_css_file("book.css")
     app.connect("html-page-context", drop_thebe, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

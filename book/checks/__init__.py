@@ -75,11 +75,14 @@ def ask(question: str) -> HTML:
     fits = sum(number == asked.seal for number, _ in data)
     assert fits == 1, f"the seal of {question} fits {fits} options, not one"
     script = (Path(__file__).parent / "ask.js").read_text()
+    inlined = json.dumps(data).replace(
+        "<", "\\u003c"
+    )  # no text ends the script
     return HTML(
         f'<form id="{group}" style="background:#fff;color:#222;color-scheme:light;padding:0.6rem 0.9rem;border:1px solid #999;'
         f'border-radius:4px"><fieldset style="border:0;margin:0;padding:0"><legend style="font-weight:bold;font-size:1em;'
         f'color:#222">{html.escape(asked.text)}</legend>{options}</fieldset>'
         f'<button type="submit" style="color:#222;background:#f3f3f3;border:1px solid #767676;border-radius:4px;'
         f'padding:0.2rem 0.6rem">check</button> <span role="status" style="color:#222"></span></form>'
-        f"<script>({script})({json.dumps(group)}, {json.dumps(data)}, {asked.seal});</script>"
+        f"<script>({script})({json.dumps(group)}, {inlined}, {asked.seal});</script>"
     )

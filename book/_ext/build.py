@@ -1,0 +1,288 @@
+"""Build the book: ``python book/_ext/build.py`` from the top of the repository, as ``make book`` does.
+
+1. Every chapter is executed once, two at a time, by nbmake; a chapter whose source, package and results have not changed
+   keeps the run that is there.
+2. Every exercise is proved: its starter fails the check, its solution passes it.
+3. Three editions are built, warnings as errors; then slides, an archive of each edition, and one PDF of the whole book
+   where a Chromium is installed.
+
+``--sources DIR`` only writes the sources of the reader's edition to DIR, executed (``make live`` calls it).
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import yaml
+
+TOP = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(TOP / "book"), str(TOP / "book" / "_ext")]
+
+import keep  # noqa: E402
+
+from editions import EDITIONS, for_edition, toc_for_edition, unproven  # noqa: E402
+from slides import slides  # noqa: E402
+
+BUILD, EXECUTED = (
+    TOP / "_build",
+    TOP / "_executed",
+)  # nbmake passes over folders called _build, so not below it
+LONGEST_FIRST = ("two_stages", "classify", "views", "baselines")
+FINISHED = BUILD / "finished.txt"  # the digest of what the finished build was made of
+MEGABYTES_A_PAGE = 8
+HELPERS = ("chapter.py", "keep.py", "checks")  # what the notebooks import
+
+
+def digest(*paths: Path) -> str:
+    """A digest of files, and of the files in folders."""
+    files = sorted(f for p in paths for f in (p.rglob("*") if p.is_dir() else [p]) if f.is_file() and f.suffix != ".pyc")
+    content = b"".join(f.relative_to(TOP).as_posix().encode() + b"\0" + f.read_bytes() for f in files)
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def chapters() -> list[Path]:
+    names = {path.stem: path for path in sorted((TOP / "book").glob("*.ipynb"))}
+    return [names.pop(name) for name in LONGEST_FIRST if name in names] + list(names.values())
+
+
+def execute() -> dict[str, dict]:
+    """The executed notebooks by name, those of an earlier build taken as they are where nothing has changed."""
+    place = keep.place()
+    for old in place.parent.iterdir() if "ASDLIB_DATA" not in os.environ else []:
+        if old != place:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    common = digest(
+        TOP / "data" / "results",
+        TOP / "requirements.txt",
+        *(TOP / "book" / name for name in HELPERS),
+    )
+    store = place / "executed"
+    store.mkdir(exist_ok=True)
+    runs = {path: store / f"{path.stem}-{digest(path)}-{common}.ipynb" for path in chapters()}
+    todo = [path for path, run in runs.items() if not run.exists()]
+    if todo:
+        shutil.rmtree(EXECUTED, ignore_errors=True)
+        shutil.copytree(
+            TOP / "book",
+            EXECUTED / "book",
+            ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"),
+        )
+        environment = {
+            "OMP_WAIT_POLICY": "passive",
+            **os.environ,
+        }  # two notebooks share the cores
+        options = [
+            "--nbmake",
+            "--overwrite",
+            "--nbmake-timeout=1800",
+            "-p",
+            "no:cacheprovider",
+            "-c",
+            "/dev/null",
+            "--maxschedchunk=1",
+            "-n",
+            "2",
+        ]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            *options,
+            f"--rootdir={EXECUTED}",
+        ]
+        failed = subprocess.run(
+            [*command, *(EXECUTED / "book" / path.name for path in todo)],
+            env=environment,
+        ).returncode
+        for path in todo:
+            done = json.loads((EXECUTED / "book" / path.name).read_text())
+            if not failed:
+                runs[path].write_text(json.dumps(done))
+        if failed:
+            sys.exit("a chapter did not run through: see above")
+    for old in store.glob("*.ipynb"):
+        if old not in runs.values():
+            old.unlink()
+    return {path.stem: json.loads(run.read_text()) for path, run in runs.items()}
+
+
+def prove(notebooks: dict[str, dict]) -> None:
+    """Every starter fails its check and every solution passes it, or the build ends here."""
+    wrong = [name for notebook in notebooks.values() for name in unproven(notebook)]
+    if wrong:
+        sys.exit(f"the starter must fail and the solution must pass, which is not so in: {', '.join(wrong)}")
+
+
+def run_cards(notebooks: dict[str, dict]) -> str:
+    """The lines of a table of what each chapter said of its run."""
+    import re
+
+    rows = []
+    for name, notebook in sorted(notebooks.items()):
+        page = json.dumps(notebook["cells"][-1].get("outputs", "")).replace('\\"', '"')
+        card = dict(re.findall(r'data-(\w+)="([^"]*)"', page))
+        if "seconds" not in card:
+            sys.exit(f"{name}.ipynb does not end with run_card()")
+        rows.append(f"| []({name}) | {card['seconds']} | {card['memory']} | {card['seed']} | {card['versions']} |")
+    return "\n".join(rows)
+
+
+def write_sources(notebooks: dict[str, dict], edition: str, folder: Path) -> None:
+    """What jupyter-book reads for the ``edition``; files that would not change are left alone."""
+    config = yaml.safe_load((TOP / "_config.yml").read_text())
+    if edition != "reader":
+        config["title"] += f" ({edition}'s edition)"
+    toc = toc_for_edition(yaml.safe_load((TOP / "_toc.yml").read_text()), edition)
+    files = {
+        "_config.yml": yaml.safe_dump(config),
+        "_toc.yml": yaml.safe_dump(toc, sort_keys=False),
+    }
+    wanted = [
+        toc["root"],
+        *(row["file"] for part in toc["parts"] for row in part["chapters"]),
+    ]
+    names = [f"{name}.md" for name in wanted] + ["book/references.bib"]
+    extension = [path for path in (TOP / "book" / "_ext").iterdir() if path.suffix in (".py", ".css")]
+    names += [path.relative_to(TOP).as_posix() for path in extension]
+    files |= {name: (TOP / name).read_text() for name in names if (TOP / name).exists()}
+    files["book/run_cards.md"] = files["book/run_cards.md"].replace("<!-- rows -->", run_cards(notebooks))
+    files |= {f"book/{name}.ipynb": json.dumps(for_edition(notebook, edition)) for name, notebook in notebooks.items()}
+    for name, text in files.items():
+        target = folder / name
+        if not target.exists() or target.read_text() != text:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+
+
+def build(edition: str, builder: str = "html") -> Path:
+    """Run jupyter-book on the sources of the ``edition``, warnings as errors; the folder of its pages."""
+    source, work = (
+        BUILD / "sources" / edition,
+        BUILD / "work" / f"{edition}-{builder}",
+    )
+    command = [
+        "jupyter-book",
+        "build",
+        source,
+        "--path-output",
+        work,
+        "-W",
+        "-n",
+        "--keep-going",
+        "--quiet",
+    ]
+    command[0] = Path(sys.executable).with_name("jupyter-book")
+    done = subprocess.run([*command, "--builder", builder], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"building the {edition} edition failed:\n{done.stdout[-6000:]}{done.stderr[-6000:]}")
+    return work / "_build" / builder
+
+
+def chromium() -> str | None:
+    return next(
+        filter(
+            None,
+            map(
+                shutil.which,
+                ("chromium", "chromium-browser", "google-chrome"),
+            ),
+        ),
+        None,
+    )
+
+
+def write_pdf(page: Path, pdf: Path) -> None:
+    """Print the one-page form of the book."""
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-pdf-header-footer",
+        "--virtual-time-budget=60000",
+    ]
+    command = [chromium(), *options, f"--print-to-pdf={pdf}", page.as_uri()]
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
+
+
+def archive(notebooks: dict[str, dict], edition: str, pages: Path) -> None:
+    """``asd-book-<edition>.zip``: the pages, the notebooks to run, and the results that they show."""
+    folder = BUILD / "archives" / f"asd-book-{edition}"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(pages, folder / "html")
+    (folder / "notebooks").mkdir()
+    for path in chapters():
+        source = for_edition(json.loads(path.read_text()), edition)
+        (folder / "notebooks" / path.name).write_text(json.dumps(source, indent=1, ensure_ascii=False) + "\n")
+    for name in HELPERS:
+        path = TOP / "book" / name
+        copy = shutil.copytree if path.is_dir() else shutil.copy2
+        copy(
+            path,
+            folder / "notebooks" / name,
+            **({"ignore": shutil.ignore_patterns("__pycache__")} if path.is_dir() else {}),
+        )
+    shutil.copytree(TOP / "data" / "results", folder / "data" / "results")
+    for name in (
+        "requirements.txt",
+        "LICENSE",
+        "LICENSE-text",
+        "CITATION.cff",
+    ):
+        shutil.copy2(TOP / name, folder / name)
+    shutil.make_archive(str(BUILD / folder.name), "zip", folder.parent, folder.name)
+    shutil.rmtree(folder)
+
+
+def check_pages(pages: Path) -> None:
+    for page in pages.rglob("*.html"):
+        size = page.stat().st_size / 1e6
+        if size > MEGABYTES_A_PAGE:
+            sys.exit(f"{page} has {size:.1f} MB, and {MEGABYTES_A_PAGE} is the most: show fewer sounds on it")
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--sources"]:
+        write_sources(execute(), "reader", Path(sys.argv[2]))
+        return
+    inputs = digest(TOP / "book", TOP / "asdlib", TOP / "data" / "results", TOP / "_config.yml", TOP / "_toc.yml",
+                    TOP / "requirements.txt") + f" {chromium()}"  # fmt: skip
+    if FINISHED.exists() and FINISHED.read_text() == inputs:
+        print("nothing has changed since the last build")
+        return
+    notebooks = execute()
+    prove(notebooks)
+    shutil.rmtree(BUILD, ignore_errors=True)
+    jobs = [(edition, "html") for edition in EDITIONS] + ([("reader", "singlehtml")] if chromium() else [])
+    for edition in EDITIONS:
+        write_sources(notebooks, edition, BUILD / "sources" / edition)
+    with ThreadPoolExecutor(2) as pool:
+        built = dict(zip(jobs, pool.map(lambda job: build(*job), jobs), strict=True))
+    title = yaml.safe_load((TOP / "_config.yml").read_text())["title"]
+    for edition in EDITIONS:
+        pages = built[edition, "html"]
+        check_pages(pages)
+        (pages / "slides").mkdir()
+        for name, notebook in notebooks.items():
+            (pages / "slides" / f"{name}.html").write_text(slides(for_edition(notebook, edition), title))
+        target = BUILD / "html" if edition == "reader" else BUILD / edition / "html"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(pages, target)
+        archive(notebooks, edition, target)
+    if chromium():
+        pages = built["reader", "singlehtml"]
+        whole = shutil.move(pages / "book" / "intro.html", pages / "whole.html")  # its links are relative to this folder
+        write_pdf(whole, BUILD / "asd-book.pdf")
+    else:
+        print("no PDF: that takes a Chromium (chromium, chromium-browser or google-chrome), and there is none here")
+    for name in ("work", "sources", "archives"):
+        shutil.rmtree(BUILD / name, ignore_errors=True)
+    FINISHED.write_text(inputs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""What stays of a chapter in each edition, what its exercises proved, and its slides."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "book" / "_ext"))
+
+from editions import exercises, for_edition, toc_for_edition, unproven
+from slides import slides
+
+
+def cell(kind, source, *tags, html=None, png=None, **metadata):
+    made = {"cell_type": kind, "source": source.splitlines(keepends=True), "metadata": {"tags": list(tags), **metadata}}
+    if kind == "code":
+        made["outputs"] = [{"data": {"text/html": html}}] if html else [{"data": {"image/png": png}}] if png else []
+    return made
+
+
+def verdict(name, passed):
+    return f'<div data-exercise="{name}" data-passed="{str(passed).lower()}">words</div>'
+
+
+ABOUT = {"figure": {"caption": "A *fan*, see {cite:p}`x`"}, "image": {"alt": 'alt "quoted"'}}
+NOTEBOOK = {
+    "cells": [
+        cell("markdown", "# Fans & co"),
+        cell("markdown", "**After this chapter you can** hear a fan.\n\n**You need** ears."),
+        cell("code", "plot()", "slide", png="AAAA", mystnb=ABOUT),
+        cell("code", "def f(): ...", "starter", html=verdict("fans.f", False)),
+        cell("markdown", "```{solution-start} exercise-f\n:class: dropdown\n```", "solution"),
+        cell("code", "def f(): return 42", "solution", html=verdict("fans.f", True)),
+        cell("markdown", "```{solution-end}\n```", "solution"),
+        cell("markdown", "five minutes", "teacher"),
+        cell("code", 'ask("fans.q")', html="<form></form>"),
+    ]
+}
+
+
+def texts(notebook):
+    return ["".join(cell["source"]) for cell in notebook["cells"]]
+
+
+def test_the_student_gets_no_solution_and_no_teachers_note():
+    student = "\n".join(texts(for_edition(NOTEBOOK, "student")))
+    assert "42" not in student
+    assert "solution" not in student
+    assert "five minutes" not in student
+    assert "def f(): ..." in student
+
+
+def test_the_reader_gets_folded_solutions_and_the_teacher_open_ones():
+    reader, teacher = ("\n".join(texts(for_edition(NOTEBOOK, edition))) for edition in ("reader", "teacher"))
+    assert "return 42" in reader
+    assert "return 42" in teacher
+    assert ":class: dropdown" in reader
+    assert ":class: dropdown" not in teacher
+    assert "five minutes" not in reader
+    assert "five minutes" in teacher
+
+
+def test_the_notebook_itself_is_left_as_it_is():
+    before = texts(NOTEBOOK)
+    for edition in ("reader", "student", "teacher"):
+        for_edition(NOTEBOOK, edition)
+    assert texts(NOTEBOOK) == before
+    assert all("remove-input" not in c["metadata"]["tags"] for c in NOTEBOOK["cells"])
+
+
+def test_of_a_question_the_page_shows_the_form_only():
+    assert "remove-input" in for_edition(NOTEBOOK, "reader")["cells"][-1]["metadata"]["tags"]
+
+
+def test_the_teachers_page_is_in_the_teachers_contents_only():
+    toc = {"root": "book/intro", "parts": [{"chapters": [{"file": "book/listen"}, {"file": "book/teacher"}]}]}
+    rows = {edition: toc_for_edition(toc, edition)["parts"][0]["chapters"] for edition in ("reader", "student", "teacher")}
+    assert rows["reader"] == rows["student"] == [{"file": "book/listen"}]
+    assert {"file": "book/teacher"} in rows["teacher"]
+
+
+def test_an_exercise_is_proved_by_a_failing_starter_and_a_passing_solution():
+    assert exercises(NOTEBOOK) == {"fans.f": {"starter failed", "solution passed"}}
+    assert unproven(NOTEBOOK) == []
+
+
+@pytest.mark.parametrize(("index", "passed"), [(3, True), (5, False)])
+def test_a_passing_starter_or_a_failing_solution_is_told(index, passed):
+    cells = [dict(c) for c in NOTEBOOK["cells"]]
+    cells[index]["outputs"] = [{"data": {"text/html": verdict("fans.f", passed)}}]
+    assert unproven({"cells": cells}) == ["fans.f"]
+
+
+@pytest.mark.parametrize("index", [3, 5])
+def test_an_exercise_without_a_starter_or_a_solution_is_told(index):
+    cells = [c for i, c in enumerate(NOTEBOOK["cells"]) if i != index]
+    assert unproven({"cells": cells}) == ["fans.f"]
+
+
+def test_slides_show_title_goal_and_the_tagged_figures():
+    page = slides(NOTEBOOK, "The book")
+    assert page.count("<section>") == 2
+    assert "Fans &amp; co" in page
+    assert "hear a fan." in page
+    assert "ears" not in page
+    assert 'alt="alt &quot;quoted&quot;" src="data:image/png;base64,AAAA"' in page
+    assert "A fan, see" in page
+    assert "{cite" not in page

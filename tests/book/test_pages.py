@@ -1,0 +1,147 @@
+"""The built pages in a browser, opened from disk as a reader would: to be seen, searched, printed and answered."""
+
+import pytest
+
+from tests.book.conftest import BUILT, EDITIONS, PAGES, pages_with, with_book
+
+every_page = pytest.mark.parametrize("reading", with_book(PAGES), indirect=True)
+HTML = EDITIONS["reader"]
+SLIDES = sorted((HTML / "slides").glob("*.html")) if BUILT else []
+# What axe-core finds in every page of the theme: labels of its icons, and its frame outside all landmarks.
+OF_THE_THEME = {"label-content-name-mismatch", "region"}
+
+
+def is_known(rule, node):
+    """Whether a finding is of the theme, or of docutils, rather than of this book."""
+    colours = [check["data"].get("fgColor") for check in node["any"] if isinstance(check["data"], dict)]
+    link_on_tint = rule == "color-contrast" and "#176de8" in colours  # the theme's links on its stripes: 4.3 to 1, not 4.5
+    return rule in OF_THE_THEME or link_on_tint or (rule.startswith("aria-") and 'class="citation' in node["html"])
+
+
+@every_page
+def test_every_widget_has_started_and_every_formula_is_set(reading):
+    reading.wait_for_function(
+        "document.querySelectorAll('span.math, div.math').length <= document.querySelectorAll('mjx-container').length"
+    )
+    assert reading.evaluate("[...document.querySelectorAll('.asd')].filter(widget => !widget.dataset.ready).length") == 0
+    assert reading.evaluate("document.querySelectorAll('mjx-merror, [data-mjx-error]').length") == 0
+
+
+@every_page
+def test_every_picture_is_shown_and_described(reading):
+    reading.wait_for_function("[...document.images].every(image => image.complete)")
+    pictures = reading.evaluate("[...document.images].map(image => [image.src.slice(0, 80), image.alt, image.naturalWidth])")
+    assert [source for source, text, width in pictures if not text or not width] == []
+
+
+@every_page
+def test_nothing_is_wider_than_a_phone(reading):
+    reading.set_viewport_size({"width": 390, "height": 844})
+    wide = reading.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    culprits = """[...document.querySelectorAll('article *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+        .slice(0, 3).map(e => e.outerHTML.slice(0, 120))"""
+    found = reading.evaluate(culprits) if wide > 1 else []
+    reading.set_viewport_size({"width": 1280, "height": 900})
+    assert wide <= 1, found
+
+
+@every_page
+def test_everybody_can_use_the_page(reading, axe):
+    reading.evaluate(axe)
+    code = "{ exclude: [['.highlight pre']] }"  # each word of it is looked at, and the theme has an accessible style for code
+    violations = reading.evaluate(f"axe.run({code}, {{ resultTypes: ['violations'] }}).then(result => result.violations)")
+    found = [(v["id"], n["html"][:160]) for v in violations for n in v["nodes"] if not is_known(v["id"], n)]
+    assert found == []
+
+
+@every_page
+def test_every_question_has_one_right_answer_and_a_word_for_each(reading):
+    forms = reading.locator("form[id^=ask-]")
+    for k in range(forms.count()):
+        form = forms.nth(k)
+        told, options = form.locator("[role=status]"), form.locator("input[type=radio]")
+        form.locator("button").click()
+        assert told.inner_text() == "Choose an answer first."
+        verdicts = []
+        for i in range(options.count()):
+            options.nth(i).check()
+            form.locator("button").click()
+            verdicts.append(form.get_attribute("data-passed"))
+            begin = "Right. " if verdicts[-1] == "true" else "Not quite. "
+            assert told.inner_text().startswith(begin)
+            assert len(told.inner_text()) > len(begin) + 10
+        assert sorted(verdicts) == [*["false"] * (len(verdicts) - 1), "true"], form.get_attribute("id")
+        assert len(verdicts) > 1
+
+
+@every_page
+def test_a_solution_is_folded_until_it_is_asked_for(reading):
+    solutions = reading.locator(".solution.dropdown")
+    for k in range(solutions.count()):
+        solution = solutions.nth(k)
+        content = solution.locator("section").first
+        assert not content.is_visible()
+        solution.locator("button.toggle-button").first.click()
+        content.wait_for(state="visible")
+        assert len(content.inner_text()) > 20
+    assert solutions.count() or "check(" not in reading.locator("article").inner_text()
+
+
+@pytest.mark.parametrize("path", with_book(PAGES[:1]))
+def test_the_search_finds_arcface(page, path):
+    page.goto((HTML / "search.html").as_uri() + "?q=ArcFace")
+    results = page.locator("#search-results li a")
+    results.first.wait_for()
+    assert any("book/two_stages.html" in link.get_attribute("href") for link in results.all())
+    results.first.click()
+    page.wait_for_load_state()
+    assert "arcface" in page.locator("article").inner_text().lower()
+
+
+@pytest.mark.parametrize("path", with_book(PAGES[:1]))
+def test_the_page_turns_dark_and_stays_so(page, path):
+    path = next((p for p in PAGES if 'class="asd ' in p.read_text()), path)
+    page.goto(path.as_uri())
+    theme = "document.documentElement.dataset.theme"
+    for _ in range(3):
+        if page.evaluate(theme) == "dark":
+            break
+        page.locator(".theme-switch-button").first.click()
+    page.reload()
+    assert page.evaluate(theme) == "dark"
+    brightness = """selector => {
+        const c = getComputedStyle(document.querySelector(selector));
+        const sum = text => text.match(/\\d+/g).slice(0, 3).map(Number).reduce((a, b) => a + b) / 765;
+        return [sum(c.backgroundColor), sum(c.color)];
+    }"""
+    background, text = page.evaluate(brightness, "body")
+    assert background < 0.2 < 0.7 < text
+    background, text = page.evaluate(brightness, ".asd")  # a widget is a white panel in either
+    assert text < 0.2 < 0.9 < background
+
+
+@pytest.mark.parametrize("path", pages_with('class="asd asd-threshold"'))
+def test_on_paper_there_are_no_controls(page, path):
+    page.goto(path.as_uri())
+    controls = page.locator(".asd audio, .asd button, .asd select, .asd input")
+    assert any(control.is_visible() for control in controls.all())
+    page.emulate_media(media="print")
+    assert not any(control.is_visible() for control in controls.all())
+    assert page.locator(".asd svg").first.is_visible()
+    paper = page.pdf()
+    assert paper.startswith(b"%PDF")
+    assert paper.count(b"/Type /Page\n") + paper.count(b"/Type /Page ") > 1
+    assert len(paper) > 50_000
+
+
+@pytest.mark.parametrize("path", with_book(SLIDES))
+def test_slides_are_turned_by_keys(page, path):
+    page.goto(path.as_uri())
+    n = page.locator("section").count()
+    assert n > 1
+    assert page.evaluate("[...document.images].filter(image => !image.alt).length") == 0
+    shown = "Math.round(window.scrollY / window.innerHeight)"
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"{shown} >= 1")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function(f"{shown} === 0")
