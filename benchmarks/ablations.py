@@ -8,18 +8,17 @@ Every setting is trained with 8 + 8 epochs, half of the preset ``book``, because
 """
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
+
+from results import SIMULATED, write
 
 from asdlib.data import scan
 from asdlib.detector import train
 from asdlib.evaluation import SCORERS, machine_table
-from asdlib.files import replacing
 from asdlib.machines import simulate
 from asdlib.run import PRESETS
 
-OUT = Path(__file__).parents[1] / "data" / "results" / "park_ablations.json"
 BOOK = PRESETS["book"]
 SHORT = replace(BOOK, pretrain=BOOK.pretrain.of(8), finetune=BOOK.finetune.of(8))
 STUDIES = {
@@ -69,15 +68,12 @@ def main():
                             results.append({"study": study, "setting": setting, "scorer": scorer, "seed": seed, **measured})
                 print(seed, study, setting, "done", flush=True)
     header = {
-        "what": "our measurements on simulated clips (asdlib.machines, preset book, park seed 0); not real machines",
+        "what": SIMULATED,
         "command": "python benchmarks/ablations.py WORK --seeds " + " ".join(map(str, options.seeds)),
         "epochs": "8 + 8, half of the preset book, unless the setting says otherwise",
         "unit": "fractions; auc and McClish-standardised pauc at a false-positive rate of 0.1, per machine",
     }
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(OUT) as temporary:
-        lines = ",\n".join(json.dumps(record) for record in results)
-        temporary.write_text(f'{{"header": {json.dumps(header, indent=1)},\n"records": [\n{lines}\n]}}\n')
+    write("park_ablations", header, results)
 
 
 if __name__ == "__main__":

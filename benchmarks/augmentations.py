@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from results import SIMULATED, write
 from sklearn.metrics import silhouette_score
 
 from asdlib.cache import features_of
@@ -23,13 +24,11 @@ from asdlib.contrastive import pretrain, with_new_head
 from asdlib.data import scan
 from asdlib.detector import embed
 from asdlib.evaluation import machine_table
-from asdlib.files import replacing
 from asdlib.machines import simulate
 from asdlib.methods import views
 from asdlib.run import PRESETS, new_encoder
 from asdlib.training import Examples
 
-OUT = Path(__file__).parents[1] / "data" / "results" / "park_augmentations.json"
 BOOK = PRESETS["book"]
 PRETRAIN, FINETUNE = BOOK.pretrain.of(4), BOOK.finetune.of(4)
 # The rivals first, so that an unfinished run says the most.
@@ -88,16 +87,13 @@ def main():
                 path.write_text(json.dumps(run(name, seed)))
             results += json.loads(path.read_text())
     header = {
-        "what": "our measurements on simulated clips (asdlib.machines, preset book, park seed 0); not real machines",
+        "what": SIMULATED,
         "command": "python benchmarks/augmentations.py WORK --seeds " + " ".join(map(str, options.seeds)),
         "epochs": "4 of stage 1, and 4 of stage 2 where the record says so: a quarter of the preset book",
         "score": "Mahalanobis distance of the embedding to the training embeddings of the same machine",
         "unit": "fractions, per machine; silhouette of all normal test clips by machine, cosine distance",
     }
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(OUT) as temporary:
-        lines = ",\n".join(json.dumps(record) for record in results)
-        temporary.write_text(f'{{"header": {json.dumps(header, indent=1)},\n"records": [\n{lines}\n]}}\n')
+    write("park_augmentations", header, results)
 
 
 if __name__ == "__main__":

@@ -7,21 +7,18 @@ a seed on two cores.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from results import SIMULATED, write
 
 from asdlib.cache import features_of
 from asdlib.data import scan
 from asdlib.evaluation import machine_table, mahalanobis_score
-from asdlib.files import replacing
 from asdlib.machines import simulate
 from asdlib.methods import autoencoder
 from asdlib.run import PRESETS
-
-OUT = Path(__file__).parents[1] / "data" / "results" / "park_baselines.json"
 
 
 def distance_scores(known, own_machines, asked, machines, function) -> np.ndarray:
@@ -65,14 +62,11 @@ def main():
         keep("autoencoder", seed, autoencoder.score(models, asked, [clip.machine_type for clip in test]))
         print("autoencoder", seed, "done", flush=True)
     header = {
-        "what": "our measurements on simulated clips (asdlib.machines, preset book, park seed 0); not real machines",
+        "what": SIMULATED,
         "command": f"python benchmarks/baselines.py WORK --seeds {' '.join(map(str, options.seeds))} --epochs {options.epochs}",
         "unit": "fractions; auc and McClish-standardised pauc at a false-positive rate of 0.1, per machine",
     }
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(OUT) as temporary:
-        lines = ",\n".join(json.dumps(record) for record in results)
-        temporary.write_text(f'{{"header": {json.dumps(header, indent=1)},\n"records": [\n{lines}\n]}}\n')
+    write("park_baselines", header, results)
 
 
 if __name__ == "__main__":

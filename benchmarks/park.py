@@ -9,21 +9,19 @@ About 7 minutes a seed on two cores. Simulated machines: this shows how the meth
 """
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from results import SIMULATED, write
 
 from asdlib.cache import features_of
 from asdlib.data import scan
 from asdlib.detector import train
 from asdlib.evaluation import SCORERS, machine_table
-from asdlib.files import replacing
 from asdlib.machines import simulate
 from asdlib.run import PRESETS
 
-OUT = Path(__file__).parents[1] / "data" / "results" / "park_book.json"
 BOOK = PRESETS["book"]
 METHODS = {
     "two stages": BOOK,
@@ -68,15 +66,12 @@ def main():
             print(method, seed, "done", flush=True)
     results += records(table, raw_2nn(training, test), method="raw features", scorer="2-NN on mean log-mel", seed=None)
     header = {
-        "what": "our measurements on simulated clips (asdlib.machines, preset book, park seed 0); not real machines",
+        "what": SIMULATED,
         "command": "python benchmarks/park.py WORK --seeds " + " ".join(map(str, options.seeds)),
         "epochs": {name: [c.pretrain.epochs if c.pretrain else 0, c.finetune.epochs] for name, c in METHODS.items()},
         "unit": "fractions; auc and McClish-standardised pauc at a false-positive rate of 0.1, per machine",
     }
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(OUT) as temporary:
-        lines = ",\n".join(json.dumps(record) for record in results)
-        temporary.write_text(f'{{"header": {json.dumps(header, indent=1)},\n"records": [\n{lines}\n]}}\n')
+    write("park_book", header, results)
 
 
 if __name__ == "__main__":

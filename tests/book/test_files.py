@@ -60,16 +60,16 @@ def test_pages_and_styles_load_only_what_lies_beside_them(folder):
     away = {}
     for page in pages:
         if "_static" not in page.parts:
-            away[page.name] = [address for address in Assets(page).found if not is_local(address, page)]
+            away[str(page)] = [address for address in Assets(page).found if not is_local(address, page)]
     for style in folder.rglob("*.css"):
-        away[style.name] = [a for a in in_style(style.read_text()) if re.match(r"https?:|//", a)]
+        away[str(style)] = [a for a in in_style(style.read_text()) if re.match(r"https?:|//", a)]
     assert {name: addresses for name, addresses in away.items() if addresses} == {}
 
 
 @built
 @each_edition
 def test_no_page_is_heavier_than_8_megabytes(folder):
-    heavy = {page.name: page.stat().st_size for page in folder.rglob("*.html") if page.stat().st_size > 8_000_000}
+    heavy = {str(page): page.stat().st_size for page in folder.rglob("*.html") if page.stat().st_size > 8_000_000}
     assert heavy == {}
 
 
