@@ -6,6 +6,7 @@ settings, so that nothing stale is ever shown.
 """
 
 import hashlib
+import html
 import inspect
 import json
 import os
@@ -192,13 +193,15 @@ def table(
     )
     page = page.replace("text-align: right", "text-align: left")
     page = page.replace("<th>", '<th scope="col">')
-    page = page.replace(
-        "<table", '<table tabindex="0"', 1
-    )  # so that keys can scroll it on a narrow screen
+    if caption:
+        page = page.replace(
+            "<thead>", f"<caption>{caption}</caption><thead>", 1
+        )
+    # Focusable, so that keys can scroll it on a narrow screen.
+    label = caption or ", ".join(map(str, [*names, *frame.columns]))
     return HTML(
-        page.replace("<thead>", f"<caption>{caption}</caption><thead>", 1)
-        if caption
-        else page
+        f'<div class="results" role="region" tabindex="0" '
+        f'aria-label="{html.escape(label)}">{page}</div>'
     )
 
 

@@ -4,6 +4,8 @@ window.asdlib = window.asdlib || (function () {
     document.querySelectorAll(".asd audio").forEach(function (other) { if (other !== event.target) other.pause(); });
   }, true);
   return {
+    // A sound that another one replaces before it could begin is no error.
+    begin: function (sound) { sound.play().catch(function () {}); },
     start: function (id, code) {
       var root = document.getElementById(id);
       if (!root || root.dataset.ready) return;
@@ -33,12 +35,12 @@ window.asdlib = window.asdlib || (function () {
         if (!sound.duration) return;
         var place = picture.getBoundingClientRect();
         seek(sound.duration * ((event.clientX - place.left) / place.width * W - LEFT) / (W - LEFT - RIGHT));
-        sound.play();
+        asdlib.begin(sound);
       });
       picture.addEventListener("keydown", function (event) {
         var step = { ArrowLeft: -0.1, ArrowRight: 0.1 }[event.key];
         if (step) seek(sound.currentTime + step);
-        else if (event.key === " " || event.key === "Enter") { if (sound.paused) sound.play(); else sound.pause(); }
+        else if (event.key === " " || event.key === "Enter") { if (sound.paused) asdlib.begin(sound); else sound.pause(); }
         else return;
         event.preventDefault();
       });

@@ -22,7 +22,7 @@ function (root, data) {
     where.textContent = "Clip " + (ratings.length + 1) + " of " + n + ".";
     root.dataset.clip = ratings.length + 1;
     player.set(data.sounds[order[ratings.length]], "the clip to be rated");
-    player.sound.play();
+    asdlib.begin(player.sound);
   }
   function row(kind, cells) {
     var line = document.createElement("tr");
@@ -45,7 +45,7 @@ function (root, data) {
     order.forEach(function (i, k) {
       var line = row("td", [ratings[k] + " of 5", data.texts[i]]), cell = document.createElement("td"), again = document.createElement("button");
       again.type = "button"; again.textContent = "play clip " + (k + 1);
-      again.addEventListener("click", function () { player.set(data.sounds[i], data.texts[i]); player.sound.play(); });
+      again.addEventListener("click", function () { player.set(data.sounds[i], data.texts[i]); asdlib.begin(player.sound); });
       cell.append(again); line.append(cell); body.append(line);
     });
     table.append(body);

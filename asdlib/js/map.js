@@ -28,7 +28,7 @@ function (root, data) {
     told.textContent = data.texts[i];
     root.dataset.playing = i;
     player.set(data.sounds[i], data.texts[i]);
-    player.sound.play();
+    asdlib.begin(player.sound);
   }
   function focus(i) {
     points.forEach(function (point, k) { point.setAttribute("tabindex", k === i ? 0 : -1); });

@@ -19,14 +19,14 @@ function (root, axis) {
       var place = picture.getBoundingClientRect();
       var share = ((event.clientX - place.left) / place.width - axis.left) / axis.width;
       seek(share * (sound.duration || axis.seconds));
-      sound.play();
+      asdlib.begin(sound);
     });
     picture.addEventListener("keydown", function (event) {
       var steps = { ArrowLeft: -0.1, ArrowRight: 0.1, PageDown: -0.5, PageUp: 0.5 };
       if (event.key in steps) seek(sound.currentTime + steps[event.key]);
       else if (event.key === "Home") seek(0);
       else if (event.key === "End") seek(sound.duration || axis.seconds);
-      else if (event.key === " " || event.key === "Enter") { if (sound.paused) sound.play(); else sound.pause(); }
+      else if (event.key === " " || event.key === "Enter") { if (sound.paused) asdlib.begin(sound); else sound.pause(); }
       else return;
       event.preventDefault();
     });

@@ -52,7 +52,7 @@ function (root, data) {
     get("told").textContent = table.texts[i] + ", score " + table.scores[i];
     root.dataset.playing = i;
     player.set(table.sounds[i], table.texts[i]);
-    player.sound.play();
+    asdlib.begin(player.sound);
   }
   function counts(threshold) {
     var c = { found: 0, missed: 0, alarm: 0, quiet: 0 };

@@ -57,6 +57,7 @@ def execute() -> dict[str, dict]:
         if old != place:
             shutil.rmtree(old) if old.is_dir() else old.unlink()
     common = digest(
+        TOP / "asdlib",
         TOP / "data" / "results",
         TOP / "requirements.txt",
         *(TOP / "book" / name for name in HELPERS),
