@@ -46,10 +46,15 @@ def audible_map(
     ``notes`` a sentence for each stage. ``faulty`` clips are drawn hollow. Raises :class:`AsdError` where lengths differ.
     """
     n = len(waveforms)
+    if not n or not stages:
+        raise AsdError("a map needs one clip and one stage at least: give points and waveforms")
     faulty = [False] * n if faulty is None else list(faulty)
     for name, rows in {**stages, "machines": machines, "texts": texts, "faulty": faulty}.items():
         if len(rows) != n:
             raise AsdError(f"{name!r} has {len(rows)} rows for {n} clips: give one for each clip")
+    for name, points in stages.items():
+        if np.shape(points) != (n, 2) or not np.isfinite(points).all():
+            raise AsdError(f"the points of {name!r} are not {n} finite pairs: give an array ({n}, 2)")
     types = sorted({machine.split("/")[0] for machine in machines})
     ids = {kind: sorted({m for m in machines if m.split("/")[0] == kind}) for kind in types}
     places = {name: _fitted(np.asarray(points, dtype=float)) for name, points in stages.items()}
@@ -107,6 +112,8 @@ def threshold_room(machines: Mapping[str, Mapping[str, Sequence]], *, sample_rat
     Shown are the confusion counts, the ROC curve with the pAUC area up to a false-alarm rate of 0.1, and the mean cost of a
     recording for a chosen share of faulty ones and price of a miss. Raises :class:`AsdError` as :func:`asdlib.evaluation.auc`.
     """
+    if not machines:
+        raise AsdError("no machine to set a threshold for: give the scores of one at least")
     data = {}
     for name, table in machines.items():
         auc(np.asarray(table["faulty"], dtype=int), table["scores"])  # refuses what no ROC curve can be drawn of
@@ -114,7 +121,7 @@ def threshold_room(machines: Mapping[str, Mapping[str, Sequence]], *, sample_rat
             if len(table[part]) != len(table["scores"]):
                 raise AsdError(f"{name} has {len(table[part])} {part} for {len(table['scores'])} scores: give one a clip")
         data[name] = {
-            "scores": [float(f"{score:.6g}") for score in table["scores"]],
+            "scores": [float(f"{score:.12g}") for score in table["scores"]],
             "faulty": [bool(x) for x in table["faulty"]],
             "texts": list(table["texts"]),
             "sounds": [mp3(x, sample_rate) for x in table["waveforms"]],
@@ -155,6 +162,8 @@ def ear_test(
     ``clips`` are triples of a waveform, whether it is faulty, and the text that is told at the end. ``known`` are healthy
     clips, with texts, that may be heard beforehand; ``rivals`` maps the name of a detector to its scores of the same clips.
     """
+    if not clips:
+        raise AsdError("no clips to rate: give healthy and faulty ones")
     truth = [bool(faulty) for _, faulty, _ in clips]
     aucs = {name: auc(np.array(truth, dtype=int), np.asarray(scores)) for name, scores in (rivals or {}).items()}
     names = ("surely healthy", "rather healthy", "cannot say", "rather faulty", "surely faulty")

@@ -145,3 +145,11 @@ def test_a_last_batch_of_a_single_row_does_no_harm():
 def test_a_type_without_a_model_is_refused_by_name():
     with pytest.raises(AsdError, match="no autoencoder of the type 'pump'"):
         score({"fan": nn.Identity()}, np.zeros((1, MELS, FRAMES), np.float32), ["pump"])
+
+
+@pytest.mark.parametrize("types", [[], ["fan"], ["fan"] * 5])
+def test_another_number_of_types_than_clips_is_refused(types):
+    with pytest.raises(AsdError, match="give one type for each clip"):
+        train(np.zeros((4, 8, 6), dtype=np.float32), types, epochs=1)
+    with pytest.raises(AsdError, match="give one type for each clip"):
+        score({}, np.zeros((4, 8, 6), dtype=np.float32), types)

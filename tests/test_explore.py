@@ -293,3 +293,14 @@ def test_in_a_terminal_the_pictures_are_words():
     assert repr(the_map()) == "[map of 6 clips of 3 machines: before, after]"
     assert repr(the_room()) == "[threshold room: fan/id_00]"
     assert repr(the_test()) == "[ear test of 6 clips]"
+
+
+@pytest.mark.parametrize("make", [lambda: audible_map({}, [], [], []), lambda: threshold_room({}), lambda: ear_test([])])
+def test_nothing_to_show_is_refused(make):
+    with pytest.raises(AsdError, match="give"):
+        make()
+
+
+def test_points_that_are_no_places_are_refused_by_name():
+    with pytest.raises(AsdError, match="points of 'after'"):
+        audible_map({"after": np.full((N, 2), np.nan)}, SOUNDS, ["fan/id_00"] * N, TEXTS)

@@ -255,3 +255,8 @@ def test_each_clip_is_scored_by_the_training_clips_of_its_own_machine():
 def test_a_machine_without_training_clips_is_refused_by_name():
     with pytest.raises(AsdError, match="no training clip of pump/id_00"):
         views.score(np.eye(3), ["fan/id_00"] * 3, np.eye(3), ["fan/id_00", "pump/id_00", "fan/id_00"])
+
+
+def test_another_number_of_names_than_embeddings_is_refused():
+    with pytest.raises(AsdError, match="give one name for each clip"):
+        views.score(np.zeros((3, 4)), ["fan/id_00"] * 2, np.zeros((1, 4)), ["fan/id_00"])

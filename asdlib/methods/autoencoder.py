@@ -52,7 +52,7 @@ def train(
     on_step: OnStep = silent,
 ) -> dict[str, FrameAutoencoder]:
     """One autoencoder per machine type, from the ``log_mels`` (N, mels, frames) of its normal clips."""
-    types = np.asarray(machine_types)
+    types = _one_each(log_mels, machine_types)
     models = {}
     for machine_type in sorted(set(machine_types)):
         rows = stacked_frames(log_mels[types == machine_type]).reshape(-1, CONTEXT * log_mels.shape[1])
@@ -62,6 +62,12 @@ def train(
         models[machine_type] = model.eval()
         on_step("autoencoder", len(models), len(set(machine_types)))
     return models
+
+
+def _one_each(log_mels: np.ndarray, machine_types: list[str]) -> np.ndarray:
+    if len(machine_types) != len(log_mels) or not len(log_mels):
+        raise AsdError(f"{len(log_mels)} clips and {len(machine_types)} machine types: give one type for each clip")
+    return np.asarray(machine_types)
 
 
 def _fit(model: nn.Module, rows: Tensor, epochs: int, batch_size: int, rng: np.random.Generator) -> None:
@@ -89,6 +95,7 @@ def rebuilt(model: FrameAutoencoder, log_mel: np.ndarray) -> np.ndarray:
 @torch.no_grad()
 def score(models: dict[str, FrameAutoencoder], log_mels: np.ndarray, machine_types: list[str]) -> np.ndarray:
     """Anomaly scores (N,): the mean squared error (dB²) of rebuilding each clip's stacked frames."""
+    _one_each(log_mels, machine_types)
     scores = []
     for log_mel, machine_type in zip(log_mels, machine_types, strict=True):
         if machine_type not in models:

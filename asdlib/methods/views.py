@@ -109,6 +109,9 @@ def train(
 
 def score(training: np.ndarray, training_machines: list[str], test: np.ndarray, test_machines: list[str]) -> np.ndarray:
     """Anomaly scores (N,) of ``test`` embeddings: Mahalanobis distance to the ``training`` embeddings of the same machine."""
+    for rows, names in ((training, training_machines), (test, test_machines)):
+        if len(rows) != len(names):
+            raise AsdError(f"{len(rows)} embeddings and {len(names)} machine names: give one name for each clip")
     own, asked = np.asarray(training_machines), np.asarray(test_machines)
     scores = np.full(len(test), np.nan)
     for machine in sorted(set(test_machines)):
