@@ -47,8 +47,9 @@ book: $(READY)
 live: $(READY)
 	$(BIN)/python book/_ext/build.py --sources $(LIVE)
 	$(BIN)/jupyter-book config sphinx $(LIVE)
-	$(BIN)/sphinx-autobuild $(LIVE) _build/live/html --watch book --watch asdlib --ignore "*/.ipynb_checkpoints/*" \
-	  --pre-build "$(BIN)/python book/_ext/build.py --sources $(LIVE)" --open-browser
+	@echo "the book will be at http://127.0.0.1:8000/book/intro.html"
+	PYTHONPATH=book/_ext $(BIN)/sphinx-autobuild $(LIVE) _build/live/html --watch book --watch asdlib --ignore "*/.ipynb_checkpoints/*" \
+	  --pre-build "$(BIN)/python book/_ext/build.py --sources $(LIVE)"
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
