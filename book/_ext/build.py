@@ -41,6 +41,7 @@ HELPERS = ("chapter.py", "keep.py", "checks")  # what the notebooks import
 def digest(*paths: Path) -> str:
     """A digest of files, and of the files in folders."""
     files = sorted(f for p in paths for f in (p.rglob("*") if p.is_dir() else [p]) if f.is_file() and f.suffix != ".pyc")
+    files = [f for f in files if not any(part.startswith(".") for part in f.relative_to(TOP).parts)]  # caches of tools
     content = b"".join(f.relative_to(TOP).as_posix().encode() + b"\0" + f.read_bytes() for f in files)
     return hashlib.sha256(content).hexdigest()[:16]
 

@@ -44,7 +44,7 @@ def test_a_player_plays_seeks_and_lets_no_other_sound_beside_it(page, path):
     assert after("End") == pytest.approx(duration, abs=0.01)
     assert cursor(figure) == pytest.approx(axis["left"] + axis["width"], abs=0.01)
 
-    page.wait_for_function("a => !a.seeking", arg=sound.element_handle())  # or the last key's seek would be taken for the click's
+    page.wait_for_function("a => !a.seeking", arg=sound.element_handle())  # or that is taken for the click's
     page.wait_for_timeout(100)
     sound.evaluate("a => a.addEventListener('seeked', () => a.dataset.sought = a.currentTime, { once: true })")
     box = picture.bounding_box()
