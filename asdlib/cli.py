@@ -183,7 +183,7 @@ def score(
     """Score recordings of one machine; larger is more anomalous."""
     from asdlib.cache import features_now
     from asdlib.data import Clip
-    from asdlib.detector import Detector
+    from asdlib.detector import Detector, embed
     from asdlib.progress import progress_bar
 
     detector = Detector.load(run)
@@ -193,7 +193,8 @@ def score(
     with progress_bar() as on_step:
         reading = _reading(detector, channel, resample)
         features = features_now(clips, detector.config.features, options=reading, on_step=on_step)
-        scores = detector.score_features(features, clips, scorers=[scorer], device=device, on_step=on_step)[scorer]
+        embeddings = embed(detector.model.embed, features.arrays, device=device, on_step=on_step)
+        scores = detector.scores(embeddings, machine, scorer)
     rows = [
         {"file": str(path), "score": float(value), "training_share": detector.training_share(value, machine, scorer)}
         for path, value in zip(files, scores, strict=True)

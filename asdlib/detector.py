@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
@@ -14,6 +15,7 @@ from asdlib.cache import Features, ReadOptions, features_of
 from asdlib.classifier import MachineClassifier, finetune
 from asdlib.contrastive import ContrastiveModel, pretrain
 from asdlib.data import Clip, training_clips
+from asdlib.encoder import fold_batch_norms
 from asdlib.errors import AsdError
 from asdlib.evaluation import EMBEDDING_SCORERS, SCORERS, softmax_score
 from asdlib.files import replacing, write_tensors
@@ -30,7 +32,10 @@ from asdlib.run import (
     save_weights,
     write_config,
 )
-from asdlib.training import Examples, keep_freed_memory, make_fabric
+from asdlib.training import Examples, find_device, keep_freed_memory
+
+if TYPE_CHECKING:  # `asd score` of one clip does not wait for it
+    import pandas as pd
 
 
 def train(
@@ -60,7 +65,7 @@ def train(
     _check_run(run, config, resume)
     if (run / "scores.json").exists():  # written last: there is nothing left to do
         return Detector.load(run)
-    make_fabric(device, config.precision)  # an unknown device is refused before hours of work, not after
+    find_device(device)  # an unknown device is refused before hours of work, not after
     features = features_of(clips, config.features, options=config.reading, folder=cache, on_step=on_step)
     labels = np.array([config.machines.index(clip.machine) for clip in clips])
     examples = Examples(features.arrays, labels)
@@ -122,7 +127,7 @@ def _stage_1(run: Path, config: RunConfig, examples: Examples, options: dict) ->
     return load_pretrained(run)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def embed(
     function,
     arrays: tuple[np.ndarray, ...],
@@ -133,19 +138,19 @@ def embed(
 ) -> np.ndarray:
     """``function`` (an encoder, or a model's ``embed``) over arrays of N clips in batches: (N, dim) float32.
 
-    ``function`` is a module or a bound method of one; the module is put into evaluation mode. Always in full precision.
+    ``function`` is a module or a bound method of one; what runs is a copy in evaluation mode. Always in full precision.
     """
     keep_freed_memory()
-    fabric = make_fabric(device, "32")
+    device = find_device(device)
     module = getattr(function, "__self__", function)
-    module.to(fabric.device, memory_format=torch.channels_last).eval()
+    copy = fold_batch_norms(deepcopy(module).eval()).to(device, memory_format=torch.channels_last)
+    function = copy if function is module else getattr(copy, function.__name__)
     examples = Examples(arrays, np.zeros(len(arrays[0]), dtype=np.int64))
     out = []
     for start in range(0, len(examples), batch_size):
-        inputs, _ = examples.batch(np.arange(start, min(start + batch_size, len(examples))))
-        out.append(function(*fabric.to_device(inputs)).cpu())
+        inputs, _ = examples.batch(np.arange(start, min(start + batch_size, len(examples))), device)
+        out.append(function(*inputs).cpu())
         on_step("embed", min(start + batch_size, len(examples)), len(examples))
-    module.cpu()
     return torch.cat(out).numpy()
 
 
@@ -204,7 +209,7 @@ class Detector:
         device: str = "auto",
         cache: Path | None = None,
         on_step: OnStep = silent,
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         """One row per clip, in order: ``machine``, ``name``, ``label`` and one column of scores per scorer.
 
         ``reading`` says how clips of other rates, channels or lengths are read, if not as the training clips were.
@@ -217,6 +222,8 @@ class Detector:
 
     def score_features(self, features: Features, clips, *, scorers=SCORERS, device="auto", on_step: OnStep = silent):
         """As :meth:`score_clips`, for features in hand."""
+        import pandas as pd
+
         embeddings = embed(self.model.embed, features.arrays, device=device, on_step=on_step)
         table = pd.DataFrame(
             [(clip.machine, clip.path.name, clip.label) for clip in clips], columns=["machine", "name", "label"]

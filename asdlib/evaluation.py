@@ -7,14 +7,16 @@ worst of them, the mAUC. Pooling the IDs of a type into one ROC curve gives othe
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from scipy.special import logsumexp
 
 from asdlib.errors import AsdError
 from asdlib.files import replacing
 from asdlib.progress import OnStep, silent
+
+if TYPE_CHECKING:  # what scores one clip does not wait for pandas, nor for scipy
+    import pandas as pd
 
 MAX_FPR = 0.1  # of the pAUC, as in the challenge
 
@@ -30,7 +32,7 @@ def softmax_score(logits: np.ndarray, label: int) -> np.ndarray:
     """
     logits = np.asarray(logits, dtype=np.float64)
     own, others = logits[:, label], np.delete(logits, label, axis=1)
-    return np.logaddexp(0, logsumexp(others, axis=1) - own)
+    return np.logaddexp(0, np.logaddexp.reduce(others, axis=1) - own)
 
 
 def knn_score(train: np.ndarray, test: np.ndarray, *, neighbours: int = 2) -> np.ndarray:
@@ -153,13 +155,15 @@ def bootstrap_interval(
 # ----------------------------------------------------------------------------------------------------------- tables
 
 
-def machine_table(clips: pd.DataFrame, *, resamples: int = 1000, on_step: OnStep = silent) -> pd.DataFrame:
+def machine_table(clips: "pd.DataFrame", *, resamples: int = 1000, on_step: OnStep = silent) -> "pd.DataFrame":
     """One row per machine that has normal and anomalous test clips, from one row per clip.
 
     ``clips`` has the columns ``machine`` (``type/id``), ``label`` ("normal", "anomaly", "unknown") and ``score``. The
     result is indexed by machine: ``clips`` (count), ``auc``, ``pauc``, and the 95 % bootstrap interval ``auc_low``,
     ``auc_high`` (``resamples=0`` leaves it out).
     """
+    import pandas as pd
+
     rows = {}
     for done, (machine, group) in enumerate(clips[clips.label != "unknown"].groupby("machine"), 1):
         on_step("intervals", done, clips.machine.nunique())
@@ -174,15 +178,17 @@ def machine_table(clips: pd.DataFrame, *, resamples: int = 1000, on_step: OnStep
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("machine")
 
 
-def type_table(per_machine: pd.DataFrame) -> pd.DataFrame:
+def type_table(per_machine: "pd.DataFrame") -> "pd.DataFrame":
     """One row per machine type, and ``average``, the mean over the types: ``auc``, ``pauc``, ``mauc`` (the worst ID)."""
+    import pandas as pd
+
     by_type = per_machine.groupby(per_machine.index.str.split("/").str[0], sort=False)
     table = pd.DataFrame({"auc": by_type.auc.mean(), "pauc": by_type.pauc.mean(), "mauc": by_type.auc.min()})
     table.loc["average"] = table.mean()
     return table.rename_axis("machine_type")
 
 
-def write_challenge_csv(clips: pd.DataFrame, folder: str | Path) -> list[Path]:
+def write_challenge_csv(clips: "pd.DataFrame", folder: str | Path) -> list[Path]:
     """The challenge's files, ``anomaly_score_<type>_id_<nn>.csv`` with one ``name,score`` line a clip; their paths.
 
     ``clips`` has the columns ``machine``, ``name`` (the WAV file's) and ``score``.

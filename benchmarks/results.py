@@ -1,12 +1,16 @@
 """Where the benchmarks put what they measured: a header that says what and how, and one record a line."""
 
 import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from asdlib.files import replacing
 
 FOLDER = Path(__file__).parents[1] / "data" / "results"
 SIMULATED = "our measurements on simulated clips (asdlib.machines, preset book, park seed 0); not real machines"
+FRACTIONS = "fractions; auc and McClish-standardised pauc at a false-positive rate of 0.1, per machine"
 
 
 def write(name: str, header: dict, records: list[dict]) -> None:
@@ -15,3 +19,20 @@ def write(name: str, header: dict, records: list[dict]) -> None:
     with replacing(FOLDER / f"{name}.json") as temporary:
         lines = ",\n".join(json.dumps(record) for record in records)
         temporary.write_text(f'{{"header": {json.dumps(header, indent=1)},\n"records": [\n{lines}\n]}}\n')
+
+
+def once(path: Path, measure: Callable[[], list[dict]]) -> list[dict]:
+    """The records in ``path``, measured if they are not there yet: an interrupted benchmark goes on where it stopped."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        records = measure()
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(records))
+    return json.loads(path.read_text())
+
+
+def side_by_side(function: Callable, arguments: Iterable[tuple], *, processes: int) -> list:
+    """The records of ``function(*arguments)`` for all ``arguments``, in order, in so many processes of one thread each."""
+    os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        return [record for records in pool.starmap(function, arguments, chunksize=1) for record in records]

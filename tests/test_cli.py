@@ -94,6 +94,23 @@ def test_one_file_gets_the_score_that_evaluate_gave_it(asd, trained, small_park,
     assert str(path) in asd("score", path, "--run", trained, "--machine", "valve/id_06")[1]
 
 
+def test_scoring_one_file_waits_for_no_package_that_it_does_not_need(trained, small_park):
+    path = sorted((small_park / "fan" / "test").glob("anomaly_id_00_*.wav"))[0]
+    words = ["score", str(path), "--run", str(trained), "--machine", "fan/id_00", "--device", "cpu"]
+    program = f"""
+import sys
+sys.argv = ["asd", *{words!r}]
+from asdlib.cli import main
+try:
+    main()
+finally:
+    print([name for name in ("lightning_fabric", "pandas", "sklearn", "scipy", "requests", "torch") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert path.name in done.stdout
+    assert done.stdout.splitlines()[-1] == "['torch']"
+
+
 def test_a_stereo_recording_of_another_rate_is_scored_on_request(asd, trained, small_park, tmp_path):
     x, _ = soundfile.read(small_park / "fan" / "test" / "normal_id_00_00000000.wav")
     folder = tmp_path / "x[b]"  # brackets are markup to the table's library

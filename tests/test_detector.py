@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +100,23 @@ def test_scores_are_their_formulas_on_the_embeddings(detector, small_park):
     own = detector.bank[detector.bank_labels == label]
     assert len(own) == 6
     np.testing.assert_array_equal(detector.scores(embeddings, "valve/id_02", "knn"), knn_score(own, embeddings))
+
+
+def test_embedding_runs_a_folded_copy_and_leaves_the_module_as_it_is(detector, small_park):
+    clips = [clip for clip in scan(small_park) if clip.split == "test"][:3]
+    arrays = features_now(clips, detector.config.features).arrays
+    model = deepcopy(detector.model).train()
+    before = deepcopy(model.state_dict())
+    got = embed(model.embed, arrays, device="cpu")
+    assert model.training
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
+    with torch.no_grad():
+        waveforms, log_mels = arrays
+        inputs = torch.from_numpy(waveforms).float() / 2**15, torch.from_numpy(log_mels).float()
+        expected = model.eval().embed(*inputs).numpy()
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_training_share_counts_the_training_clips_below(detector):

@@ -4,10 +4,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from asdlib.classifier import ArcFace
-from asdlib.encoder import BOOK_ENCODER, PAPER_ENCODER, TABLE_2023, EncoderConfig, STgramMFN, TgramNet
+from asdlib.encoder import BOOK_ENCODER, PAPER_ENCODER, TABLE_2023, EncoderConfig, STgramMFN, TgramNet, fold_batch_norms
 from asdlib.errors import AsdError
 from asdlib.features import FeatureConfig
 
@@ -38,6 +39,19 @@ def test_paper_encoder_has_the_published_parameters_and_multiply_adds():
 def test_the_table_of_2023_has_its_published_parameters():
     model = STgramMFN(EncoderConfig(table=TABLE_2023), TEN_SECONDS)
     assert parameters(model) + parameters(ArcFace(128, 41)) + UNUSED_HEAD == 1_161_279
+
+
+def test_folding_the_batch_norms_leaves_the_function_and_none_of_them():
+    model = STgramMFN(PAPER_ENCODER, TEN_SECONDS).eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor, low in ((module.running_mean, -1), (module.running_var, 0.5), (module.weight, 0.5), (module.bias, -1)):
+                nn.init.uniform_(tensor, low, 1.5)
+    with torch.no_grad():
+        before = model(*inputs(TEN_SECONDS))
+        after = fold_batch_norms(model)(*inputs(TEN_SECONDS))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4 * before.abs().max().item())
 
 
 def test_shapes_of_ten_seconds_on_every_arrow():

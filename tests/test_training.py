@@ -90,10 +90,10 @@ def test_held_out_clips_are_a_share_of_each_label_and_never_trained_on():
     seen = []
 
     class Watched(Examples):
-        def batch(self, rows):
+        def batch(self, rows, device):
             if self.labels is not None:
                 seen.append(set(rows))
-            return super().batch(rows)
+            return super().batch(rows, device)
 
     watched = Watched(EXAMPLES.inputs, EXAMPLES.labels)
     fit(network(), objective, watched, StageConfig(1, 8), stage="t", device="cpu", validation=0.2)
@@ -125,9 +125,9 @@ def test_every_epoch_has_an_order_of_its_own_and_shows_each_clip_once():
     seen = []
 
     class Watched(Examples):
-        def batch(self, rows):
+        def batch(self, rows, device):
             seen.extend(rows)
-            return super().batch(rows)
+            return super().batch(rows, device)
 
     fit(network(), objective, Watched((X,), EXAMPLES.labels), StageConfig(3, 8), stage="t", device="cpu", validation=0)
     epochs = [seen[i : i + 40] for i in (0, 40, 80)]

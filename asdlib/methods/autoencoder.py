@@ -34,11 +34,11 @@ class FrameAutoencoder(nn.Module):
         return self.layers(x)
 
 
-def stacked_frames(log_mels: np.ndarray) -> np.ndarray:
-    """Every :data:`CONTEXT` consecutive frames as one row: (N, mels, frames) → (N, frames - 4, 5 · mels) float32."""
-    if log_mels.shape[-1] < CONTEXT:
-        raise AsdError(f"clips of {log_mels.shape[-1]} frames are too short: the autoencoder reads {CONTEXT} at a time")
-    windows = sliding_window_view(log_mels, CONTEXT, axis=2)  # (N, mels, frames - 4, 5)
+def stacked_frames(log_mels: np.ndarray, context: int = CONTEXT) -> np.ndarray:
+    """Every c = ``context`` consecutive frames as one row: (N, mels, frames) → (N, frames - c + 1, c · mels) float32."""
+    if log_mels.shape[-1] < context:
+        raise AsdError(f"clips of {log_mels.shape[-1]} frames are too short: the autoencoder reads {context} at a time")
+    windows = sliding_window_view(log_mels, context, axis=2)  # (N, mels, frames - context + 1, context)
     return windows.transpose(0, 2, 3, 1).reshape(len(log_mels), windows.shape[2], -1).astype(np.float32)
 
 
@@ -48,14 +48,15 @@ def train(
     *,
     epochs: int = 100,
     batch_size: int = 512,
+    context: int = CONTEXT,
     seed: int = 0,
     on_step: OnStep = silent,
 ) -> dict[str, FrameAutoencoder]:
-    """One autoencoder per machine type, from the ``log_mels`` (N, mels, frames) of its normal clips."""
+    """One autoencoder per machine type, from the ``log_mels`` (N, mels, frames) of its clips, ``context`` frames at a time."""
     types = _one_each(log_mels, machine_types)
     models = {}
     for machine_type in sorted(set(machine_types)):
-        rows = stacked_frames(log_mels[types == machine_type]).reshape(-1, CONTEXT * log_mels.shape[1])
+        rows = stacked_frames(log_mels[types == machine_type], context).reshape(-1, context * log_mels.shape[1])
         with seeded(seed, f"autoencoder {machine_type}"):
             model = FrameAutoencoder(rows.shape[1])
         _fit(model, torch.from_numpy(rows), epochs, batch_size, np.random.default_rng([seed, 7]))
@@ -86,20 +87,22 @@ def _fit(model: nn.Module, rows: Tensor, epochs: int, batch_size: int, rng: np.r
 
 
 @torch.no_grad()
-def rebuilt(model: FrameAutoencoder, log_mel: np.ndarray) -> np.ndarray:
-    """What the network makes of one clip (mels, frames): the middle frame of every stack, (mels, frames - 4)."""
-    out = model(torch.from_numpy(stacked_frames(log_mel[None])[0])).numpy()
-    return out.reshape(len(out), CONTEXT, len(log_mel))[:, CONTEXT // 2].T
+def rebuilt(model: FrameAutoencoder, log_mel: np.ndarray, *, context: int = CONTEXT) -> np.ndarray:
+    """What the network makes of one clip (mels, frames): the middle frame of every stack, (mels, frames - context + 1)."""
+    out = model(torch.from_numpy(stacked_frames(log_mel[None], context)[0])).numpy()
+    return out.reshape(len(out), context, len(log_mel))[:, context // 2].T
 
 
 @torch.no_grad()
-def score(models: dict[str, FrameAutoencoder], log_mels: np.ndarray, machine_types: list[str]) -> np.ndarray:
+def score(
+    models: dict[str, FrameAutoencoder], log_mels: np.ndarray, machine_types: list[str], *, context: int = CONTEXT
+) -> np.ndarray:
     """Anomaly scores (N,): the mean squared error (dB²) of rebuilding each clip's stacked frames."""
     _one_each(log_mels, machine_types)
     scores = []
     for log_mel, machine_type in zip(log_mels, machine_types, strict=True):
         if machine_type not in models:
             raise AsdError(f"no autoencoder of the type {machine_type!r}: train on clips of that type first")
-        x = torch.from_numpy(stacked_frames(log_mel[None])[0])
+        x = torch.from_numpy(stacked_frames(log_mel[None], context)[0])
         scores.append(F.mse_loss(models[machine_type](x), x).item())
     return np.array(scores)
