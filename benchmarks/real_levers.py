@@ -1,0 +1,257 @@
+"""How much better can it be made, if every choice must be made on normal clips?
+
+    python benchmarks/real_levers.py SPECTRA WORK [--seeds 0 1] [--processes 2]
+
+Each lever changes one thing in the two stages. It is judged on a *rehearsal* made of normal training clips alone: one machine
+of every type is kept from the training, and its clips, mixed half and half in power with held-out clips of another machine of
+the type, play the faults of that other machine. Two such folds. The effect on the official test clips is measured as well,
+only to be reported. Writes ``data/results/dcase2020_modspec_levers.json``: a header and a list of records {lever, on, scorer,
+seed, machine, auc, pauc}. About 45 minutes on two cores. What is finished in WORK is not measured again.
+"""
+
+import copy
+import math
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from real_machines import arguments, provenance, records
+from real_methods import OPTIONS, Scores
+from results import once, side_by_side, write
+from torch import Tensor, nn
+
+from asdlib.classifier import ArcFace, MachineClassifier, classification_objective
+from asdlib.contrastive import contrastive_objective, with_new_head
+from asdlib.detector import embed
+from asdlib.evaluation import knn_score
+from asdlib.spectra import Spectra, SpectrumEncoder, read_spectra, score_spectra
+from asdlib.training import Examples, StageConfig, fit, seeded
+
+HELD_OUT = 0.1  # of a machine's clips, the normal ones of the rehearsal
+FOLDS = (0, 1)
+
+
+def rehearsal(spectra: Spectra, fold: int) -> Spectra:
+    """A set whose training and test clips are all normal training clips of ``spectra``; nothing of its test set is in it."""
+    rng = np.random.default_rng(fold)
+    of_type: dict[str, list[str]] = {}
+    for name in spectra.machines:
+        of_type.setdefault(name.split("/")[0], []).append(name)
+    held = np.concatenate([
+        (own := rng.permutation(np.flatnonzero(spectra.train_machine == name)))[: round(HELD_OUT * len(own))]
+        for name in spectra.machines
+    ])  # fmt: skip
+    strangers = [names[fold] for names in of_type.values()]
+    known = np.setdiff1d(np.flatnonzero(~np.isin(spectra.train_machine, strangers)), held)
+    parts = []
+    for names in of_type.values():
+        foreign = spectra.train[spectra.train_machine == names[fold]]
+        for name in names[:fold] + names[fold + 1 :]:
+            own = spectra.train[held[spectra.train_machine[held] == name]]
+            mixed = np.log10((10**own + 10 ** foreign[rng.choice(len(foreign), len(own))]) / 2)
+            parts += [(own, name, False), (mixed.astype(np.float32), name, True)]
+    return Spectra(
+        spectra.train[known],
+        spectra.train_machine[known],
+        np.concatenate([x for x, _, _ in parts]),
+        np.concatenate([[name] * len(x) for x, name, _ in parts]),
+        np.concatenate([[anomalous] * len(x) for x, _, anomalous in parts]),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ the levers
+
+
+class SubCentres(ArcFace):
+    """ArcFace with several centres a machine, of which the nearest counts (Deng et al., ECCV 2020)."""
+
+    def __init__(self, dim: int, classes: int, *, centres: int, **options):
+        super().__init__(dim, classes * centres, **options)
+        self.centres = centres
+
+    def forward(self, embeddings: Tensor, labels: Tensor | None = None) -> Tensor:
+        cosine = F.linear(F.normalize(embeddings), F.normalize(self.weight)).view(len(embeddings), -1, self.centres).amax(dim=2)
+        if labels is None:
+            return self.scale * cosine
+        true = cosine.gather(1, labels[:, None]).clamp(-1 + 1e-6, 1 - 1e-6)
+        shifted = torch.cos(true.acos() + self.margin)
+        shifted = torch.where(true <= -math.cos(self.margin), true - self.margin * math.sin(self.margin), shifted)
+        return self.scale * cosine.scatter(1, labels[:, None], shifted)
+
+
+def mixed_within_machines(x: Tensor, labels: Tensor, rng: np.random.Generator) -> Tensor:
+    """Each spectrum mixed with another of its machine in the batch (or with itself, where it is alone)."""
+    order = rng.permutation(len(x))
+    partner = np.empty(len(x), int)
+    for label in np.unique(labels):
+        own = order[labels[order] == label]
+        partner[own] = np.roll(own, 1)
+    share = torch.from_numpy(rng.uniform(0.5, 1, (len(x), 1, 1, 1)).astype(np.float32))
+    return share * x + (1 - share) * x[partner]
+
+
+def with_noise(x: Tensor, labels: Tensor, rng: np.random.Generator, *, size: float) -> Tensor:
+    """Independent noise on each number."""
+    return x + size * torch.from_numpy(rng.standard_normal(tuple(x.shape), dtype=np.float32))
+
+
+class Average:
+    """The mean of a model's weights over the last quarter of a training."""
+
+    def __init__(self, model: nn.Module, steps: int):
+        self.model, self.left, self.averaged = model, 3 * steps // 4, torch.optim.swa_utils.AveragedModel(model)
+
+    def step(self) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            self.averaged.update_parameters(self.model)
+
+    def finished(self, examples: Examples) -> nn.Module:
+        """The averaged model, its batch norms' statistics measured anew."""
+        model = self.averaged.module
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.reset_running_stats()
+                module.momentum = None
+        model.train()
+        with torch.no_grad():
+            for rows in np.array_split(np.random.default_rng(0).permutation(len(examples)), max(1, len(examples) // 128)):
+                model.embed(*examples.batch(rows)[0])
+        return model.eval()
+
+
+def two_stages(
+    spectra: Spectra, seed: int, *, first=8, second=8, width=64, augment=None, temperature=0.1, centres=1, average=False,
+    clips_per_label=None, rate=1e-3, **arcface,
+) -> MachineClassifier:  # fmt: skip
+    """The two stages with one lever or several."""
+    rng, examples = np.random.default_rng([seed, 13]), Examples((spectra.train,), spectra.labels)
+    with seeded(seed, "encoder"):
+        encoder = SpectrumEncoder(*spectra.train.shape[2:], width=width)
+    model = with_new_head(encoder, seed=seed)
+
+    def augmented(objective, after_step=lambda: None):
+        def run(model, inputs, labels):
+            after_step()
+            x = augment(inputs[0], labels, rng) if augment else inputs[0]
+            return objective(model, (x,), labels)
+
+        return run
+
+    stage = partial(StageConfig, batch_size=128, learning_rate=rate, cosine_from=0, clips_per_label=clips_per_label)
+    contrast = partial(contrastive_objective, temperature=temperature)
+    fit(model, augmented(contrast), examples, stage(first), stage="pretrain", seed=seed, **OPTIONS)
+    with seeded(seed, "classifier"):
+        model = MachineClassifier(model, len(spectra.machines), **arcface)
+        if centres > 1:
+            model.arcface = SubCentres(encoder.embedding_dim, len(spectra.machines), centres=centres, **arcface)
+    averaged = Average(model, second * (len(examples) // 128)) if average else None
+    objective = augmented(classification_objective, averaged.step if averaged else lambda: None)
+    fit(model, objective, examples, stage(second), stage="finetune", seed=seed, **OPTIONS)
+    return averaged.finished(examples) if averaged else model
+
+
+LEVERS = {
+    "none": {},
+    "scale 15": {"scale": 15.0},
+    "margin 0.5": {"margin": 0.5},
+    "4 clips of each machine in a batch": {"clips_per_label": 4},
+    "4 sub-centres": {"centres": 4},
+    "mixing clips of a machine": {"augment": mixed_within_machines},
+    "noise of 0.1": {"augment": partial(with_noise, size=0.1)},
+    "temperature 0.05": {"temperature": 0.05},
+    "temperature 0.2": {"temperature": 0.2},
+    "rate of 3e-3": {"rate": 3e-3},
+    "averaged weights": {"average": True},
+    "16 + 16 epochs": {"first": 16, "second": 16},
+    "twice as wide": {"width": 128},
+}
+
+
+# ------------------------------------------------------------------------------------------------- scores and combinations
+
+
+class LastConvolution(nn.Module):
+    """Spectra → what the encoder's last convolution makes of them, before anything is projected."""
+
+    def __init__(self, encoder: SpectrumEncoder):
+        super().__init__()
+        self.encoder = copy.deepcopy(encoder)
+        self.encoder.project = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.encoder(x)
+
+
+def standard_knn(known: np.ndarray, asked: np.ndarray, spectra: Spectra) -> np.ndarray:
+    """2-NN scores (M,), in each machine brought to mean 0 and variance 1 over its training clips (each against four fifths of
+    the others), so that scores of several networks or layers can be added."""
+    out = np.empty(len(asked))
+    for machine in set(spectra.test_machine.tolist()):
+        own, tested = known[spectra.train_machine == machine], spectra.test_machine == machine
+        fold = np.arange(len(own)) % 5
+        usual = np.concatenate([knn_score(own[fold != i], own[fold == i]) for i in range(5)])
+        out[tested] = (knn_score(own, asked[tested]) - usual.mean()) / usual.std()
+    return out
+
+
+def standardised(spectra: Spectra) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test spectra as rows, each number of mean 0 and variance 1 over the training clips."""
+    train, test = (x.reshape(len(x), -1) for x in (spectra.train, spectra.test))
+    return (train - train.mean(axis=0)) / train.std(axis=0), (test - train.mean(axis=0)) / train.std(axis=0)
+
+
+def all_scores(model: MachineClassifier, spectra: Spectra) -> Scores:
+    """The five scorers, and 2-NN scores on other layers and on the spectra, that can be added."""
+    arrays, options = ((spectra.train,), (spectra.test,)), {"device": "cpu", "batch_size": 512}
+    layers = {"embedding": model.embed, "last convolution": LastConvolution(model.encoder)}
+    more = {name: standard_knn(*(embed(f, x, **options) for x in arrays), spectra) for name, f in layers.items()}
+    more["spectrum"] = standard_knn(*standardised(spectra), spectra)
+    return score_spectra(model, spectra, device="cpu") | {f"2-NN, {name}": values for name, values in more.items()}
+
+
+COMBINATIONS = {
+    "2-NN, embedding + last convolution": {"2-NN, embedding": 1, "2-NN, last convolution": 1},
+    "2-NN, embedding + spectrum": {"2-NN, embedding": 1, "2-NN, spectrum": 1},
+    "2-NN, all three": {"2-NN, embedding": 1, "2-NN, last convolution": 1, "2-NN, spectrum": 1},
+}
+
+
+def combined(scores: Scores) -> Scores:
+    """``scores`` and their sums."""
+    sums = {name: sum(weight * scores[part] for part, weight in parts.items()) for name, parts in COMBINATIONS.items()}
+    return scores | sums
+
+
+def measure(path: Path, work: Path, lever: str, on: str, seed: int) -> list[dict]:
+    """The records of one lever, on the official test clips ("test") or on a fold of the rehearsal, with one seed."""
+    spectra = read_spectra(path)
+    spectra = spectra if on == "test" else rehearsal(spectra, int(on.split()[-1]))
+
+    def run():
+        model = two_stages(spectra, seed, **LEVERS[lever])
+        return records(spectra, combined(all_scores(model, spectra)), lever=lever, on=on, seed=seed)
+
+    out = once(work / f"{lever}-{on}-{seed}.json".replace(" ", "_"), run)
+    print(lever, on, seed, "done", flush=True)
+    return out
+
+
+def main():
+    parser = arguments(__doc__.splitlines()[0])
+    parser.set_defaults(seeds=[0, 1])
+    options = parser.parse_args()
+    where = [(f"rehearsal {fold}", fold) for fold in FOLDS] + [("test", seed) for seed in options.seeds]
+    tasks = [(options.spectra, options.work, lever, *place) for place in where for lever in LEVERS]
+    results = side_by_side(measure, tasks, processes=options.processes)
+    header = provenance(options.spectra) | {
+        "command": "python benchmarks/real_levers.py SPECTRA WORK --seeds " + " ".join(map(str, options.seeds)),
+        "selection": "on the rehearsal, which is made of normal training clips only; the test clips are measured to report",
+    }
+    write("dcase2020_modspec_levers", header, results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""How fast is it, beside the ordinary ways of doing the same?
+
+    python benchmarks/speed.py [WORK] [--rounds 3]          as make benchmark does; about 15 minutes on two cores
+
+Every part of ``speed_parts.py`` runs in a process of its own, with one thread and with two; where two ways are compared, their
+processes take turns, ``rounds`` times, and the medians are compared. Writes ``data/results/speed.json``: a header, the
+measurements, and ``ratios``. Run it on an idle machine: another busy process halves the figures of two threads.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from results import FOLDER
+
+from asdlib.files import replacing
+
+HERE = Path(__file__).parent
+TOP = HERE.parent
+PRESETS = ("book", "paper")
+RATIOS = (
+    "asdlib's speed over the yardstick's. train_step and scoring: preset paper, batch 32, float32, the same network and equal "
+    "outputs, against contiguous tensors and the allocator's defaults, with two threads. cached_loader: batches as they leave "
+    "the cache, against librosa and torchaudio in every epoch, one thread. contrastive_loss_n256: against "
+    "pytorch-metric-learning, forward and backward, one thread. cold_score_seconds: asd score of one clip, a new process."
+)
+
+
+def part(name: str, threads: int, work: Path) -> dict:
+    """One part in a process of its own."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+    environment |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive", "ASDLIB_CACHE": str(work / "cache")}
+    command = [sys.executable, HERE / "speed_parts.py", name, str(threads), work]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{name} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compared(name: str, threads: int, work: Path, rounds: int) -> dict:
+    """asdlib and plain in turn: median clips/s of each, their ratio in each round, and that their outputs are equal."""
+    runs = [{kind: part(f"{name}-{kind}", threads, work) for kind in ("asdlib", "plain")} for _ in range(rounds)]
+    key = "losses" if name.startswith("train") else "embeddings"
+    ours, plain = (np.array(runs[0][kind][key]) for kind in ("asdlib", "plain"))
+    difference = float(np.abs(ours - plain).max() / np.abs(plain).max())
+    if difference > 1e-4:
+        sys.exit(f"{name}: the outputs differ by {difference:.1e} of the largest, so the speeds cannot be compared")
+    ratios = [run["asdlib"]["clips/s"] / run["plain"]["clips/s"] for run in runs]
+    medians = {kind: statistics.median(run[kind]["clips/s"] for run in runs) for kind in ("asdlib", "plain")}
+    gflops = {f"gflops {kind}": statistics.median(run[kind]["gflops"] for run in runs) for kind in ("asdlib", "plain")}
+    return {**medians, "ratio": statistics.median(ratios), "ratios": ratios, "difference": difference, **gflops}
+
+
+def cold(command: list, repeats: int = 7) -> float:
+    """Median seconds of a new process, the first call left out."""
+    times = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:])
+
+
+def cold_starts(work: Path) -> dict:
+    """Seconds of ``import asdlib.detector``, of torch alone, and of ``asd score`` of one 2 s clip, each in a new process."""
+    asd, park, run = [sys.executable, "-m", "asdlib"], work / "park", work / "run"
+    if not run.exists():
+        subprocess.run([*asd, "simulate", park, "--preset", "tiny"], check=True, capture_output=True)
+        subprocess.run([*asd, "train", park, "--run", run, "--epochs", "1", "--device", "cpu"], check=True, capture_output=True)
+    clip = sorted((park / "fan" / "test").glob("*id_00*.wav"))[0]
+    return {
+        "python": cold([sys.executable, "-c", "pass"]),
+        "import torch": cold([sys.executable, "-c", "import torch"]),
+        "import asdlib": cold([sys.executable, "-c", "import asdlib"]),
+        "import asdlib.detector": cold([sys.executable, "-c", "import asdlib.detector"]),
+        "asd score, one clip": cold([*asd, "score", clip, "--run", run, "--machine", "fan/id_00"]),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path, nargs="?", default=Path(tempfile.gettempdir()) / "asdlib-speed")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    measured = {"cold start, seconds": cold_starts(options.work)}
+    for threads in (1, 2):
+        here = measured[f"threads {threads}"] = {}
+        for name in ("matrix_peak", "read", "front_end", "loader", "contrastive_loss", "clip_length", "clip_count"):
+            here[name] = part(name, threads, options.work)
+            print(threads, name, here[name], flush=True)
+        for preset in PRESETS:
+            for name in ("train", "score"):
+                here[f"{name}, {preset}"] = result = compared(f"{name}-{preset}", threads, options.work, options.rounds)
+                result["share of the matrix peak"] = result["gflops asdlib"] / here["matrix_peak"]["gflops"]
+                print(threads, name, preset, result, flush=True)
+    one, two = measured["threads 1"], measured["threads 2"]
+    took = TOP / "_build" / "took.json"
+    loss = one["contrastive_loss"]["256"]
+    content = {
+        "header": {
+            "what": "our measurements on one machine: medians; where two ways are compared, their processes took turns",
+            "command": "make benchmark",
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}",
+            "versions": {
+                name: version(name) for name in ("asdlib", "torch", "torchaudio", "librosa", "pytorch-metric-learning")
+            },
+            "ratios": RATIOS,
+        },
+        "ratios": {
+            "train_step": two["train, paper"]["ratio"],
+            "scoring": two["score, paper"]["ratio"],
+            "cached_loader": one["loader"]["asdlib, as stored"] / one["loader"]["librosa and torchaudio in every epoch"],
+            "contrastive_loss_n256": loss["pytorch-metric-learning"] / loss["asdlib"],
+            "cold_score_seconds": measured["cold start, seconds"]["asd score, one clip"],
+        },
+        "book": json.loads(took.read_text()) if took.exists() else None,
+        "measured": measured,
+    }
+    with replacing(FOLDER / "speed.json") as temporary:
+        temporary.write_text(json.dumps(_rounded(content), indent=1) + "\n")
+    print(json.dumps(_rounded(content["ratios"]), indent=1))
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            return line.split(":")[1].strip()
+    return platform.processor()
+
+
+def _rounded(value):
+    """Numbers to four digits: more would only look exact."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+if __name__ == "__main__":
+    main()

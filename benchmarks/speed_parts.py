@@ -1,0 +1,330 @@
+"""What ``speed.py`` measures, a function a part. Each runs in a process of its own, so that no setting of one reaches another:
+
+    python benchmarks/speed_parts.py PART THREADS WORK     prints one line of JSON
+
+"plain" is the same network the ordinary way: float32, contiguous tensors, PyTorch's PReLU, the allocator's defaults.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import nn
+
+RATE, SECONDS, CLIPS, BATCH = 16000, 10, 64, 32
+
+
+def seconds(function: Callable, *, repeats: int = 5, warm: int = 1) -> float:
+    """Median wall-clock seconds of a call, after ``warm`` calls that do not count."""
+    times = []
+    for _ in range(warm + repeats):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[warm:])
+
+
+def wav_files(work: Path, length: float = SECONDS) -> list[Path]:
+    """Clips of noise, written once."""
+    folder = work / f"clips-{length:g}" / "fan" / "train"
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        rng = np.random.default_rng(0)
+        for i in range(CLIPS):
+            noise = (3000 * rng.standard_normal(round(length * RATE))).astype(np.int16)
+            soundfile.write(folder / f"normal_id_{i % 4:02d}_{i:08d}.wav", noise, RATE)
+    return sorted(folder.iterdir())
+
+
+def clips_per_second(function: Callable, clips: int, **options) -> float:
+    """Of a function that treats ``clips`` of them."""
+    return clips / seconds(function, **options)
+
+
+# ------------------------------------------------------------------------------------------------- reading and features
+
+
+def read(work: Path) -> dict:
+    """Decoding a 10 s WAV file."""
+    import librosa
+
+    from asdlib.data import read
+
+    files = wav_files(work)
+    return {
+        "asdlib": clips_per_second(lambda: [read(path) for path in files], CLIPS),
+        "librosa": clips_per_second(lambda: [librosa.load(path, sr=None) for path in files], CLIPS),
+    }
+
+
+def front_end(work: Path) -> dict:
+    """Log-mels of decoded clips."""
+    import librosa
+
+    from asdlib.features import FeatureConfig, LogMel, log_mel
+
+    config = FeatureConfig()
+    waves = np.stack([soundfile.read(path, dtype="float32")[0] for path in wav_files(work)[:BATCH]])
+    batched = LogMel(config)
+
+    def by_librosa(x):
+        mel = librosa.feature.melspectrogram(
+            y=x, sr=RATE, n_fft=1024, hop_length=512, n_mels=128, htk=True, norm=None, pad_mode="reflect"
+        )
+        return librosa.power_to_db(mel, top_db=None)
+
+    for x in waves[:2]:
+        np.testing.assert_allclose(by_librosa(x), log_mel(x, config).numpy(), atol=1e-2)
+    with torch.no_grad():
+        return {
+            "asdlib": clips_per_second(lambda: [log_mel(x, config) for x in waves], BATCH),
+            "torchaudio, batch of 32": clips_per_second(lambda: batched(torch.from_numpy(waves)), BATCH),
+            "torchaudio, built for each clip": clips_per_second(
+                lambda: [LogMel(config)(torch.from_numpy(x)) for x in waves], BATCH
+            ),
+            "librosa": clips_per_second(lambda: [by_librosa(x) for x in waves], BATCH),
+        }
+
+
+def loader(work: Path) -> dict:
+    """Batches of waveforms and log-mels: from the cache, and by decoding and transforming in every epoch, as is the custom."""
+    import librosa
+
+    from asdlib.cache import features_of
+    from asdlib.data import scan
+    from asdlib.features import FeatureConfig, LogMel
+    from asdlib.training import Examples, gathered, keep_freed_memory
+
+    files, config = wav_files(work), FeatureConfig()
+    features = features_of(scan(work / f"clips-{SECONDS:g}"), config, folder=work / "cache")
+    examples, front_end = Examples(features.arrays, np.zeros(CLIPS, int)), LogMel(config)
+    order = np.random.default_rng(0).permutation(CLIPS)
+    batches = [order[i : i + BATCH] for i in range(0, CLIPS, BATCH)]
+
+    def decoded(path):
+        wave = torch.from_numpy(librosa.load(path, sr=RATE)[0])
+        return wave, front_end(wave)
+
+    def soundfile_decoded(path):
+        wave = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
+        return wave, front_end(wave)
+
+    def custom(one):
+        with torch.no_grad():
+            return [[torch.stack(part) for part in zip(*(one(files[i]) for i in rows), strict=True)] for rows in batches]
+
+    out = {
+        "librosa and torchaudio in every epoch": clips_per_second(lambda: custom(decoded), CLIPS),
+        "soundfile and torchaudio in every epoch": clips_per_second(lambda: custom(soundfile_decoded), CLIPS),
+    }
+    keep_freed_memory()  # as training does
+    stored = [gathered(array, rows) for rows in batches for array in features.arrays]  # what the loader hands to the device
+    loaders = {
+        "asdlib, as stored": lambda: [[gathered(array, rows) for array in features.arrays] for rows in batches],
+        "asdlib, as float32": lambda: [examples.batch(rows) for rows in batches],
+    }
+    out |= {name: clips_per_second(load, CLIPS, repeats=21) for name, load in loaders.items()}
+    return out | {"megabytes a batch": sum(t.numel() * t.element_size() for t in stored) / len(batches) / 1e6}
+
+
+# ----------------------------------------------------------------------------------------------------------- the network
+
+
+def network(preset: str, *, plain: bool, length: float | None = None):
+    """The classifier of a preset with the weights of seed 0, and a batch of random clips as the cache stores them."""
+    from dataclasses import replace
+
+    from asdlib.classifier import MachineClassifier
+    from asdlib.encoder import STgramMFN
+    from asdlib.prelu import PReLU
+    from asdlib.run import PRESETS
+
+    config = PRESETS[preset]
+    features = config.features if length is None else replace(config.features, seconds=length)
+    torch.manual_seed(0)
+    model = MachineClassifier(STgramMFN(config.encoder, features), 41)
+    if plain:
+        for module in model.modules():
+            if isinstance(module, PReLU):
+                module.__class__ = nn.PReLU
+        # The encoder asks for channels last in its last line; the plain network does not.
+        model.encoder.forward = lambda wave, mel: model.encoder.mobilefacenet(
+            torch.stack((mel, model.encoder.tgram(wave)), dim=1)
+        )
+    rng = np.random.default_rng(0)
+    waves = (3000 * rng.standard_normal((BATCH, features.samples))).astype(np.int16)
+    mels = (10 * rng.standard_normal((BATCH, features.n_mels, features.frames)) - 20).astype(np.float16)
+    return model, (waves, mels), torch.from_numpy(rng.integers(0, 41, BATCH))
+
+
+def train_steps(preset: str, work: Path, *, plain: bool, length: float | None = None, repeats: int = 3) -> dict:
+    """Clips per second of a training step at batch 32; the losses of the first steps are kept for comparison."""
+    from asdlib.classifier import classification_objective
+    from asdlib.training import Examples, keep_freed_memory
+
+    model, arrays, labels = network(preset, plain=plain, length=length)
+    if not plain:
+        keep_freed_memory()
+        model.to(memory_format=torch.channels_last)
+    examples, rows, losses = Examples(arrays, labels.numpy()), np.arange(BATCH), []
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+
+    def step():
+        inputs, asked = examples.batch(rows)
+        loss = classification_objective(model, inputs, asked)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+
+    rate = clips_per_second(step, BATCH, repeats=repeats)
+    return {"clips/s": rate, "losses": losses[:2], "gflops": flops(model, arrays, backward=True) * rate / 1e9}
+
+
+def scoring(preset: str, work: Path, *, plain: bool) -> dict:
+    """Clips per second of embedding at batch 32, and the embeddings, kept for comparison."""
+    from asdlib.detector import embed
+    from asdlib.training import Examples
+
+    model, arrays, _ = network(preset, plain=plain)
+    model.eval()
+    examples, kept = Examples(arrays, np.zeros(BATCH, int)), []
+
+    def one():
+        with torch.no_grad():
+            if plain:
+                kept.append(model.embed(*examples.batch(np.arange(BATCH))[0]).numpy())
+            else:
+                kept.append(embed(model.embed, arrays, device="cpu"))
+
+    rate = clips_per_second(one, BATCH, repeats=5)
+    return {"clips/s": rate, "embeddings": kept[0][:4].tolist(), "gflops": flops(model, arrays, backward=False) * rate / 1e9}
+
+
+def flops(model, arrays, *, backward: bool) -> float:
+    """Floating-point operations a clip, two a multiply-add; the backward pass counts twice the forward pass."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from asdlib.training import Examples
+
+    examples = Examples(arrays, np.zeros(len(arrays[0]), int))
+    model.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.embed(*examples.batch(np.arange(1))[0])
+    return counter.get_total_flops() * (3 if backward else 1)
+
+
+def matrix_peak(work: Path) -> dict:
+    """What this processor reaches in a large float32 matrix product."""
+    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    return {"gflops": 2 * 2048**3 / seconds(lambda: a @ b, repeats=9) / 1e9}
+
+
+# ---------------------------------------------------------------------------------------------------------------- losses
+
+
+def gradient(loss: Callable, z: torch.Tensor, labels: torch.Tensor) -> None:
+    """A loss and its gradient."""
+    z.grad = None
+    loss(z, labels).backward()
+
+
+def contrastive_loss(work: Path) -> dict:
+    """Milliseconds of stage 1's loss and its gradient, ours and pytorch-metric-learning's, at several batch sizes."""
+    from pytorch_metric_learning.losses import ArcFaceLoss, SupConLoss
+
+    from asdlib.classifier import ArcFace
+    from asdlib.contrastive import supervised_contrastive_loss
+
+    theirs, out = SupConLoss(temperature=0.1), {}
+    for n in (64, 128, 256, 512, 1024):
+        generator = torch.Generator().manual_seed(n)
+        z = torch.randn(n, 128, generator=generator, requires_grad=True)
+        labels = torch.randint(41, (n,), generator=generator)
+        torch.testing.assert_close(supervised_contrastive_loss(z, labels), theirs(z, labels), rtol=1e-4, atol=1e-4)
+
+        ours_head, their_head = ArcFace(128, 41), ArcFaceLoss(41, 128, margin=57.3, scale=30)
+        losses = {
+            "asdlib": supervised_contrastive_loss,
+            "pytorch-metric-learning": theirs,
+            "asdlib, ArcFace": lambda z, y, head=ours_head: nn.functional.cross_entropy(head(z, y), y),
+            "pytorch-metric-learning, ArcFace": their_head,
+        }
+        out[str(n)] = {
+            name: 1e3 * seconds(partial(gradient, loss, z, labels), repeats=31, warm=5) for name, loss in losses.items()
+        }
+    return out
+
+
+# ---------------------------------------------------------------------------------------------------------------- growth
+
+
+def exponent(sizes, costs) -> float:
+    """The slope of log cost over log size."""
+    return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
+
+
+def clip_length(work: Path) -> dict:
+    """Seconds a clip of front end and training step (preset book) at several clip lengths, and the fitted exponents."""
+    from asdlib.features import FeatureConfig, log_mel
+
+    lengths, mel, step = (1, 2, 5, 10), [], []
+    for length in lengths:
+        x, config = np.random.default_rng(0).standard_normal(length * RATE).astype(np.float32), FeatureConfig(seconds=length)
+        mel.append(seconds(lambda x=x, config=config: [log_mel(x, config) for _ in range(16)]) / 16)
+        step.append(1 / train_steps("book", work, plain=False, length=length)["clips/s"])
+    return {"seconds": lengths, "front end": mel, "step": step, "exponents": [exponent(lengths, mel), exponent(lengths, step)]}
+
+
+def clip_count(work: Path) -> dict:
+    """Seconds of making the cache and of reading it once, against the number of clips, and the fitted exponents."""
+    import shutil
+
+    from asdlib.cache import features_of
+    from asdlib.data import scan
+    from asdlib.features import FeatureConfig
+    from asdlib.training import Examples
+
+    wav_files(work)
+    clips, config, counts, make, load = scan(work / f"clips-{SECONDS:g}"), FeatureConfig(), (8, 16, 32, 64), [], []
+    for count in counts:
+
+        def fresh(count=count):
+            shutil.rmtree(work / "cache-count", ignore_errors=True)
+            return features_of(clips[:count], config, folder=work / "cache-count")
+
+        make.append(seconds(fresh))
+        examples = Examples(fresh().arrays, np.zeros(count, int))
+        load.append(seconds(lambda examples=examples, count=count: examples.batch(np.arange(count)), repeats=11))
+    return {"clips": counts, "cache": make, "load": load, "exponents": [exponent(counts, make), exponent(counts, load)]}
+
+
+PARTS = {
+    "read": read,
+    "front_end": front_end,
+    "loader": loader,
+    "matrix_peak": matrix_peak,
+    "contrastive_loss": contrastive_loss,
+    "clip_length": clip_length,
+    "clip_count": clip_count,
+} | {
+    f"{name}-{preset}-{kind}": lambda work, name=name, preset=preset, kind=kind: {"train": train_steps, "score": scoring}[name](
+        preset, work, plain=kind == "plain"
+    )
+    for name in ("train", "score") for preset in ("book", "paper") for kind in ("asdlib", "plain")
+}  # fmt: skip
+
+
+if __name__ == "__main__":
+    part, threads, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    assert os.environ["OMP_NUM_THREADS"] == str(threads)
+    torch.set_num_threads(threads)
+    print(json.dumps(PARTS[part](folder)))
