@@ -8,10 +8,12 @@ from functools import partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asdlib.classifier import MachineClassifier, classification_objective, finetune
 from asdlib.contrastive import ContrastiveModel, pretrain, supervised_contrastive_loss, with_new_head
+from asdlib.detector import embed
 from asdlib.methods import autoencoder
 from asdlib.spectra import Spectra, SpectrumEncoder, distance_scores, score_spectra
 from asdlib.training import Examples, StageConfig, fit, seeded
@@ -108,7 +110,16 @@ def staged(spectra: Spectra, seed: int, *, pretraining=None, first=0, second=0, 
     if second:
         examples, options = Examples((spectra.train,), spectra.labels), {**arcface, **OPTIONS}
         base, _ = finetune(base, examples, stage(second, rate), classes=len(spectra.machines), seed=seed, **options)
-    return score_spectra(base, spectra, device="cpu")
+    return score_spectra(base, spectra, device="cpu") | (rounded(base, spectra) if second else {})
+
+
+def rounded(model: MachineClassifier, spectra: Spectra) -> Scores:
+    """The softmax scores as most code has them, by a log-softmax in float32, where probabilities near 1 become exactly 1."""
+    with torch.no_grad():
+        x = torch.from_numpy(embed(model.embed, (spectra.test,), device="cpu", batch_size=512))
+        own = torch.from_numpy(np.searchsorted(spectra.machines, spectra.test_machine))
+        logits = {"softmax": model.arcface(x, own), "softmax-plain": model.arcface(x)}
+    return {f"{name}, rounded": F.cross_entropy(z, own, reduction="none").numpy() for name, z in logits.items()}
 
 
 HALF = EPOCHS // 2

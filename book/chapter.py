@@ -144,20 +144,39 @@ def measured(name: str) -> tuple[pd.DataFrame, dict]:
     return pd.DataFrame(content["records"]), content["header"]
 
 
-def over_seeds(
-    frame: pd.DataFrame, by: list[str], value: str = "auc"
-) -> pd.DataFrame:
-    """Mean and standard deviation over seeds, in per cent, of ``value`` averaged over IDs first and over types then."""
+def of_runs(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """A row a run, indexed by ``by``: its ``seed``, and ``auc``, ``pauc``, ``mauc`` in per cent, averages over the types.
+
+    Within a type, AUC and pAUC are averaged over the IDs; mAUC is the worst of their AUCs.
+    """
     frame = frame.assign(
         type=frame.machine.str.split("/").str[0], seed=frame.seed.fillna(-1)
     )
-    of_run = (
-        frame.groupby([*by, "seed", "type"], sort=False)[value]
-        .mean()
-        .groupby([*by, "seed"], sort=False)
-        .mean()
+    of_type = frame.groupby([*by, "seed", "type"], sort=False).agg(
+        auc=("auc", "mean"), pauc=("pauc", "mean"), mauc=("auc", "min")
     )
-    return (100 * of_run).groupby(by, sort=False).agg(["mean", "std"])
+    of_run = 100 * of_type.groupby([*by, "seed"], sort=False).mean()
+    return of_run.reset_index("seed")
+
+
+def over_seeds(
+    frame: pd.DataFrame, by: list[str], value: str = "auc"
+) -> pd.DataFrame:
+    """Mean and standard deviation over seeds of a column of :func:`of_runs`."""
+    return of_runs(frame, by).groupby(by, sort=False)[value].agg(["mean", "std"])
+
+
+def real_spectra():
+    """The spectra of real machines, where they are: ``dcase2020_modspec.npz`` in ``$ASDLIB_REAL_DATA`` or ``data/real``; or None."""
+    from asdlib.spectra import read_spectra
+
+    data = keep.above("data")
+    folders = [Path(os.environ.get("ASDLIB_REAL_DATA") or ".")]
+    folders += [data / "real", data.parents[1] / "shared" / "real"] if data else []
+    for folder in folders:
+        if (folder / "dcase2020_modspec.npz").exists():
+            return read_spectra(folder / "dcase2020_modspec.npz")
+    return None
 
 
 def plus_minus(statistics: pd.DataFrame, digits: int = 1) -> pd.Series:
