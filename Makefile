@@ -12,12 +12,13 @@ STARTED := $(shell date +%s)
 TOOK = @echo "make $@ took $$(( $$(date +%s) - $(STARTED) )) s, set-up included"
 LIVE := _build/live/sources
 
-.PHONY: help test book live format clean
+.PHONY: help test book benchmark live format clean
 
 help:
 	@echo "make book    build the book into _build/html (first call: about 15 minutes on 2 cores)"
 	@echo "make live    serve the book while you write it, with reload"
 	@echo "make test    run every test (first call: about 4 minutes on 2 cores)"
+	@echo "make benchmark  measure how fast it is on this machine, which should be idle (about 15 minutes)"
 	@echo "make format  format the code, check it, strip outputs from notebooks"
 	@echo "make clean   remove what was built and generated; .venv stays"
 
@@ -41,6 +42,10 @@ test: $(READY)
 book: $(READY)
 	$(BIN)/python book/_ext/build.py
 	@echo "open _build/html/index.html"
+	$(TOOK)
+
+benchmark: $(READY)
+	$(BIN)/python benchmarks/speed.py
 	$(TOOK)
 
 # For authors: serves the reader's edition, and builds it again whenever a chapter, or the package, is saved.

@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,8 +52,9 @@ def chapters() -> list[Path]:
     return [names.pop(name) for name in LONGEST_FIRST if name in names] + list(names.values())
 
 
-def execute() -> dict[str, dict]:
-    """The executed notebooks by name, those of an earlier build taken as they are where nothing has changed."""
+def execute() -> tuple[dict[str, dict], int]:
+    """The executed notebooks by name, those of an earlier build taken as they are where nothing has changed; and how many
+    had to be executed."""
     place = keep.place()
     for old in place.parent.iterdir() if "ASDLIB_DATA" not in os.environ else []:
         if old != place:
@@ -110,7 +112,7 @@ def execute() -> dict[str, dict]:
     for old in store.glob("*.ipynb"):
         if old not in runs.values():
             old.unlink()
-    return {path.stem: json.loads(run.read_text()) for path, run in runs.items()}
+    return {path.stem: json.loads(run.read_text()) for path, run in runs.items()}, len(todo)
 
 
 def prove(notebooks: dict[str, dict]) -> None:
@@ -249,14 +251,15 @@ def check_pages(pages: Path) -> None:
 
 def main() -> None:
     if sys.argv[1:2] == ["--sources"]:
-        write_sources(execute(), "reader", Path(sys.argv[2]))
+        write_sources(execute()[0], "reader", Path(sys.argv[2]))
         return
     inputs = digest(TOP / "book", TOP / "asdlib", TOP / "data" / "results", TOP / "_config.yml", TOP / "_toc.yml",
                     TOP / "requirements.txt") + f" {chromium()}"  # fmt: skip
     if FINISHED.exists() and FINISHED.read_text() == inputs:
         print("nothing has changed since the last build")
         return
-    notebooks = execute()
+    started = time.perf_counter()
+    notebooks, executed = execute()
     prove(notebooks)
     shutil.rmtree(BUILD, ignore_errors=True)
     jobs = [(edition, "html") for edition in EDITIONS] + ([("reader", "singlehtml")] if chromium() else [])
@@ -283,6 +286,8 @@ def main() -> None:
         print("no PDF: that takes a Chromium (chromium, chromium-browser or google-chrome), and there is none here")
     for name in ("work", "sources", "archives"):
         shutil.rmtree(BUILD / name, ignore_errors=True)
+    took = {"seconds": round(time.perf_counter() - started), "chapters executed": executed, "cores": os.cpu_count()}
+    (BUILD / "took.json").write_text(json.dumps(took))
     FINISHED.write_text(inputs)
 
 
