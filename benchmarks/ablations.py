@@ -7,16 +7,13 @@ Every setting is trained with 8 + 8 epochs, half of the preset ``book``, because
 12 minutes a seed on two cores. Finished runs in WORK are not trained again.
 """
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from results import SIMULATED, write
+from results import FRACTIONS, SIMULATED, arguments, machine_records, park_clips, write
 
-from asdlib.data import scan
 from asdlib.detector import train
-from asdlib.evaluation import SCORERS, machine_table
-from asdlib.machines import simulate
+from asdlib.evaluation import SCORERS
 from asdlib.run import PRESETS
 
 BOOK = PRESETS["book"]
@@ -47,13 +44,9 @@ def tables(clips, setting: str, config, work: Path, name: str):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options = parser.parse_args()
-    if not (options.work / "park").exists():
-        simulate(options.work / "park", preset="book", seed=0)
-    clips = scan(options.work / "park")
+    options = arguments(__doc__.splitlines()[0], seeds=3).parse_args()
+    training, test = park_clips(options.work)
+    clips = training + test
     results = []
     for seed in options.seeds:
         for study, settings in STUDIES.items():
@@ -63,15 +56,14 @@ def main():
                 name = f"short-{seed}" if unchanged else f"{study}-{setting}-{seed}".replace(" ", "_")
                 for table in tables(clips, setting, config, options.work, name):
                     for scorer in SCORERS:
-                        for machine, row in machine_table(table.assign(score=table[scorer]), resamples=0).iterrows():
-                            measured = {"machine": machine, "auc": round(row.auc, 5), "pauc": round(row.pauc, 5)}
-                            results.append({"study": study, "setting": setting, "scorer": scorer, "seed": seed, **measured})
+                        about = {"study": study, "setting": setting, "scorer": scorer, "seed": seed}
+                        results += machine_records(table.assign(score=table[scorer]), **about)
                 print(seed, study, setting, "done", flush=True)
     header = {
         "what": SIMULATED,
         "command": "python benchmarks/ablations.py WORK --seeds " + " ".join(map(str, options.seeds)),
         "epochs": "8 + 8, half of the preset book, unless the setting says otherwise",
-        "unit": "fractions; auc and McClish-standardised pauc at a false-positive rate of 0.1, per machine",
+        "unit": FRACTIONS,
     }
     write("park_ablations", header, results)
 

@@ -8,23 +8,19 @@ the machine IDs, stage 2 on top, 4 epochs. Writes ``data/results/park_augmentati
 in WORK is not measured again.
 """
 
-import argparse
-import json
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from results import SIMULATED, write
+from results import SIMULATED, arguments, machine_records, once, park_clips, write
 from sklearn.metrics import silhouette_score
 
 from asdlib.cache import features_of
 from asdlib.classifier import finetune
 from asdlib.contrastive import pretrain, with_new_head
-from asdlib.data import scan
 from asdlib.detector import embed
 from asdlib.evaluation import machine_table
-from asdlib.machines import simulate
 from asdlib.methods import views
 from asdlib.run import PRESETS, new_encoder
 from asdlib.training import Examples
@@ -37,15 +33,9 @@ TUNED = ("machine ID", "both masks")  # those that stage 2 goes on from
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options = parser.parse_args()
-    if not (options.work / "park").exists():
-        simulate(options.work / "park", preset="book", seed=0)
-    clips = scan(options.work / "park")
-    training, test = ([clip for clip in clips if clip.split == split] for split in ("train", "test"))
-    names = sorted({clip.machine for clip in clips})
+    options = arguments(__doc__.splitlines()[0], seeds=3).parse_args()
+    training, test = park_clips(options.work)
+    names = sorted({clip.machine for clip in training})
     labels = np.array([names.index(clip.machine) for clip in training])
     known, asked = (features_of(group, BOOK.features) for group in (training, test))
     normal = np.array([clip.label == "normal" for clip in test])
@@ -55,13 +45,9 @@ def main():
         own, new = (embed(model.embed, features.arrays) for features in (known, asked))
         scores = views.score(own, [clip.machine for clip in training], new, about["machine"])
         silhouette = float(silhouette_score(new[normal], np.array(about["machine"])[normal], metric="cosine"))
-        table = machine_table(pd.DataFrame({**about, "score": scores}), resamples=0)
-        print(seed, name, stage, round(100 * table.auc.mean(), 1), flush=True)
-        return [
-            {"pretraining": name, "stage": stage, "seed": seed, "machine": machine, "auc": round(row.auc, 5),
-             "pauc": round(row.pauc, 5), "silhouette": round(silhouette, 4)}
-            for machine, row in table.iterrows()
-        ]  # fmt: skip
+        clips = pd.DataFrame({**about, "score": scores})
+        print(seed, name, stage, round(100 * machine_table(clips, resamples=0).auc.mean(), 1), flush=True)
+        return machine_records(clips, pretraining=name, stage=stage, seed=seed, silhouette=round(silhouette, 4))
 
     def run(name, seed):
         """All that is measured of one pretraining."""
@@ -83,9 +69,7 @@ def main():
     for seed in options.seeds:
         for name in ("none", "machine ID", *VIEWS):
             path = options.work / f"augmentations-{name.replace(' ', '_')}-{seed}.json"
-            if not path.exists():
-                path.write_text(json.dumps(run(name, seed)))
-            results += json.loads(path.read_text())
+            results += once(path, partial(run, name, seed))
     header = {
         "what": SIMULATED,
         "command": "python benchmarks/augmentations.py WORK --seeds " + " ".join(map(str, options.seeds)),

@@ -6,17 +6,12 @@ Writes ``data/results/park_baselines.json``: a header and a list of records {met
 a seed on two cores.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
-from results import SIMULATED, write
+from results import FRACTIONS, SIMULATED, arguments, machine_records, park_clips, write
 
 from asdlib.cache import features_of
-from asdlib.data import scan
-from asdlib.evaluation import machine_table, mahalanobis_score
-from asdlib.machines import simulate
+from asdlib.evaluation import mahalanobis_score
 from asdlib.methods import autoencoder
 from asdlib.run import PRESETS
 
@@ -35,24 +30,17 @@ def nearest_two(known, asked):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser = arguments(__doc__.splitlines()[0], seeds=3)
     parser.add_argument("--epochs", type=int, default=100)
     options = parser.parse_args()
-    if not (options.work / "park").exists():
-        simulate(options.work / "park", preset="book", seed=0)
-    clips = scan(options.work / "park")
-    training, test = ([clip for clip in clips if clip.split == split] for split in ("train", "test"))
+    training, test = park_clips(options.work)
     known, asked = (features_of(c, PRESETS["book"].features).log_mels.astype(np.float32) for c in (training, test))
     own, machines = (np.array([clip.machine for clip in group]) for group in (training, test))
     results = []
 
     def keep(method, seed, scores):
         table = pd.DataFrame({"machine": machines, "label": [clip.label for clip in test], "score": scores})
-        for machine, row in machine_table(table, resamples=0).iterrows():
-            about = {"method": method, "seed": seed, "machine": machine}
-            results.append({**about, "auc": round(row.auc, 5), "pauc": round(row.pauc, 5)})
+        results.extend(machine_records(table, method=method, seed=seed))
 
     means = known.mean(axis=2), asked.mean(axis=2)
     keep("2-NN on mean log-mel", None, distance_scores(means[0], own, means[1], machines, nearest_two))
@@ -64,7 +52,7 @@ def main():
     header = {
         "what": SIMULATED,
         "command": f"python benchmarks/baselines.py WORK --seeds {' '.join(map(str, options.seeds))} --epochs {options.epochs}",
-        "unit": "fractions; auc and McClish-standardised pauc at a false-positive rate of 0.1, per machine",
+        "unit": FRACTIONS,
     }
     write("park_baselines", header, results)
 

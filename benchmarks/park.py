@@ -8,18 +8,14 @@ no training. Writes ``data/results/park_book.json``: a header and a list of reco
 About 7 minutes a seed on two cores. Simulated machines: this shows how the method works, not how well on real ones.
 """
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-from results import SIMULATED, write
+from results import FRACTIONS, SIMULATED, arguments, machine_records, park_clips, write
 
 from asdlib.cache import features_of
-from asdlib.data import scan
 from asdlib.detector import train
-from asdlib.evaluation import SCORERS, machine_table
-from asdlib.machines import simulate
+from asdlib.evaluation import SCORERS
 from asdlib.run import PRESETS
 
 BOOK = PRESETS["book"]
@@ -41,35 +37,24 @@ def raw_2nn(training, test):
     return np.array(scores)
 
 
-def records(table, scores, **about):
-    """One record a machine."""
-    for machine, row in machine_table(table.assign(score=scores), resamples=0).iterrows():
-        yield {**about, "machine": machine, "auc": round(row.auc, 5), "pauc": round(row.pauc, 5)}
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options = parser.parse_args()
-    if not (options.work / "park").exists():
-        simulate(options.work / "park", preset="book", seed=0)
-    clips = scan(options.work / "park")
-    training, test = ([clip for clip in clips if clip.split == split] for split in ("train", "test"))
+    options = arguments(__doc__.splitlines()[0], seeds=3).parse_args()
+    training, test = park_clips(options.work)
     results = []
     for seed in options.seeds:
         for method, config in METHODS.items():
             run = options.work / f"{method.replace(', ', '-').replace(' ', '-')}-{seed}"
-            table = train(clips, run, replace(config, seed=seed), resume=True).score_clips(test)
+            table = train(training, run, replace(config, seed=seed), resume=True).score_clips(test)
             for scorer in SCORERS:
-                results += records(table, table[scorer], method=method, scorer=scorer, seed=seed)
+                results += machine_records(table.assign(score=table[scorer]), method=method, scorer=scorer, seed=seed)
             print(method, seed, "done", flush=True)
-    results += records(table, raw_2nn(training, test), method="raw features", scorer="2-NN on mean log-mel", seed=None)
+    raw = table.assign(score=raw_2nn(training, test))
+    results += machine_records(raw, method="raw features", scorer="2-NN on mean log-mel", seed=None)
     header = {
         "what": SIMULATED,
         "command": "python benchmarks/park.py WORK --seeds " + " ".join(map(str, options.seeds)),
         "epochs": {name: [c.pretrain.epochs if c.pretrain else 0, c.finetune.epochs] for name, c in METHODS.items()},
-        "unit": "fractions; auc and McClish-standardised pauc at a false-positive rate of 0.1, per machine",
+        "unit": FRACTIONS,
     }
     write("park_book", header, results)
 

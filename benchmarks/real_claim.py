@@ -1,6 +1,6 @@
 """Where does pretraining by machine ID pay on real machines, if it does?
 
-    python benchmarks/real_claim.py SPECTRA WORK [--seeds 0 1 2] [--processes 2]
+    python benchmarks/real_claim.py WORK --spectra FILE [--seeds 0 1 2] [--processes 2]
 
 The single stage (ArcFace alone) and the two stages at equal epochs in all, while one thing is varied: the budget, the training
 clips of each machine at equal steps, how the budget is split, whether machine types are trained together, the learning rate
@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from real_machines import arguments, provenance, records
+from real_machines import options_for, provenance, records
 from real_methods import HALF, by_machine_pretraining, staged
 from results import once, side_by_side, write
 
@@ -94,13 +94,11 @@ def measure(path: Path, work: Path, key: tuple, seed: int) -> list[dict]:
 
 
 def main():
-    parser = arguments(__doc__.splitlines()[0])
-    parser.set_defaults(seeds=[0, 1, 2])
-    options = parser.parse_args()
+    options = options_for(__doc__.splitlines()[0], seeds=3)
     tasks = [(options.spectra, options.work, key, seed) for seed in options.seeds for key in STUDIES]
     results = side_by_side(measure, tasks, processes=options.processes)
     header = provenance(options.spectra) | {
-        "command": "python benchmarks/real_claim.py SPECTRA WORK --seeds " + " ".join(map(str, options.seeds)),
+        "command": "python benchmarks/real_claim.py WORK --spectra FILE --seeds " + " ".join(map(str, options.seeds)),
         "epochs": "16 in all where the study says nothing else; few clips are trained for the steps of 8 epochs of all clips",
         "selection": "none: fixed recipes, last epoch",
     }

@@ -1,6 +1,6 @@
 """How much better can it be made, if every choice must be made on normal clips?
 
-    python benchmarks/real_levers.py SPECTRA WORK [--seeds 0 1] [--processes 2]
+    python benchmarks/real_levers.py WORK --spectra FILE [--seeds 0 1] [--processes 2]
 
 Each lever changes one thing in the two stages. It is judged on a *rehearsal* made of normal training clips alone: one machine
 of every type is kept from the training, and its clips, mixed half and half in power with held-out clips of another machine of
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from real_machines import arguments, provenance, records
+from real_machines import options_for, provenance, records
 from real_methods import OPTIONS, Scores
 from results import once, side_by_side, write
 from torch import Tensor, nn
@@ -240,14 +240,12 @@ def measure(path: Path, work: Path, lever: str, on: str, seed: int) -> list[dict
 
 
 def main():
-    parser = arguments(__doc__.splitlines()[0])
-    parser.set_defaults(seeds=[0, 1])
-    options = parser.parse_args()
+    options = options_for(__doc__.splitlines()[0], seeds=2)
     where = [(f"rehearsal {fold}", fold) for fold in FOLDS] + [("test", seed) for seed in options.seeds]
     tasks = [(options.spectra, options.work, lever, *place) for place in where for lever in LEVERS]
     results = side_by_side(measure, tasks, processes=options.processes)
     header = provenance(options.spectra) | {
-        "command": "python benchmarks/real_levers.py SPECTRA WORK --seeds " + " ".join(map(str, options.seeds)),
+        "command": "python benchmarks/real_levers.py WORK --spectra FILE --seeds " + " ".join(map(str, options.seeds)),
         "selection": "on the rehearsal, which is made of normal training clips only; the test clips are measured to report",
     }
     write("dcase2020_modspec_levers", header, results)

@@ -1,8 +1,8 @@
 """How well do the two stages and their rivals find faults of real machines?
 
-    python benchmarks/real_machines.py SPECTRA WORK [--seeds 0 1 2 3 4] [--processes 2]
+    python benchmarks/real_machines.py WORK --spectra FILE [--seeds 0 1 2 3 4] [--processes 2]
 
-SPECTRA is a file of spectra (see ``asdlib.spectra``) of the DCASE 2020 Task 2 development set. Every method of
+FILE is a file of spectra (see ``asdlib.spectra``) of the DCASE 2020 Task 2 development set. Every method of
 ``real_methods.py`` is trained with each seed, and every scorer is measured on the official test clips. Fixed recipes, the
 last epoch, nothing chosen on test clips. Writes ``data/results/dcase2020_modspec.json``: a header and a list of records
 {method, scorer, seed, machine, auc, pauc}. About 12 minutes a seed on one core. What is finished in WORK is not measured again.
@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 from real_methods import EPOCHS, METHODS
-from results import FRACTIONS, once, side_by_side, write
+from results import FRACTIONS, arguments, machine_records, once, side_by_side, write
 
-from asdlib.evaluation import machine_table
 from asdlib.spectra import Spectra, read_spectra
 
 
@@ -26,17 +25,8 @@ def records(spectra: Spectra, scores: dict, **about) -> list[dict]:
     out = []
     for scorer, values in scores.items():
         label = ["anomaly" if anomalous else "normal" for anomalous in spectra.test_is_anomaly]
-        table = machine_table(pd.DataFrame({"machine": spectra.test_machine, "label": label, "score": values}), resamples=0)
-        for machine, row in table.iterrows():
-            out.append(
-                {
-                    **about,
-                    "scorer": scorer,
-                    "machine": machine,
-                    "auc": round(float(row.auc), 5),
-                    "pauc": round(float(row.pauc), 5),
-                }
-            )
+        clips = pd.DataFrame({"machine": spectra.test_machine, "label": label, "score": values})
+        out += machine_records(clips, **about, scorer=scorer)
     return out
 
 
@@ -61,23 +51,21 @@ def provenance(path: Path) -> dict:
     }
 
 
-def arguments(description: str) -> argparse.ArgumentParser:
+def options_for(description: str, *, seeds: int = 5) -> argparse.Namespace:
     """What all benchmarks on real spectra are asked."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("spectra", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser = arguments(description, seeds=seeds)
+    parser.add_argument("--spectra", type=Path, required=True, help="the .npz file of the spectra")
     parser.add_argument("--processes", type=int, default=2)
-    return parser
+    return parser.parse_args()
 
 
 def main():
-    options = arguments(__doc__.splitlines()[0]).parse_args()
+    options = options_for(__doc__.splitlines()[0])
     tasks = [(options.spectra, options.work, "raw spectra", None)]
     tasks += [(options.spectra, options.work, method, seed) for seed in options.seeds for method in list(METHODS)[1:]]
     results = side_by_side(measure, tasks, processes=options.processes)
     header = provenance(options.spectra) | {
-        "command": "python benchmarks/real_machines.py SPECTRA WORK --seeds " + " ".join(map(str, options.seeds)),
+        "command": "python benchmarks/real_machines.py WORK --spectra FILE --seeds " + " ".join(map(str, options.seeds)),
         "epochs": f"{EPOCHS} in all for every network, halves where there are two stages; the autoencoders have 100",
         "selection": "none: fixed recipes, last epoch",
     }

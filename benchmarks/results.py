@@ -1,16 +1,45 @@
-"""Where the benchmarks put what they measured: a header that says what and how, and one record a line."""
+"""What the benchmarks share: what they are asked, what they measure on, and how their results are written: a header that says
+what and how, and one record a line."""
 
+import argparse
 import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from asdlib.data import Clip, scan
+from asdlib.evaluation import machine_table
 from asdlib.files import replacing
+from asdlib.machines import simulate
 
 FOLDER = Path(__file__).parents[1] / "data" / "results"
 SIMULATED = "our measurements on simulated clips (asdlib.machines, preset book, park seed 0); not real machines"
 FRACTIONS = "fractions; auc and McClish-standardised pauc at a false-positive rate of 0.1, per machine"
+
+
+def arguments(description: str, *, seeds: int) -> argparse.ArgumentParser:
+    """A folder to work in, and the seeds, 0 to ``seeds`` - 1 unless told."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("work", type=Path, help="folder for what is made on the way")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(seeds)))
+    return parser
+
+
+def park_clips(work: Path) -> tuple[list[Clip], list[Clip]]:
+    """Training and test clips of the park of the book, in ``work``; made if it is not there."""
+    if not (work / "park").exists():
+        simulate(work / "park", preset="book", seed=0)
+    clips = scan(work / "park")
+    return tuple([clip for clip in clips if clip.split == split] for split in ("train", "test"))
+
+
+def machine_records(clips, **about) -> list[dict]:
+    """One record a machine, of a table with a row a clip: machine, label, score."""
+    return [
+        {**about, "machine": machine, "auc": round(float(row.auc), 5), "pauc": round(float(row.pauc), 5)}
+        for machine, row in machine_table(clips, resamples=0).iterrows()
+    ]
 
 
 def write(name: str, header: dict, records: list[dict]) -> None:

@@ -1,0 +1,131 @@
+"""The benchmarks' own parts: the rehearsal sees no test clip, scores that are added are comparable, and the results that
+were measured are complete."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asdlib.classifier import ArcFace
+from asdlib.evaluation import SCORERS
+from asdlib.spectra import Spectra
+
+TOP = Path(__file__).parents[1]
+sys.path.append(str(TOP / "benchmarks"))
+
+import real_levers  # noqa: E402
+import real_methods  # noqa: E402
+import results  # noqa: E402
+
+MACHINES = [f"{kind}/id_0{i}" for kind in ("fan", "pump") for i in range(3)]
+
+
+@pytest.fixture
+def spectra():
+    rng = np.random.default_rng(0)
+    train_machine, test_machine = np.repeat(MACHINES, 20), np.repeat(MACHINES, 6)
+    base = {name: rng.normal(-6, 1, (1, 12, 8)) for name in MACHINES}
+
+    def clips(names):
+        return np.stack([base[name] + 0.2 * rng.normal(size=(1, 12, 8)) for name in names]).astype(np.float32)
+
+    return Spectra(clips(train_machine), train_machine, clips(test_machine), test_machine, np.tile([False, True], 18))
+
+
+def test_the_rehearsal_is_made_of_normal_training_clips_alone(spectra):
+    blind = Spectra(spectra.train, spectra.train_machine, np.full_like(spectra.test, np.nan), spectra.test_machine, None)
+    for fold in real_levers.FOLDS:
+        got = real_levers.rehearsal(blind, fold)
+        strangers = {f"fan/id_0{fold}", f"pump/id_0{fold}"}
+        assert set(got.train_machine) == set(got.test_machine) == set(MACHINES) - strangers
+        known = {x.tobytes(): name for x, name in zip(spectra.train, spectra.train_machine, strict=True)}
+        trained = {x.tobytes() for x in got.train}
+        normal = got.test[~got.test_is_anomaly]
+        assert len(trained) == len(got.train) == 4 * 18
+        assert len(normal) == 4 * 2
+        assert [known[x.tobytes()] for x in normal] == got.test_machine[~got.test_is_anomaly].tolist()
+        assert not {x.tobytes() for x in normal} & trained
+        foreign = {x.tobytes() for x, name in zip(spectra.train, spectra.train_machine, strict=True) if name in strangers}
+        for x, name in zip(got.test[got.test_is_anomaly], got.test_machine[got.test_is_anomaly], strict=True):
+            own = [y for y, of in zip(normal, got.test_machine[~got.test_is_anomaly], strict=True) if of == name]
+            others = [np.frombuffer(other, np.float32).reshape(1, 12, 8) for other in foreign]
+            mixtures = [np.log10((10.0**a + 10.0**b) / 2) for a in own for b in others]
+            assert any(np.allclose(x, mixture, atol=1e-4) for mixture in mixtures)
+
+
+def test_scores_to_be_added_have_mean_0_and_variance_1_on_clips_like_the_training_clips(spectra):
+    rng = np.random.default_rng(1)
+    many = np.repeat(MACHINES, 400)
+    shift = {name: 5 * rng.normal(size=16) for name in MACHINES}
+    scale = np.linspace(1, 3, 6).repeat(400)[:, None]
+    centre = np.stack([shift[n] for n in many])
+    known, asked = (centre + scale * rng.normal(size=(2400, 16)) for _ in range(2))
+    big = Spectra(spectra.train, many, spectra.test, many, None)
+    scores = real_levers.standard_knn(known, asked, big)
+    for name in MACHINES:
+        assert abs(scores[many == name].mean()) < 0.3
+        assert 0.7 < scores[many == name].std() < 1.3
+
+
+def test_sub_centres_with_one_centre_are_arcface():
+    torch.manual_seed(0)
+    one, plain = real_levers.SubCentres(8, 5, centres=1), ArcFace(8, 5)
+    one.load_state_dict(plain.state_dict())
+    x, labels = torch.randn(30, 8), torch.randint(5, (30,))
+    torch.testing.assert_close(one(x), plain(x))
+    torch.testing.assert_close(one(x, labels), plain(x, labels), rtol=1e-3, atol=1e-3)
+    three = real_levers.SubCentres(8, 5, centres=3)
+    nearest = torch.nn.functional.normalize(x) @ torch.nn.functional.normalize(three.weight).T
+    torch.testing.assert_close(three(x), 30 * nearest.view(30, 5, 3).max(dim=2).values)
+
+
+def test_every_method_gives_finite_scores_for_every_test_clip(spectra, monkeypatch):
+    monkeypatch.setattr(real_methods, "EPOCHS", 2)
+    for name, method in real_methods.METHODS.items():
+        options = {key: min(value, 1) for key, value in getattr(method, "keywords", {}).items() if key in ("first", "second")}
+        scores = method(spectra, 0, **options)
+        assert scores, name
+        for scorer, values in scores.items():
+            assert values.shape == (36,), (name, scorer)
+            assert np.isfinite(values).all(), (name, scorer)
+
+
+def test_a_result_is_measured_once_and_appears_only_when_it_is_complete(tmp_path):
+    calls = []
+
+    def measure():
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("cut off")
+        return [{"auc": 0.5}]
+
+    path = tmp_path / "sub" / "one.json"
+    with pytest.raises(RuntimeError):
+        results.once(path, measure)
+    assert not path.exists()
+    assert results.once(path, measure) == results.once(path, measure) == [{"auc": 0.5}]
+    assert len(calls) == 2
+
+
+def of_result(name):
+    content = json.loads((TOP / "data" / "results" / f"{name}.json").read_text())
+    return content["header"], content["records"]
+
+
+def test_the_comparison_on_real_machines_is_complete():
+    header, records = of_result("dcase2020_modspec")
+    assert len(header["sha256"]) == 64
+    assert header["versions"]["torch"]
+    assert all(set(record) == {"method", "scorer", "seed", "machine", "auc", "pauc"} for record in records)
+    assert all(0 <= record["auc"] <= 1 and 0 <= record["pauc"] <= 1 for record in records)
+    runs = {}
+    for record in records:
+        runs.setdefault((record["method"], record["scorer"]), {}).setdefault(record["seed"], set()).add(record["machine"])
+    assert {method for method, _ in runs} == set(real_methods.METHODS)
+    assert {scorer for method, scorer in runs if method == "two stages"} >= set(SCORERS)
+    for (method, _), by_seed in runs.items():
+        assert set(by_seed) == ({None} if method == "raw spectra" else set(range(5)))
+        assert all(len(machines) == 20 for machines in by_seed.values())
