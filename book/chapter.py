@@ -134,14 +134,19 @@ def embeddings(split: str) -> dict[str, np.ndarray]:
 
 
 def measured(name: str) -> tuple[pd.DataFrame, dict]:
-    """The records and the header of a result that was measured beforehand, ``data/results/<name>.json``."""
+    """The records, as a table, and the header of a result that was measured beforehand, see :func:`result`."""
+    content = result(name)
+    return pd.DataFrame(content["records"]), content["header"]
+
+
+def result(name: str) -> dict:
+    """What is in ``data/results/<name>.json``."""
     folder = keep.above("data")
     if folder is None or not (folder / "results" / f"{name}.json").exists():
         raise FileNotFoundError(
             f"data/results/{name}.json: it comes with the book; put the folder data beside the chapters"
         )
-    content = json.loads((folder / "results" / f"{name}.json").read_text())
-    return pd.DataFrame(content["records"]), content["header"]
+    return json.loads((folder / "results" / f"{name}.json").read_text())
 
 
 def of_runs(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
