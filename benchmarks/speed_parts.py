@@ -117,22 +117,30 @@ def loader(work: Path) -> dict:
         wave = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
         return wave, front_end(wave)
 
-    def custom(one):
-        with torch.no_grad():
-            return [[torch.stack(part) for part in zip(*(one(files[i]) for i in rows), strict=True)] for rows in batches]
+    def epoch(one_batch):
+        for rows in batches:  # as in training, a batch is gone when the next one comes
+            one_batch(rows)
 
-    out = {
-        "librosa and torchaudio in every epoch": clips_per_second(lambda: custom(decoded), CLIPS),
-        "soundfile and torchaudio in every epoch": clips_per_second(lambda: custom(soundfile_decoded), CLIPS),
+    def custom(one):
+        def one_batch(rows):
+            with torch.no_grad():
+                return [torch.stack(part) for part in zip(*(one(files[i]) for i in rows), strict=True)]
+
+        return one_batch
+
+    custom_ways = {
+        "librosa and torchaudio in every epoch": custom(decoded),
+        "soundfile and torchaudio in every epoch": custom(soundfile_decoded),
     }
+    out = {name: clips_per_second(partial(epoch, way), CLIPS) for name, way in custom_ways.items()}
     keep_freed_memory()  # as training does
-    stored = [gathered(array, rows) for rows in batches for array in features.arrays]  # what the loader hands to the device
-    loaders = {
-        "asdlib, as stored": lambda: [[gathered(array, rows) for array in features.arrays] for rows in batches],
-        "asdlib, as float32": lambda: [examples.batch(rows) for rows in batches],
+    ways = {
+        "asdlib, as stored": lambda rows: [gathered(array, rows) for array in features.arrays],
+        "asdlib, as float32": examples.batch,
     }
-    out |= {name: clips_per_second(load, CLIPS, repeats=21) for name, load in loaders.items()}
-    return out | {"megabytes a batch": sum(t.numel() * t.element_size() for t in stored) / len(batches) / 1e6}
+    out |= {name: clips_per_second(partial(epoch, way), CLIPS, repeats=41, warm=5) for name, way in ways.items()}
+    stored = ways["asdlib, as stored"](batches[0])
+    return out | {"megabytes a batch": sum(t.numel() * t.element_size() for t in stored) / 1e6}
 
 
 # ----------------------------------------------------------------------------------------------------------- the network
@@ -285,15 +293,16 @@ def clip_length(work: Path) -> dict:
 
 
 def clip_count(work: Path) -> dict:
-    """Seconds of making the cache and of reading it once, against the number of clips, and the fitted exponents."""
+    """Seconds of making the cache and of reading it once in batches of 8, by number of clips, and the fitted exponents."""
     import shutil
 
     from asdlib.cache import features_of
     from asdlib.data import scan
     from asdlib.features import FeatureConfig
-    from asdlib.training import Examples
+    from asdlib.training import Examples, keep_freed_memory
 
     wav_files(work)
+    keep_freed_memory()
     clips, config, counts, make, load = scan(work / f"clips-{SECONDS:g}"), FeatureConfig(), (8, 16, 32, 64), [], []
     for count in counts:
 
@@ -303,7 +312,10 @@ def clip_count(work: Path) -> dict:
 
         make.append(seconds(fresh))
         examples = Examples(fresh().arrays, np.zeros(count, int))
-        load.append(seconds(lambda examples=examples, count=count: examples.batch(np.arange(count)), repeats=11))
+        batches = np.array_split(np.arange(count), count // 8)
+        load.append(
+            seconds(lambda examples=examples, batches=batches: [len(examples.batch(b)) for b in batches], repeats=21, warm=5)
+        )
     return {"clips": counts, "cache": make, "load": load, "exponents": [exponent(counts, make), exponent(counts, load)]}
 
 

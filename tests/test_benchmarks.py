@@ -129,3 +129,14 @@ def test_the_comparison_on_real_machines_is_complete():
     for (method, _), by_seed in runs.items():
         assert set(by_seed) == ({None} if method == "raw spectra" else set(range(5)))
         assert all(len(machines) == 20 for machines in by_seed.values())
+
+
+def test_the_speeds_are_complete():
+    content = json.loads((TOP / "data" / "results" / "speed.json").read_text())
+    assert set(content["ratios"]) == {"train_step", "scoring", "cached_loader", "contrastive_loss_n256", "cold_score_seconds"}
+    assert all(ratio > 0 for ratio in content["ratios"].values())
+    for threads in ("threads 1", "threads 2"):
+        for part in ("train, book", "train, paper", "score, book", "score, paper"):
+            measured = content["measured"][threads][part]
+            assert measured["difference"] < 1e-4  # the same outputs, or the speeds could not be compared
+            assert len(measured["ratios"]) >= 3
