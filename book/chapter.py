@@ -168,7 +168,9 @@ def over_seeds(
     frame: pd.DataFrame, by: list[str], value: str = "auc"
 ) -> pd.DataFrame:
     """Mean and standard deviation over seeds of a column of :func:`of_runs`."""
-    return of_runs(frame, by).groupby(by, sort=False)[value].agg(["mean", "std"])
+    return (
+        of_runs(frame, by).groupby(by, sort=False)[value].agg(["mean", "std"])
+    )
 
 
 def real_spectra():
@@ -177,7 +179,9 @@ def real_spectra():
 
     data = keep.above("data")
     folders = [Path(os.environ.get("ASDLIB_REAL_DATA") or ".")]
-    folders += [data / "real", data.parents[1] / "shared" / "real"] if data else []
+    folders += (
+        [data / "real", data.parents[1] / "shared" / "real"] if data else []
+    )
     for folder in folders:
         if (folder / "dcase2020_modspec.npz").exists():
             return read_spectra(folder / "dcase2020_modspec.npz")

@@ -33,7 +33,9 @@ def _number(value, told: str) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise Hint(f"Return one number for {told}; yours is a {type(value).__name__}.") from None
+        raise Hint(
+            f"Return one number for {told}; yours is a {type(value).__name__}."
+        ) from None
 
 
 def whole(function):
@@ -49,10 +51,18 @@ def whole(function):
         if math.isclose(got, want):
             continue
         if math.isclose(got, 1 / want):
-            raise Hint(f"For {told} that is the time that is left, {got:.3f} of it. How many times faster is that?")
-        if math.isclose(got, sum(s * f for s, f in zip(shares, factors, strict=True))):
-            raise Hint(f"For {told} the factors cannot be averaged: what counts is the time each part takes afterwards.")
-        raise Hint(f"For {told} the whole becomes {want:.3f} times faster, not {got:.3f}: add up the times that are left.")
+            raise Hint(
+                f"For {told} that is the time that is left, {got:.3f} of it. How many times faster is that?"
+            )
+        if math.isclose(
+            got, sum(s * f for s, f in zip(shares, factors, strict=True))
+        ):
+            raise Hint(
+                f"For {told} the factors cannot be averaged: what counts is the time each part takes afterwards."
+            )
+        raise Hint(
+            f"For {told} the whole becomes {want:.3f} times faster, not {got:.3f}: add up the times that are left."
+        )
 
 
 def share_of_peak(function):
@@ -68,8 +78,12 @@ def share_of_peak(function):
             continue
         if math.isclose(got, want / 2):
             raise Hint("A multiply-add is two operations.")
-        if training and (math.isclose(got, want / 3) or math.isclose(got, want * 2 / 3)):
-            raise Hint("Training goes forward once and backward twice: for the inputs' gradients and for the weights'.")
+        if training and (
+            math.isclose(got, want / 3) or math.isclose(got, want * 2 / 3)
+        ):
+            raise Hint(
+                "Training goes forward once and backward twice: for the inputs' gradients and for the weights'."
+            )
         if math.isclose(got, 100 * want):
             raise Hint("Return a share, 0 to 1, not per cent.")
         raise Hint(f"For {told} it should be {want:.3f} and is {got:.3f}.")

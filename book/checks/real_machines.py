@@ -46,24 +46,40 @@ def surprise(function):
         if got is None:
             raise Hint("The function returns nothing yet.")
         if not isinstance(got, torch.Tensor) or got.shape != (40,):
-            shape = tuple(got.shape) if isinstance(got, torch.Tensor) else type(got).__name__
-            raise Hint(f"Return a tensor of shape (40,), one score a clip; yours is {shape}.")
+            shape = (
+                tuple(got.shape)
+                if isinstance(got, torch.Tensor)
+                else type(got).__name__
+            )
+            raise Hint(
+                f"Return a tensor of shape (40,), one score a clip; yours is {shape}."
+            )
         wide = logits.double()
         others = torch.cat([wide[:, :label], wide[:, label + 1 :]], dim=1)
-        want = torch.log1p(torch.exp(others.logsumexp(dim=1) - wide[:, label]))
+        want = torch.log1p(
+            torch.exp(others.logsumexp(dim=1) - wide[:, label])
+        )
         if got.dtype != torch.float32:
-            raise Hint("Stay in 32-bit numbers: the point is to need no others.")
+            raise Hint(
+                "Stay in 32-bit numbers: the point is to need no others."
+            )
         if (got == 0).any():
             raise Hint(
                 f"{int((got == 0).sum())} of 40 scores are exactly 0: somewhere a small number is still added to 1 or subtracted from it."
             )
         if torch.allclose(got.double(), -want, rtol=1e-3):
-            raise Hint("The sign is turned round: a larger score must mean more surprise.")
+            raise Hint(
+                "The sign is turned round: a larger score must mean more surprise."
+            )
         near = torch.log(want)
         if torch.allclose(got.double(), near, rtol=1e-3, atol=1e-3):
-            raise Hint("Those are the logarithms of the scores: the order is right, the numbers are not.")
+            raise Hint(
+                "Those are the logarithms of the scores: the order is right, the numbers are not."
+            )
         if not torch.allclose(got.double(), want, rtol=1e-4):
-            raise Hint(f"For label {label} the first score should be {want[0]:.3g} and is {got[0]:.3g}.")
+            raise Hint(
+                f"For label {label} the first score should be {want[0]:.3g} and is {got[0]:.3g}."
+            )
 
 
 def gains(function):
@@ -77,14 +93,27 @@ def gains(function):
         try:
             peeking, held_out = (float(value) for value in got)
         except (TypeError, ValueError):
-            raise Hint("Return two numbers: the gain by the best epoch, and the gain by the lowest held-out loss.") from None
+            raise Hint(
+                "Return two numbers: the gain by the best epoch, and the gain by the lowest held-out loss."
+            ) from None
         best = (auc.max(axis=1) - auc[:, -1]).mean()
-        chosen = (auc[np.arange(runs), loss.argmin(axis=1)] - auc[:, -1]).mean()
-        if abs(peeking - (auc.max() - auc[:, -1].mean())) < 1e-12 and runs > 1:
-            raise Hint("The best epoch is to be taken of each run, then the mean over the runs: max has an axis.")
+        chosen = (
+            auc[np.arange(runs), loss.argmin(axis=1)] - auc[:, -1]
+        ).mean()
+        if (
+            abs(peeking - (auc.max() - auc[:, -1].mean())) < 1e-12
+            and runs > 1
+        ):
+            raise Hint(
+                "The best epoch is to be taken of each run, then the mean over the runs: max has an axis."
+            )
         if abs(peeking - best) > 1e-9:
-            raise Hint(f"The gain by peeking should be {best:.5f} and is {peeking:.5f}: each run's best epoch less its last one.")
-        wrong = (auc[np.arange(runs), loss.argmax(axis=1)] - auc[:, -1]).mean()
+            raise Hint(
+                f"The gain by peeking should be {best:.5f} and is {peeking:.5f}: each run's best epoch less its last one."
+            )
+        wrong = (
+            auc[np.arange(runs), loss.argmax(axis=1)] - auc[:, -1]
+        ).mean()
         if abs(held_out - wrong) < 1e-12:
             raise Hint("A low loss is a good one: argmin, not argmax.")
         if abs(held_out - chosen) > 1e-9:
