@@ -28,6 +28,20 @@ class Question:
     seal: int
 
 
+def number(answer, told: str = "") -> float:
+    """``answer`` as one number, or a hint; ``told`` says what it was asked for."""
+    if answer is None:
+        raise Hint(
+            "The function returns nothing yet: end it with return and the number."
+        )
+    try:
+        return float(answer)
+    except (TypeError, ValueError):
+        raise Hint(
+            f"Return one number{' for ' + told if told else ''}; yours is a {type(answer).__name__}."
+        ) from None
+
+
 def seal(option: str) -> int:
     """A number that does not show the option that it was made from (FNV-1a, many times over)."""
     value = 2166136261

@@ -2,7 +2,7 @@
 
 import math
 
-from checks import Hint, Question
+from checks import Hint, Question, number
 
 QUESTIONS = {
     "where": Question(
@@ -27,17 +27,6 @@ QUESTIONS = {
 }
 
 
-def _number(value, told: str) -> float:
-    if value is None:
-        raise Hint("The function returns nothing yet: end it with return.")
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise Hint(
-            f"Return one number for {told}; yours is a {type(value).__name__}."
-        ) from None
-
-
 def whole(function):
     for shares, factors in (
         ([1 / 3, 2 / 3], [10, 1]),
@@ -46,7 +35,7 @@ def whole(function):
         ([0.25] * 4, [1, 1, 1, 1]),
     ):
         told = f"shares {[round(s, 2) for s in shares]} and factors {factors}"
-        got = _number(function(list(shares), list(factors)), told)
+        got = number(function(list(shares), list(factors)), told)
         want = 1 / sum(s / f for s, f in zip(shares, factors, strict=True))
         if math.isclose(got, want):
             continue
@@ -72,7 +61,7 @@ def share_of_peak(function):
         (2e6, 5000, 1e11, True),
     ):
         told = f"{multiply_adds:g} multiply-adds, {rate} clips a second, a peak of {peak:g}, training {training}"
-        got = _number(function(multiply_adds, rate, peak, training), told)
+        got = number(function(multiply_adds, rate, peak, training), told)
         want = 2 * multiply_adds * (3 if training else 1) * rate / peak
         if math.isclose(got, want):
             continue

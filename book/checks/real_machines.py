@@ -18,7 +18,7 @@ QUESTIONS = {
     "order": Question(
         "Which of these finds the faults of real machines best?",
         {
-            "an autoencoder for each machine type": "It was the best of the simple ones in the simulated park. See below what becomes of it here.",
+            "an autoencoder for each machine type": "In the simulated park it was ahead of the two stages. See below what becomes of it here.",
             "the distance to the two nearest spectra, no network at all": "It needs no training, and it is no bad start. But it weighs every band alike.",
             "contrast of masked copies, then the distance": "The network learns to ignore masks, and masks are not what differs between machines.",
             "contrast by machine ID, then the distance": "The network learns what tells near machines apart, and that is what faults change.",

@@ -3,7 +3,7 @@
 import itertools
 import math
 
-from checks import Hint, Question
+from checks import Hint, Question, number
 
 QUESTIONS = {
     "temperature": Question(
@@ -37,20 +37,6 @@ QUESTIONS = {
 }
 
 
-def _number(answer, *arguments):
-    value = answer(*arguments)
-    if value is None:
-        raise Hint(
-            "The function returns nothing yet: end it with return and the number."
-        )
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise Hint(
-            f"Return one number; yours is a {type(value).__name__}."
-        ) from None
-
-
 def expected_positives(function):
     for batch, machines, clips in (
         (64, 23, 57),
@@ -58,7 +44,7 @@ def expected_positives(function):
         (2, 2, 2),
         (24, 4, 6),
     ):
-        value = _number(function, batch, machines, clips)
+        value = number(function(batch, machines, clips))
         want = (batch - 1) * (clips - 1) / (machines * clips - 1)
         if abs(value - want) < 1e-9 * max(1, want):
             continue
@@ -84,7 +70,7 @@ def seeds_needed(function):
     for effect, spread, errors in itertools.product(
         (0.5, 1.0, 3.0), (0.7, 2.0), (2.0, 2.8)
     ):
-        value = _number(function, effect, spread, errors)
+        value = number(function(effect, spread, errors))
         want = math.ceil((errors * spread / effect) ** 2 - 1e-9)
         if abs(value - want) < 1e-9:
             continue
