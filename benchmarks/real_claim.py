@@ -9,6 +9,7 @@ method, scorer, seed, machine, auc, pauc}. About 27 minutes a seed on one core. 
 """
 
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def measure(path: Path, work: Path, key: tuple, seed: int) -> list[dict]:
 def main():
     options = options_for(__doc__.splitlines()[0], seeds=3)
     tasks = [(options.spectra, options.work, key, seed) for seed in options.seeds for key in STUDIES]
-    results = side_by_side(measure, tasks, processes=options.processes)
+    results = list(chain.from_iterable(side_by_side(measure, tasks, processes=options.processes)))
     header = provenance(options.spectra) | {
         "command": "python benchmarks/real_claim.py WORK --spectra FILE --seeds " + " ".join(map(str, options.seeds)),
         "epochs": "16 in all where the study says nothing else; few clips are trained for the steps of 8 epochs of all clips",

@@ -1,15 +1,15 @@
 """How much better can it be made, if every choice must be made on normal clips?
 
-    python benchmarks/real_levers.py WORK --spectra FILE [--seeds 0 1] [--processes 2]
+    python benchmarks/real_levers.py WORK --spectra FILE [--seeds 0] [--processes 2]
 
 Each lever changes one thing in the two stages. It is judged on a *rehearsal* made of normal training clips alone: one machine
 of every type is kept from the training, and its clips, mixed half and half in power with held-out clips of another machine of
 the type, play the faults of that other machine. Two such folds. The effect on the official test clips is measured as well,
-only to be reported. Writes ``data/results/dcase2020_modspec_levers.json``: a header and a list of records {lever, on, scorer,
-seed, machine, auc, pauc}. About 45 minutes on two cores. What is finished in WORK is not measured again.
+only to be reported. Then scores are added up: of several layers, of several networks. Writes
+``data/results/dcase2020_modspec_levers.json``: a header and a list of records {lever, on, scorer, seed, machine, auc, pauc}.
+About 40 minutes on two cores. What is finished in WORK is not measured again.
 """
 
-import copy
 import math
 from functools import partial
 from pathlib import Path
@@ -19,17 +19,16 @@ import torch
 import torch.nn.functional as F
 from real_machines import options_for, provenance, records
 from real_methods import OPTIONS, Scores
-from results import once, side_by_side, write
+from real_scores import all_scores, combined, summed
+from results import side_by_side, write
 from torch import Tensor, nn
 
 from asdlib.classifier import ArcFace, MachineClassifier, classification_objective
 from asdlib.contrastive import contrastive_objective, with_new_head
-from asdlib.detector import embed
-from asdlib.evaluation import knn_score
-from asdlib.spectra import Spectra, SpectrumEncoder, read_spectra, score_spectra
+from asdlib.files import replacing
+from asdlib.spectra import Spectra, SpectrumEncoder, read_spectra
 from asdlib.training import Examples, StageConfig, fit, seeded
 
-SEEN = "shown faults, no detector"
 HELD_OUT = 0.1  # of a machine's clips, the normal ones of the rehearsal
 FOLDS = (0, 1)
 
@@ -143,7 +142,8 @@ def two_stages(
 
     stage = partial(StageConfig, batch_size=128, learning_rate=rate, cosine_from=0, clips_per_label=clips_per_label)
     contrast = partial(contrastive_objective, temperature=temperature)
-    fit(model, augmented(contrast), examples, stage(first), stage="pretrain", seed=seed, **OPTIONS)
+    if first:
+        fit(model, augmented(contrast), examples, stage(first), stage="pretrain", seed=seed, **OPTIONS)
     with seeded(seed, "classifier"):
         model = MachineClassifier(model, len(spectra.machines), **arcface)
         if centres > 1:
@@ -156,6 +156,7 @@ def two_stages(
 
 LEVERS = {
     "none": {},
+    "no stage 1, stage 2 as long as both": {"first": 0, "second": 16},
     "scale 15": {"scale": 15.0},
     "margin 0.5": {"margin": 0.5},
     "4 clips of each machine in a batch": {"clips_per_label": 4},
@@ -163,109 +164,51 @@ LEVERS = {
     "mixing clips of a machine": {"augment": mixed_within_machines},
     "noise of 0.1": {"augment": partial(with_noise, size=0.1)},
     "temperature 0.05": {"temperature": 0.05},
-    "temperature 0.2": {"temperature": 0.2},
     "rate of 3e-3": {"rate": 3e-3},
     "averaged weights": {"average": True},
-    "16 + 16 epochs": {"first": 16, "second": 16},
-    "twice as wide": {"width": 128},
+    "twice the epochs": {"first": 16, "second": 16},
+}
+# Several networks, each with its scores: the same recipe from several seeds, or as many recipes.
+AGAIN = (100, 200)  # further seeds of "none"
+ENSEMBLES = {
+    "three seeds": (("none", 0), *(("none", seed) for seed in AGAIN)),
+    "three recipes": (("4 sub-centres", 0), ("mixing clips of a machine", 0), ("4 clips of each machine in a batch", 0)),
 }
 
 
-# ------------------------------------------------------------------------------------------------- scores and combinations
+def scores_of(path: Path, work: Path, lever: str, on: str, seed: int) -> Scores:
+    """The scores of one network, on the official test clips ("test") or on a fold of the rehearsal; kept in ``work``."""
+    kept = work / f"{lever}-{on}-{seed}.npz".replace(" ", "_").replace(",", "")
+    if not kept.exists():
+        spectra = set_of(path, on)
+        scores = all_scores(two_stages(spectra, seed, **LEVERS[lever]), spectra)
+        work.mkdir(parents=True, exist_ok=True)
+        with replacing(kept) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **scores)
+        print(lever, on, seed, "done", flush=True)
+    with np.load(kept) as file:
+        return dict(file)
 
 
-class LastConvolution(nn.Module):
-    """Spectra → what the encoder's last convolution makes of them, before anything is projected."""
-
-    def __init__(self, encoder: SpectrumEncoder):
-        super().__init__()
-        self.encoder = copy.deepcopy(encoder)
-        self.encoder.project = nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.encoder(x)
-
-
-def standard_knn(known: np.ndarray, asked: np.ndarray, spectra: Spectra) -> np.ndarray:
-    """2-NN scores (M,), in each machine brought to mean 0 and variance 1 over its training clips (each against four fifths of
-    the others), so that scores of several networks or layers can be added."""
-    out = np.empty(len(asked))
-    for machine in set(spectra.test_machine.tolist()):
-        own, tested = known[spectra.train_machine == machine], spectra.test_machine == machine
-        fold = np.arange(len(own)) % 5
-        usual = np.concatenate([knn_score(own[fold != i], own[fold == i]) for i in range(5)])
-        out[tested] = (knn_score(own, asked[tested]) - usual.mean()) / usual.std()
-    return out
-
-
-def standardised(spectra: Spectra) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test spectra as rows, each number of mean 0 and variance 1 over the training clips."""
-    train, test = (x.reshape(len(x), -1) for x in (spectra.train, spectra.test))
-    return (train - train.mean(axis=0)) / train.std(axis=0), (test - train.mean(axis=0)) / train.std(axis=0)
-
-
-def all_scores(model: MachineClassifier, spectra: Spectra) -> Scores:
-    """The five scorers, and 2-NN scores on other layers and on the spectra, that can be added."""
-    arrays, options = ((spectra.train,), (spectra.test,)), {"device": "cpu", "batch_size": 512}
-    layers = {"embedding": model.embed, "last convolution": LastConvolution(model.encoder)}
-    more = {name: standard_knn(*(embed(f, x, **options) for x in arrays), spectra) for name, f in layers.items()}
-    more["spectrum"] = standard_knn(*standardised(spectra), spectra)
-    return score_spectra(model, spectra, device="cpu") | {f"2-NN, {name}": values for name, values in more.items()}
-
-
-COMBINATIONS = {
-    "2-NN, embedding + last convolution": {"2-NN, embedding": 1, "2-NN, last convolution": 1},
-    "2-NN, embedding + spectrum": {"2-NN, embedding": 1, "2-NN, spectrum": 1},
-    "2-NN, all three": {"2-NN, embedding": 1, "2-NN, last convolution": 1, "2-NN, spectrum": 1},
-}
-
-
-def combined(scores: Scores) -> Scores:
-    """``scores`` and their sums."""
-    sums = {name: sum(weight * scores[part] for part, weight in parts.items()) for name, parts in COMBINATIONS.items()}
-    return scores | sums
-
-
-def seen(spectra: Spectra, seed: int) -> Scores:
-    """No detector: forests that are shown faults of each machine, on those they were not shown (5 folds).
-
-    It tells how much of the faults is in the spectra at all.
-    """
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-
-    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-    scores = np.empty(len(spectra.test))
-    for machine in set(spectra.test_machine.tolist()):
-        own = spectra.test_machine == machine
-        x, truth = spectra.test[own].reshape(own.sum(), -1), spectra.test_is_anomaly[own]
-        forest = RandomForestClassifier(500, min_samples_leaf=2, random_state=seed)
-        scores[own] = cross_val_predict(forest, x, truth, cv=folds, method="predict_proba")[:, 1]
-    return {"forest": scores}
-
-
-def measure(path: Path, work: Path, lever: str, on: str, seed: int) -> list[dict]:
-    """The records of one lever, on the official test clips ("test") or on a fold of the rehearsal, with one seed."""
-    spectra = read_spectra(path)
-    spectra = spectra if on == "test" else rehearsal(spectra, int(on.split()[-1]))
-
-    def run():
-        if lever == SEEN:
-            return records(spectra, seen(spectra, seed), lever=lever, on=on, seed=seed)
-        model = two_stages(spectra, seed, **LEVERS[lever])
-        return records(spectra, combined(all_scores(model, spectra)), lever=lever, on=on, seed=seed)
-
-    out = once(work / f"{lever}-{on}-{seed}.json".replace(" ", "_"), run)
-    print(lever, on, seed, "done", flush=True)
-    return out
+def set_of(path: Path, on: str) -> Spectra:
+    """The official set, or a fold of the rehearsal."""
+    return read_spectra(path) if on == "test" else rehearsal(read_spectra(path), int(on.split()[-1]))
 
 
 def main():
-    options = options_for(__doc__.splitlines()[0], seeds=2)
+    options = options_for(__doc__.splitlines()[0], seeds=1)
     where = [(f"rehearsal {fold}", fold) for fold in FOLDS] + [("test", seed) for seed in options.seeds]
-    tasks = [(options.spectra, options.work, lever, *place) for place in where for lever in LEVERS]
-    tasks += [(options.spectra, options.work, SEEN, "test", seed) for seed in options.seeds]
-    results = side_by_side(measure, tasks, processes=options.processes)
+    names = [(lever, 0) for lever in LEVERS] + [("none", more) for more in AGAIN]
+    tasks = [(options.spectra, options.work, lever, on, seed + more) for on, seed in where for lever, more in names]
+    finished = dict(zip([task[2:] for task in tasks], side_by_side(scores_of, tasks, processes=options.processes), strict=True))
+    results = []
+    for on, seed in where:
+        spectra = set_of(options.spectra, on)
+        for lever in LEVERS:
+            results += records(spectra, combined(finished[lever, on, seed]), lever=lever, on=on, seed=seed)
+        for name, members in ENSEMBLES.items():
+            together = [finished[lever, on, seed + more] for lever, more in members]
+            results += records(spectra, summed(together), lever=name, on=on, seed=seed)
     header = provenance(options.spectra) | {
         "command": "python benchmarks/real_levers.py WORK --spectra FILE --seeds " + " ".join(map(str, options.seeds)),
         "selection": "on the rehearsal, which is made of normal training clips only; the test clips are measured to report",

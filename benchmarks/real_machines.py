@@ -11,6 +11,7 @@ last epoch, nothing chosen on test clips. Writes ``data/results/dcase2020_modspe
 import argparse
 import hashlib
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -63,7 +64,7 @@ def main():
     options = options_for(__doc__.splitlines()[0])
     tasks = [(options.spectra, options.work, "raw spectra", None)]
     tasks += [(options.spectra, options.work, method, seed) for seed in options.seeds for method in list(METHODS)[1:]]
-    results = side_by_side(measure, tasks, processes=options.processes)
+    results = list(chain.from_iterable(side_by_side(measure, tasks, processes=options.processes)))
     header = provenance(options.spectra) | {
         "command": "python benchmarks/real_machines.py WORK --spectra FILE --seeds " + " ".join(map(str, options.seeds)),
         "epochs": f"{EPOCHS} in all for every network, halves where there are two stages; the autoencoders have 100",

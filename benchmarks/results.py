@@ -61,7 +61,7 @@ def once(path: Path, measure: Callable[[], list[dict]]) -> list[dict]:
 
 
 def side_by_side(function: Callable, arguments: Iterable[tuple], *, processes: int) -> list:
-    """The records of ``function(*arguments)`` for all ``arguments``, in order, in so many processes of one thread each."""
+    """What ``function`` returns for each of ``arguments``, in order, in so many processes of one thread each."""
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        return [record for records in pool.starmap(function, arguments, chunksize=1) for record in records]
+        return pool.starmap(function, arguments, chunksize=1)

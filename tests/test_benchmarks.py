@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.neighbors import NearestNeighbors
 
-from asdlib.classifier import ArcFace
+from asdlib.classifier import ArcFace, MachineClassifier
 from asdlib.evaluation import SCORERS
-from asdlib.spectra import Spectra
+from asdlib.spectra import Spectra, SpectrumEncoder
 
 TOP = Path(__file__).parents[1]
 sys.path.append(str(TOP / "benchmarks"))
 
 import real_levers  # noqa: E402
 import real_methods  # noqa: E402
+import real_scores  # noqa: E402
 import results  # noqa: E402
 
 MACHINES = [f"{kind}/id_0{i}" for kind in ("fan", "pump") for i in range(3)]
@@ -56,18 +58,55 @@ def test_the_rehearsal_is_made_of_normal_training_clips_alone(spectra):
             assert any(np.allclose(x, mixture, atol=1e-4) for mixture in mixtures)
 
 
-def test_scores_to_be_added_have_mean_0_and_variance_1_on_clips_like_the_training_clips(spectra):
+def test_distances_are_those_of_scikit_learn_and_of_a_plain_loop():
     rng = np.random.default_rng(1)
-    many = np.repeat(MACHINES, 400)
-    shift = {name: 5 * rng.normal(size=16) for name in MACHINES}
-    scale = np.linspace(1, 3, 6).repeat(400)[:, None]
-    centre = np.stack([shift[n] for n in many])
-    known, asked = (centre + scale * rng.normal(size=(2400, 16)) for _ in range(2))
-    big = Spectra(spectra.train, many, spectra.test, many, None)
-    scores = real_levers.standard_knn(known, asked, big)
-    for name in MACHINES:
-        assert abs(scores[many == name].mean()) < 0.3
-        assert 0.7 < scores[many == name].std() < 1.3
+    known, asked = rng.normal(size=(30, 5)), rng.normal(size=(7, 5))
+    got = real_scores.distances(known, asked)
+    neighbours = NearestNeighbors(metric="cosine").fit(known)
+    among = neighbours.kneighbors(n_neighbors=2, return_distance=True)[0].mean(axis=1)
+    np.testing.assert_allclose(got["2-NN"][0], among)
+    np.testing.assert_allclose(got["2-NN"][1], neighbours.kneighbors(asked, 2)[0].mean(axis=1))
+
+    def cosine(a, b):
+        return 1 - a @ b / np.sqrt((a @ a) * (b @ b))
+
+    known = list(known)  # so that a clip can be told from the others
+    around = [np.mean(sorted(cosine(a, b) for b in known if b is not a)[: real_scores.AROUND]) for a in known]
+    for values, clips in zip(got["local 2-NN"], (known, asked), strict=True):
+        for value, clip in zip(values, clips, strict=True):
+            ratios = sorted(cosine(clip, a) / r for a, r in zip(known, around, strict=True) if a is not clip)
+            assert value == pytest.approx(np.mean(ratios[:2]))
+
+
+def test_a_local_distance_knows_that_far_means_farther_where_clips_lie_apart():
+    rng = np.random.default_rng(2)
+    angles = np.concatenate([rng.normal(0, 0.01, 60), rng.normal(1.5, 0.2, 60)])
+    asked = np.array([0.08, 1.5 + 0.5])  # eight spreads from the dense clips; two and a half from the loose ones
+    on_circle = [np.stack([np.cos(a), np.sin(a)], axis=1) for a in (angles, asked)]
+    scores = real_scores.distances(*on_circle)
+    assert np.diff(scores["2-NN"][1]) > 0
+    assert np.diff(scores["local 2-NN"][1]) < 0
+
+
+def test_scores_can_be_added_and_are_of_one_scale_in_every_machine(spectra):
+    model = MachineClassifier(SpectrumEncoder(12, 8, width=4), len(MACHINES))
+    twice = Spectra(spectra.train, spectra.train_machine, spectra.train, spectra.train_machine, None)
+    scores = real_scores.all_scores(model, twice)
+    for depth in real_scores.DEPTHS:
+        for distance in ("2-NN", "local 2-NN"):
+            for name in MACHINES:  # a clip that is known is nearer than one that is not, never farther
+                own = scores[f"{distance}, {depth}"][spectra.train_machine == name]
+                assert own.max() < 4
+                assert own.mean() < 0
+            rank = scores[f"rank of {distance}, {depth}"]
+            assert (rank >= 0).all()
+            assert (rank <= np.log(21) + 1e-9).all()
+    combined = real_scores.combined(scores)
+    assert not [name for name in combined if name.startswith("rank")]
+    both = real_scores.summed([scores, scores])
+    assert set(real_scores.COMBINATIONS) <= set(both)
+    for name, values in both.items():
+        np.testing.assert_allclose(values, 2 * combined[name])
 
 
 def test_sub_centres_with_one_centre_are_arcface():
