@@ -163,16 +163,18 @@ LEVERS = {
     "4 sub-centres": {"centres": 4},
     "mixing clips of a machine": {"augment": mixed_within_machines},
     "noise of 0.1": {"augment": partial(with_noise, size=0.1)},
+    "noise of 0.2": {"augment": partial(with_noise, size=0.2)},
     "temperature 0.05": {"temperature": 0.05},
     "rate of 3e-3": {"rate": 3e-3},
     "averaged weights": {"average": True},
     "twice the epochs": {"first": 16, "second": 16},
 }
-# Several networks, each with its scores: the same recipe from several seeds, or as many recipes.
-AGAIN = (100, 200)  # further seeds of "none"
-ENSEMBLES = {
-    "three seeds": (("none", 0), *(("none", seed) for seed in AGAIN)),
-    "three recipes": (("4 sub-centres", 0), ("mixing clips of a machine", 0), ("4 clips of each machine in a batch", 0)),
+# Further networks, that differ from "none" by their seed only.
+AGAIN = {"none, another seed": ("none", 100), "none, a third seed": ("none", 200)}
+# Sums of the scores of several networks: one recipe from several seeds, or as many recipes.
+SUMS = {
+    "sum of three seeds": (("none", 0), *AGAIN.values()),
+    "sum of three recipes": (("none", 0), ("4 sub-centres", 0), ("noise of 0.1", 0)),
 }
 
 
@@ -198,15 +200,15 @@ def set_of(path: Path, on: str) -> Spectra:
 def main():
     options = options_for(__doc__.splitlines()[0], seeds=1)
     where = [(f"rehearsal {fold}", fold) for fold in FOLDS] + [("test", seed) for seed in options.seeds]
-    names = [(lever, 0) for lever in LEVERS] + [("none", more) for more in AGAIN]
-    tasks = [(options.spectra, options.work, lever, on, seed + more) for on, seed in where for lever, more in names]
+    names = {lever: (lever, 0) for lever in LEVERS} | AGAIN
+    tasks = [(options.spectra, options.work, lever, on, seed + more) for on, seed in where for lever, more in names.values()]
     finished = dict(zip([task[2:] for task in tasks], side_by_side(scores_of, tasks, processes=options.processes), strict=True))
     results = []
     for on, seed in where:
         spectra = set_of(options.spectra, on)
-        for lever in LEVERS:
-            results += records(spectra, combined(finished[lever, on, seed]), lever=lever, on=on, seed=seed)
-        for name, members in ENSEMBLES.items():
+        for name, (lever, more) in names.items():
+            results += records(spectra, combined(finished[lever, on, seed + more]), lever=name, on=on, seed=seed)
+        for name, members in SUMS.items():
             together = [finished[lever, on, seed + more] for lever, more in members]
             results += records(spectra, summed(together), lever=name, on=on, seed=seed)
     header = provenance(options.spectra) | {
