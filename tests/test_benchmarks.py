@@ -17,8 +17,10 @@ from asdlib.spectra import Spectra, SpectrumEncoder
 TOP = Path(__file__).parents[1]
 sys.path.append(str(TOP / "benchmarks"))
 
+import real_claim  # noqa: E402
 import real_levers  # noqa: E402
 import real_methods  # noqa: E402
+import real_recipe  # noqa: E402
 import real_scores  # noqa: E402
 import results  # noqa: E402
 
@@ -168,6 +170,46 @@ def test_the_comparison_on_real_machines_is_complete():
     for (method, _), by_seed in runs.items():
         assert set(by_seed) == ({None} if method == "raw spectra" else set(range(5)))
         assert all(len(machines) == 20 for machines in by_seed.values())
+
+
+def keys_of(records, *names):
+    """By the values of ``names``: the machines that have a record, which must have exactly one."""
+    out = {}
+    for record in records:
+        machines = out.setdefault(tuple(record[name] for name in names), [])
+        assert record["machine"] not in machines
+        machines.append(record["machine"])
+        assert 0 <= record["auc"] <= 1
+        assert 0 <= record["pauc"] <= 1
+    return out
+
+
+def test_the_studies_of_the_claim_are_complete():
+    header, records = of_result("dcase2020_modspec_claim")
+    runs = keys_of(records, "study", "setting", "method", "seed", "scorer")
+    assert all(len(machines) == 20 for machines in runs.values())
+    seeds = {record["seed"] for record in records}
+    assert len(seeds) >= 3
+    assert header["sha256"] == of_result("dcase2020_modspec")[0]["sha256"]
+    for study, setting, method in real_claim.STUDIES:
+        for seed in seeds:
+            assert {(study, setting, method, seed, scorer) for scorer in SCORERS} <= set(runs)
+
+
+def test_the_levers_and_the_recipe_are_complete():
+    header, records = of_result("dcase2020_modspec_levers")
+    runs = keys_of(records, "lever", "on", "seed", "scorer")
+    for lever in [*real_levers.LEVERS, *real_levers.AGAIN, *real_levers.SUMS]:
+        for on, seed in (("rehearsal 0", 0), ("rehearsal 1", 1), ("test", 0)):
+            assert {(lever, on, seed, scorer) for scorer in real_scores.COMBINATIONS} <= set(runs)
+    header, records = of_result("dcase2020_modspec_recipe")
+    runs = keys_of(records, "method", "networks", "seed", "scorer")
+    assert all(len(machines) == 20 for machines in runs.values())
+    for seed in range(5):
+        assert (real_recipe.SEEN, 0, seed, "forest") in runs
+        for method in real_recipe.RECIPES:
+            assert all((method, n, seed, real_recipe.SCORER) in runs for n in range(1, real_recipe.NETWORKS + 1))
+    assert max(header["seconds"]) < 2 * 15 * 60  # one core; the target is 15 minutes of two
 
 
 def test_the_speeds_are_complete():

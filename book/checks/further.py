@@ -1,0 +1,92 @@
+"""What the chapter "How much further?" asks."""
+
+import numpy as np
+
+from checks import Hint, Question
+
+QUESTIONS = {
+    "strangers": Question(
+        "The machines whose clips play the faults must be kept out of the training. Why?",
+        {
+            "so that training is shorter": "It is, by a little. That is no reason.",
+            "a real fault is a sound that the network has never heard, either": "A rehearsal must be as hard as what it rehearses: faults are new to the network.",
+            "their clips could be confused with test clips": "No test clip is in the rehearsal at all.",
+        },
+        seal=1398812293,
+    ),
+    "normalise": Question(
+        "In each machine the scores are brought to mean 0 and variance 1, by its training clips. What does that do to its own AUC?",
+        {
+            "it rises": "The AUC asks only which of two clips has the higher score. Has that changed for any two clips of one machine?",
+            "nothing": "Shifting and stretching all scores of a machine leaves their order as it was. One threshold for many machines, or a sum of several scores, needs it all the same.",
+            "it falls": "The AUC asks only which of two clips has the higher score. Has that changed for any two clips of one machine?",
+        },
+        seal=3388271761,
+    ),
+}
+
+
+def _array(got, shape: tuple) -> np.ndarray:
+    if got is None:
+        raise Hint("The function returns nothing yet.")
+    got = np.asarray(got)
+    if got.shape != shape:
+        raise Hint(f"Return an array of shape {shape}; yours is {got.shape}.")
+    return got
+
+
+def local(function):
+    rng = np.random.default_rng(5)
+    known = np.concatenate(
+        [rng.normal(0, 0.1, (40, 2)), rng.normal(4, 1, (40, 2))]
+    )
+    asked = rng.normal(2, 2, (25, 2))
+    got = _array(function(known.copy(), asked.copy()), (25,))
+    among = np.linalg.norm(known[:, None] - known, axis=2)
+    to = np.linalg.norm(asked[:, None] - known, axis=2)
+    near = np.sort(among, axis=1)
+    around = near[:, 1:6].mean(axis=1)
+    want = (to / around).min(axis=1)
+    if np.allclose(got, to.min(axis=1)):
+        raise Hint(
+            "That is the plain distance to the nearest. Divide by what is usual around each training clip."
+        )
+    if np.allclose(got, (to / near[:, :5].mean(axis=1)).min(axis=1)):
+        raise Hint(
+            "Each training clip is its own nearest neighbour, at distance 0: leave it out of the five."
+        )
+    if np.allclose(got, to.min(axis=1) / around[to.argmin(axis=1)]):
+        raise Hint(
+            "You divide after choosing the nearest. Divide all distances first, then choose: the least ratio may belong to another clip."
+        )
+    if not np.allclose(got, want):
+        raise Hint(
+            f"The first score should be {want[0]:.4f} and is {got[0]:.4f}: the least, over the training clips, of the distance to "
+            "one divided by its mean distance to its own five nearest."
+        )
+
+
+def surprise(function):
+    rng = np.random.default_rng(6)
+    usual, new = rng.normal(size=99), np.array([-3.0, 0.1, 0.9, 2.0, 9.0])
+    got = _array(function(usual.copy(), new.copy()), (5,))
+    reach = (usual[None] >= new[:, None]).sum(axis=1)
+    want = -np.log((1 + reach) / 100)
+    if np.isinf(got).any():
+        raise Hint(
+            "A score above all the usual ones has share 0, and its logarithm is infinite: count the clip itself among them."
+        )
+    if np.allclose(got, -want):
+        raise Hint(
+            "The sign is turned round: the rarer so high a score is, the larger the surprise."
+        )
+    below = -np.log((1 + (usual[None] < new[:, None]).sum(axis=1)) / 100)
+    if np.allclose(got, below):
+        raise Hint(
+            "You count the usual scores below the new one; count those that reach it."
+        )
+    if not np.allclose(got, want):
+        raise Hint(
+            f"For the score 0.9, which {reach[2]} of 99 usual ones reach, the surprise is -log({1 + reach[2]}/100) = {want[2]:.4f}; "
+            f"yours is {got[2]:.4f}."
+        )
