@@ -17,7 +17,6 @@ from asdlib.spectra import Spectra, SpectrumEncoder
 TOP = Path(__file__).parents[1]
 sys.path.append(str(TOP / "benchmarks"))
 
-import real_claim  # noqa: E402
 import real_levers  # noqa: E402
 import real_methods  # noqa: E402
 import real_recipe  # noqa: E402
@@ -182,18 +181,6 @@ def keys_of(records, *names):
         assert 0 <= record["auc"] <= 1
         assert 0 <= record["pauc"] <= 1
     return out
-
-
-def test_the_studies_of_the_claim_are_complete():
-    header, records = of_result("dcase2020_modspec_claim")
-    runs = keys_of(records, "study", "setting", "method", "seed", "scorer")
-    assert all(len(machines) == 20 for machines in runs.values())
-    seeds = {record["seed"] for record in records}
-    assert len(seeds) >= 3
-    assert header["sha256"] == of_result("dcase2020_modspec")[0]["sha256"]
-    for study, setting, method in real_claim.STUDIES:
-        for seed in seeds:
-            assert {(study, setting, method, seed, scorer) for scorer in SCORERS} <= set(runs)
 
 
 def test_the_levers_and_the_recipe_are_complete():
