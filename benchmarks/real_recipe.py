@@ -21,8 +21,8 @@ from results import once, side_by_side, write
 
 from asdlib.spectra import Spectra, read_spectra
 
-# The recipe has the lever that was best in both rehearsals by the best way to score. Beside it the same without that lever, to see
-# what it is worth on real faults; that was not known when the recipe was chosen.
+# The recipe has the lever that was best in both rehearsals by the best way to score. Beside it the same without that lever, to
+# see what it is worth on real faults; that was not known when the recipe was chosen.
 RECIPES = {"recipe": "noise of 0.1", "recipe without noise": "none"}
 NETWORKS = 3
 SCORER = f"{BEST}, by rank"
