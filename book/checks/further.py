@@ -9,10 +9,10 @@ QUESTIONS = {
         "The machines whose clips play the faults must be kept out of the training. Why?",
         {
             "so that training is shorter": "It is, by a little. That is no reason.",
-            "a real fault is a sound that the network has never heard, either": "A rehearsal must be as hard as what it rehearses: faults are new to the network.",
-            "their clips could be confused with test clips": "No test clip is in the rehearsal at all.",
+            "a real fault, too, is a sound that the network has never heard": "A rehearsal must be as hard as what it rehearses: faults are new to the network.",
+            "their clips could be confused with test clips": "No official test clip is in the rehearsal at all.",
         },
-        seal=1398812293,
+        seal=3469963053,
     ),
     "normalise": Question(
         "In each machine the scores are brought to mean 0 and variance 1, by its training clips. What does that do to its own AUC?",
@@ -68,25 +68,32 @@ def local(function):
 
 def surprise(function):
     rng = np.random.default_rng(6)
-    usual, new = rng.normal(size=99), np.array([-3.0, 0.1, 0.9, 2.0, 9.0])
-    got = _array(function(usual.copy(), new.copy()), (5,))
-    reach = (usual[None] >= new[:, None]).sum(axis=1)
-    want = -np.log((1 + reach) / 100)
-    if np.isinf(got).any():
-        raise Hint(
-            "A score above all the usual ones has share 0, and its logarithm is infinite: count the clip itself among them."
-        )
-    if np.allclose(got, -want):
-        raise Hint(
-            "The sign is turned round: the rarer so high a score is, the larger the surprise."
-        )
-    below = -np.log((1 + (usual[None] < new[:, None]).sum(axis=1)) / 100)
-    if np.allclose(got, below):
-        raise Hint(
-            "You count the usual scores below the new one; count those that reach it."
-        )
-    if not np.allclose(got, want):
-        raise Hint(
-            f"For the score 0.9, which {reach[2]} of 99 usual ones reach, the surprise is -log({1 + reach[2]}/100) = {want[2]:.4f}; "
-            f"yours is {got[2]:.4f}."
-        )
+    for count in (99, 40):
+        usual = rng.normal(size=count).round(1)
+        new = np.array([-3.0, 0.1, usual.max(), 2.0, 9.0])
+        got = _array(function(usual.copy(), new.copy()), (5,))
+        reach = (usual[None] >= new[:, None]).sum(axis=1)
+        want = -np.log((1 + reach) / (count + 1))
+        below = (usual[None] < new[:, None]).sum(axis=1)
+        above = (usual[None] > new[:, None]).sum(axis=1)
+        if np.isinf(got).any():
+            raise Hint(
+                "A score above all the usual ones has share 0, and its logarithm is infinite: count the clip itself among them."
+            )
+        if np.allclose(got, -want):
+            raise Hint(
+                "The sign is turned round: the rarer so high a score is, the larger the surprise."
+            )
+        if np.allclose(got, -np.log((1 + below) / (count + 1))):
+            raise Hint(
+                "You count the usual scores below the new one; count those that reach it."
+            )
+        if np.allclose(got, -np.log((1 + above) / (count + 1))):
+            raise Hint(
+                "A usual score that equals the new one reaches it, too."
+            )
+        if not np.allclose(got, want):
+            raise Hint(
+                f"For the score 0.1, which {reach[1]} of {count} usual ones reach, the surprise is "
+                f"-log({1 + reach[1]}/{count + 1}) = {want[1]:.4f}; yours is {got[1]:.4f}."
+            )
