@@ -123,13 +123,13 @@ class Average:
 
 
 def two_stages(
-    spectra: Spectra, seed: int, *, first=8, second=8, width=64, augment=None, temperature=0.1, centres=1, average=False,
+    spectra: Spectra, seed: int, *, first=8, second=8, augment=None, temperature=0.1, centres=1, average=False,
     clips_per_label=None, rate=1e-3, **arcface,
 ) -> MachineClassifier:  # fmt: skip
     """The two stages with one lever or several."""
     rng, examples = np.random.default_rng([seed, 13]), Examples((spectra.train,), spectra.labels)
     with seeded(seed, "encoder"):
-        encoder = SpectrumEncoder(*spectra.train.shape[2:], width=width)
+        encoder = SpectrumEncoder(*spectra.train.shape[2:])
     model = with_new_head(encoder, seed=seed)
 
     def augmented(objective, after_step=lambda: None):
