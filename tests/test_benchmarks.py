@@ -17,6 +17,7 @@ from asdlib.spectra import Spectra, SpectrumEncoder
 TOP = Path(__file__).parents[1]
 sys.path.append(str(TOP / "benchmarks"))
 
+import real_claim  # noqa: E402
 import real_levers  # noqa: E402
 import real_methods  # noqa: E402
 import real_recipe  # noqa: E402
@@ -208,3 +209,15 @@ def test_the_speeds_are_complete():
             measured = content["measured"][threads][part]
             assert measured["difference"] < 1e-4  # the same outputs, or the speeds could not be compared
             assert len(measured["ratios"]) >= 3
+
+
+def test_the_studies_of_the_claim_are_complete():
+    header, records = of_result("dcase2020_modspec_claim")
+    runs = keys_of(records, "study", "setting", "method", "seed", "scorer")
+    assert all(len(machines) == 20 for machines in runs.values())
+    seeds = {record["seed"] for record in records}
+    assert len(seeds) >= 3
+    assert header["sha256"] == of_result("dcase2020_modspec")[0]["sha256"]
+    for study, setting, method in real_claim.STUDIES:
+        for seed in seeds:
+            assert {(study, setting, method, seed, scorer) for scorer in SCORERS} <= set(runs)
