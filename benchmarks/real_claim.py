@@ -81,6 +81,10 @@ STUDIES = {
 } | {
     ("epochs in all", 32, m): method for m, method in halves(32).items()
 }  # fmt: skip
+# Without a margin, and in no other setting, each of three seeds favoured the two stages by every scorer. That was seen on the
+# test clips, so the setting was named, and measured once more with seeds of its own.
+FRESH = {("margin, fresh seeds", 0.0, m): STUDIES["margin", 0.0, m] for m in halves(2)}
+FRESH_SEEDS = range(100, 105)
 
 
 def measure(path: Path, work: Path, key: tuple, seed: int) -> list[dict]:
@@ -89,7 +93,7 @@ def measure(path: Path, work: Path, key: tuple, seed: int) -> list[dict]:
     study, setting, method = key
     about = {"study": study, "setting": setting, "method": method, "seed": seed}
     name = "-".join(map(str, (*key, seed))).replace(" ", "_").replace(",", "")
-    out = once(work / f"{name}.json", lambda: records(spectra, STUDIES[key](spectra, seed), **about))
+    out = once(work / f"{name}.json", lambda: records(spectra, (STUDIES | FRESH)[key](spectra, seed), **about))
     print(*key, seed, "done", flush=True)
     return out
 
@@ -97,11 +101,12 @@ def measure(path: Path, work: Path, key: tuple, seed: int) -> list[dict]:
 def main():
     options = options_for(__doc__.splitlines()[0], seeds=3)
     tasks = [(options.spectra, options.work, key, seed) for seed in options.seeds for key in STUDIES]
+    tasks += [(options.spectra, options.work, key, seed) for seed in FRESH_SEEDS for key in FRESH]
     results = list(chain.from_iterable(side_by_side(measure, tasks, processes=options.processes)))
     header = provenance(options.spectra) | {
         "command": "python benchmarks/real_claim.py WORK --spectra FILE --seeds " + " ".join(map(str, options.seeds)),
         "epochs": "16 in all where the study says nothing else; few clips are trained for the steps of 8 epochs of all clips",
-        "selection": "none: fixed recipes, last epoch",
+        "selection": "none: fixed recipes, last epoch; which setting has fresh seeds was chosen on the first three",
     }
     write("dcase2020_modspec_claim", header, results)
 

@@ -18,12 +18,21 @@ QUESTIONS = {
     "order": Question(
         "Which of these finds the faults of real machines best?",
         {
-            "an autoencoder for each machine type": "In the simulated park it was ahead of the two stages. See below what becomes of it here.",
+            "an autoencoder for each machine type": "In the simulated park it was about as good as the two stages. See below what becomes of it here.",
             "the distance to the two nearest spectra, no network at all": "It needs no training, and it is no bad start. But it weighs every band alike.",
             "contrast of masked copies, then the distance": "The network learns to ignore masks, and masks are not what differs between machines.",
             "contrast by machine ID, then the distance": "The network learns what tells near machines apart, and that is what faults change.",
         },
         seal=1266582981,
+    ),
+    "fresh": Question(
+        "The same setting with five seeds that nobody has looked at. What will its gain be?",
+        {
+            "about the same: it was ahead with every seed and by every scorer": "Three seeds of one setting, and five scorers that share their networks, are fewer witnesses than they seem.",
+            "probably smaller: it was picked because it looked best": "The best-looking of many is partly the luckiest, and luck does not come twice.",
+            "larger, because five seeds are more than three": "More seeds make the interval shorter. They do not push the mean up.",
+        },
+        seal=3213652037,
     ),
     "zero": Question(
         "A 95 % interval for the gain by pretraining contains 0. What follows?",
