@@ -220,3 +220,10 @@ def test_the_studies_of_the_claim_are_complete():
         for study, setting, method in studies:
             for seed in seeds:
                 assert {(study, setting, method, seed, scorer) for scorer in SCORERS} <= set(runs)
+
+
+def test_the_dry_run_had_the_size_of_the_real_set():
+    steps = json.loads((TOP / "data" / "results" / "full_scale.json").read_text())["steps"]
+    assert steps["simulate"]["clips"] == 20_119 + 15_942 + 10_868
+    assert [row.split(",")[0] for row in steps["train"]["log"][1:]] == ["pretrain", "finetune"]
+    assert steps["evaluate"]["CSV files"] == 23
