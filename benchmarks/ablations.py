@@ -2,9 +2,10 @@
 
     python benchmarks/ablations.py WORK [--seeds 0 1 2]
 
-Every setting is trained with 8 + 8 epochs, half of the preset ``book``, because there are many; with fewer clips for as many
-steps, and a single stage for 16 epochs. Writes ``data/results/park_ablations.json``: a header and a list of records {study,
-setting, scorer, seed, machine, auc, pauc}. About 20 minutes a seed on two cores. Finished runs in WORK are not trained again.
+Every setting is trained with 8 + 8 epochs, half of the preset ``book``, because there are many; with fewer clips for about as
+many steps, and a single stage for 16 epochs. Writes ``data/results/park_ablations.json``: a header and a list of records
+{study, setting, scorer, seed, machine, auc, pauc}. About 20 minutes a seed on two cores. Finished runs in WORK are not trained
+again.
 """
 
 from dataclasses import replace
@@ -91,7 +92,7 @@ def main():
     header = {
         "what": SIMULATED,
         "command": "python benchmarks/ablations.py WORK --seeds " + " ".join(map(str, options.seeds)),
-        "epochs": "8 + 8, half of the preset book; few clips have the same number of steps, one stage has 16 epochs",
+        "epochs": "8 + 8, half of the preset book; few clips have about as many steps, one stage has 16 epochs",
         "unit": FRACTIONS,
     }
     write("park_ablations", header, results)

@@ -17,6 +17,7 @@ from asdlib.spectra import Spectra, SpectrumEncoder
 TOP = Path(__file__).parents[1]
 sys.path.append(str(TOP / "benchmarks"))
 
+import ablations  # noqa: E402
 import real_claim  # noqa: E402
 import real_levers  # noqa: E402
 import real_methods  # noqa: E402
@@ -227,3 +228,17 @@ def test_the_dry_run_had_the_size_of_the_real_set():
     assert steps["simulate"]["clips"] == 20_119 + 15_942 + 10_868
     assert [row.split(",")[0] for row in steps["train"]["log"][1:]] == ["pretrain", "finetune"]
     assert steps["evaluate"]["CSV files"] == 23
+
+
+def test_the_ablations_on_the_park_are_complete():
+    _, records = of_result("park_ablations")
+    runs = keys_of(records, "study", "setting", "scorer", "seed")
+    expected = {
+        (study, setting, scorer, seed)
+        for study, settings in ablations.STUDIES.items()
+        for setting in settings
+        for scorer in SCORERS
+        for seed in range(3)
+    }
+    assert set(runs) == expected
+    assert all(len(machines) == 23 for machines in runs.values())
