@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ import numpy as np
 from asdlib.data import Clip, read, to_length
 from asdlib.errors import AsdError
 from asdlib.features import FeatureConfig, log_mel
+from asdlib.files import only_one
 from asdlib.progress import OnStep, silent
 
 log = logging.getLogger("asdlib")
@@ -35,6 +37,10 @@ class ReadOptions:
     channel: int | None = None
     resample: bool = False
     short: str = "repeat"
+
+    def __post_init__(self):
+        if self.short not in ("repeat", "refuse"):
+            raise AsdError(f"short clips cannot be {self.short!r}: choose repeat or refuse")
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,10 @@ def features_of(
         partial = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            _sweep(folder)
             partial = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
-            _compute(clips, config, options, partial, on_step)
+            with only_one(partial):
+                _compute(clips, config, options, partial, on_step)
             partial.chmod(0o755)  # others may share the cache
             if not _complete(target):  # another process may have been first, with the same content
                 shutil.rmtree(target, ignore_errors=True)
@@ -97,6 +105,18 @@ def features_of(
         waveforms=np.load(target / "waveforms.npy", mmap_mode="r", allow_pickle=False),
         log_mels=np.load(target / "log_mels.npy", mmap_mode="r", allow_pickle=False),
     )
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed have left half-written: nobody holds it any more."""
+    for partial in folder.glob(".part-*"):
+        try:
+            if time.time() - partial.stat().st_mtime > 60:  # a younger one may not be held yet
+                with only_one(partial) as held:
+                    if held:
+                        shutil.rmtree(partial, ignore_errors=True)
+        except (AsdError, OSError):  # at work, or somebody else's
+            continue
 
 
 def _complete(target: Path) -> bool:
@@ -123,10 +143,16 @@ def clip_arrays(clip: Clip, config: FeatureConfig, options: ReadOptions) -> tupl
         x, fit = to_length(x, config.samples, short=options.short)
     except AsdError as error:
         raise AsdError(f"{clip.path} is too short, {error}") from error
-    x = np.round(x.clip(-1, 1 - 2**-15) * 2**15).astype(np.int16)
-    if np.ptp(x) == 0:
+    wave, mel = clip_of(x, config)
+    if np.ptp(wave) == 0:
         raise AsdError(f"{clip.path} is silent in its first {config.seconds:g} s: choose longer clips, or remove it")
-    return x, log_mel(x / np.float32(2**15), config).numpy().astype(np.float16), fit
+    return wave, mel, fit
+
+
+def clip_of(x: np.ndarray, config: FeatureConfig) -> tuple[np.ndarray, np.ndarray]:
+    """A clip in ±1 (samples,) as it is cached: waveform int16 (samples,), log-mel float16 (mels, frames)."""
+    wave = np.round(x.clip(-1, 1 - 2**-15) * 2**15).astype(np.int16)
+    return wave, log_mel(wave / np.float32(2**15), config).numpy().astype(np.float16)
 
 
 def features_now(

@@ -41,12 +41,14 @@ class ArcFace(nn.Module):
             cosine = F.linear(F.normalize(x), F.normalize(self.weight.to(x.dtype)))
             if labels is None:
                 return self.scale * cosine
-            true = cosine.gather(1, labels[:, None])
-            sine = (1 - true**2).clamp(min=1e-7).sqrt()  # the root's slope is infinite at 0, and infinity times 0 is nan
-            shifted = true * math.cos(self.margin) - sine * math.sin(self.margin)
-            beyond = true <= -math.cos(self.margin)
-            shifted = torch.where(beyond, true - self.margin * math.sin(self.margin), shifted)
-            return self.scale * cosine.scatter(1, labels[:, None], shifted)
+            return self.scale * cosine.scatter(1, labels[:, None], self.shifted(cosine.gather(1, labels[:, None])))
+
+    def shifted(self, cosine: Tensor) -> Tensor:
+        """The cosine of the angle plus the margin, and its continuation where that would rise again."""
+        sine = (1 - cosine**2).clamp(min=1e-7).sqrt()  # the root's slope is infinite at 0, and infinity times 0 is nan
+        beyond = cosine <= -math.cos(self.margin)
+        turned = cosine * math.cos(self.margin) - sine * math.sin(self.margin)
+        return torch.where(beyond, cosine - self.margin * math.sin(self.margin), turned)
 
 
 class MachineClassifier(nn.Module):

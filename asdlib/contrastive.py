@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asdlib.errors import AsdError
+from asdlib.processes import gathered
 from asdlib.training import Examples, StageConfig, fit, seeded
 
 TEMPERATURE = 0.1
@@ -93,7 +94,7 @@ def supervised_contrastive_loss(
 
 def contrastive_objective(model, inputs, labels, *, temperature=TEMPERATURE, self_in_denominator=False) -> Tensor:
     """The loss of one batch, in the form that :func:`asdlib.training.fit` calls."""
-    z = model(*inputs)
+    z, labels = gathered(model(*inputs), labels)  # the clips of all processes are compared
     return supervised_contrastive_loss(z, labels, temperature=temperature, self_in_denominator=self_in_denominator)
 
 

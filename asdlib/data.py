@@ -15,6 +15,7 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -106,6 +107,64 @@ def training_clips(clips: list[Clip], *, skip_single: bool = False) -> list[Clip
     return chosen
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What goes wrong inside is said in a sentence about ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise AsdError(f"cannot read {path} ({error.strerror}): check the file and its permissions") from error
+    except soundfile.LibsndfileError as error:
+        raise AsdError(
+            f"{path} is not a readable recording ({error.error_string.rstrip('.')}): remove or replace it"
+        ) from error
+
+
+@contextmanager
+def opened(
+    path: str | Path, *, sample_rate: int = 16000, channel: int | None = None, resample: bool = False
+) -> Iterator[soundfile.SoundFile]:
+    """A recording that may be read, as an open file.
+
+    A file at another rate is an error unless ``resample``; one with several channels is an error unless ``channel``
+    (0-based) picks one. Raises :class:`AsdError` for these, and for what is missing or damaged.
+    """
+    path = Path(path)
+    with _readable(path):
+        _check_complete(path)
+        file = soundfile.SoundFile(path)
+    with file:
+        if file.frames == 0:
+            raise AsdError(f"{path} has no samples: remove it or record it again")
+        if file.samplerate != sample_rate and not resample:
+            raise AsdError(
+                f"{path} is sampled at {file.samplerate} Hz instead of {sample_rate} Hz: pass --resample, or convert it"
+            )
+        if file.channels > 1 and channel is None:
+            raise AsdError(f"{path} has {file.channels} channels: choose one with --channel 0 to {file.channels - 1}")
+        if channel is not None and not 0 <= channel < file.channels:
+            raise AsdError(f"{path} has no channel {channel}: choose 0 to {file.channels - 1}")
+        yield file
+
+
+def samples_of(file: soundfile.SoundFile, path: str | Path, channel: int | None, *, frames: int = -1) -> np.ndarray:
+    """The next ``frames`` samples (all: -1) of one channel of an open file, float32 in ±1; checked to be such."""
+    dtype = "int16" if file.subtype == "PCM_16" else "float32"  # decoding to int16 is three times as fast
+    with _readable(Path(path)):
+        x = file.read(frames, dtype=dtype, always_2d=True)[:, channel or 0]
+    return in_range(x, str(path))
+
+
+def in_range(x: np.ndarray, name: str) -> np.ndarray:
+    """int16 or float samples as float32 in ±1. Raises :class:`AsdError` for samples that are not finite, or far beyond ±1."""
+    x = x.astype(np.float32) / 2**15 if x.dtype == np.int16 else x.astype(np.float32, copy=False)
+    if not np.isfinite(x).all():
+        raise AsdError(f"{name} contains samples that are not numbers (NaN or infinity): record or convert it again")
+    if len(x) and np.abs(x).max() > FULL_SCALE:
+        raise AsdError(f"{name} reaches ±{np.abs(x).max():g}, far beyond full scale (±1): scale it, all clips alike")
+    return x
+
+
 def read(
     path: str | Path,
     *,
@@ -118,34 +177,8 @@ def read(
     A file at another rate is an error unless ``resample``; one with several channels is an error unless ``channel``
     (0-based) picks one. Raises :class:`AsdError` for what is not a readable, complete, non-silent recording.
     """
-    path = Path(path)
-    try:
-        _check_complete(path)
-        with soundfile.SoundFile(path) as file:
-            if file.frames == 0:
-                raise AsdError(f"{path} has no samples: remove it or record it again")
-            if file.samplerate != sample_rate and not resample:
-                raise AsdError(
-                    f"{path} is sampled at {file.samplerate} Hz instead of {sample_rate} Hz: pass --resample, or convert it"
-                )
-            if file.channels > 1 and channel is None:
-                raise AsdError(f"{path} has {file.channels} channels: choose one with --channel 0 to {file.channels - 1}")
-            if channel is not None and not 0 <= channel < file.channels:
-                raise AsdError(f"{path} has no channel {channel}: choose 0 to {file.channels - 1}")
-            rate = file.samplerate
-            dtype = "int16" if file.subtype == "PCM_16" else "float32"  # decoding to int16 is three times as fast
-            x = file.read(dtype=dtype, always_2d=True)[:, channel or 0]
-    except OSError as error:
-        raise AsdError(f"cannot read {path} ({error.strerror}): check the file and its permissions") from error
-    except soundfile.LibsndfileError as error:
-        raise AsdError(
-            f"{path} is not a readable recording ({error.error_string.rstrip('.')}): remove or replace it"
-        ) from error
-    x = x.astype(np.float32) / 2**15 if x.dtype == np.int16 else x
-    if not np.isfinite(x).all():
-        raise AsdError(f"{path} contains samples that are not numbers (NaN or infinity): record or convert it again")
-    if np.abs(x).max() > FULL_SCALE:
-        raise AsdError(f"{path} reaches ±{np.abs(x).max():g}, far beyond full scale (±1): scale it, all clips alike")
+    with opened(path, sample_rate=sample_rate, channel=channel, resample=resample) as file:
+        rate, x = file.samplerate, samples_of(file, path, channel)
     if np.ptp(x) == 0:
         raise AsdError(f"{path} is silent (every sample is {x[0]:g}): check the microphone, or remove the clip")
     if rate != sample_rate:

@@ -1,9 +1,11 @@
 """A trained detector: both stages from clips to a run directory, and scores from a run directory."""
 
 import hashlib
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,24 +13,24 @@ import numpy as np
 import torch
 from torch import nn
 
+from asdlib import processes
+from asdlib.bank import Percentiles, machine_softmax, read_bank, read_percentiles, save_bank
 from asdlib.cache import Features, ReadOptions, features_of
 from asdlib.classifier import MachineClassifier, finetune
 from asdlib.contrastive import ContrastiveModel, pretrain
 from asdlib.data import Clip, training_clips
 from asdlib.encoder import fold_batch_norms
 from asdlib.errors import AsdError
-from asdlib.evaluation import EMBEDDING_SCORERS, SCORERS, softmax_score
-from asdlib.files import replacing, write_tensors
+from asdlib.evaluation import EMBEDDING_SCORERS, SCORERS
+from asdlib.files import only_one
 from asdlib.progress import OnStep, silent
 from asdlib.run import (
     RunConfig,
-    fingerprint,
     load_pretrained,
-    load_weights,
+    loaded,
     new_classifier,
     new_encoder,
     read_config,
-    read_tensors,
     save_weights,
     write_config,
 )
@@ -62,31 +64,63 @@ def train(
         raise AsdError(
             f"only one machine ({config.machines[0]}): the method tells machines apart, so give clips of two or more"
         )
-    _check_run(run, config, resume)
+    device = find_device(device).type  # an unknown device is refused before hours of work, not after
+    processes.begin(device)
+    if processes.is_first():
+        _check_run(run, config, resume)
+    processes.wait_for_all()
     if (run / "scores.json").exists():  # written last: there is nothing left to do
         return Detector.load(run)
-    find_device(device)  # an unknown device is refused before hours of work, not after
-    features = features_of(clips, config.features, options=config.reading, folder=cache, on_step=on_step)
+    features = _features(clips, config, cache, on_step)
     labels = np.array([config.machines.index(clip.machine) for clip in clips])
     examples = Examples(features.arrays, labels)
     options = {"seed": config.seed, "validation": config.validation, "device": device, "precision": config.precision}
     options |= {"folder": run, "on_step": on_step}
     try:
-        run.mkdir(parents=True, exist_ok=True)
-        write_config(run, config)
-        base = _stage_1(run, config, examples, options)
-        if not (run / "weights.safetensors").exists():
-            stage = {"classes": len(config.machines), "margin": config.margin, "scale": config.scale}
-            model, _ = finetune(base, examples, config.finetune, **stage, **options)
-            save_weights(model, run / "weights.safetensors", config)
-        model = new_classifier(new_encoder(config), config)
-        load_weights(model, run / "weights.safetensors", config)
-        bank = embed(model.embed, features.arrays, device=device, on_step=on_step)
-        _save_bank(run, config, model, bank, labels)
-        (run / "checkpoint.safetensors").unlink(missing_ok=True)
+        with _held(run, config, resume):
+            base = _stage_1(run, config, examples, options)
+            _stage_2(run, config, base, examples, options)
+            if processes.is_first():
+                model = loaded(partial(_untrained, config), run / "weights.safetensors", config)
+                bank = embed(model.embed, features.arrays, device=device, on_step=on_step)
+                (run / "checkpoint.safetensors").unlink(missing_ok=True)
+                save_bank(run, config, model, bank, labels)
+            processes.wait_for_all()
     except OSError as error:
         raise AsdError(f"cannot write to the run directory {run} ({error.strerror}): free some space, then --resume") from error
     return Detector.load(run)
+
+
+def _features(clips: list[Clip], config: RunConfig, cache: Path | None, on_step: OnStep) -> Features:
+    """The features, computed by one process of each machine; the others find them."""
+    options = {"options": config.reading, "folder": cache, "on_step": on_step}
+    if not processes.is_first_here():
+        processes.wait_for_all()
+    features = features_of(clips, config.features, **options)
+    if processes.is_first_here():
+        processes.wait_for_all()
+    return features
+
+
+@contextmanager
+def _held(run: Path, config: RunConfig, resume: bool) -> Iterator[None]:
+    """Inside, the run directory is there with its ``config.json``, and belongs to this training alone."""
+    if not processes.is_first():
+        processes.wait_for_all()
+        yield
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    with only_one(run):
+        _check_run(run, config, resume)  # once more: another process may have begun here meanwhile
+        for left in run.glob(".*.part"):  # by a process that was killed while it wrote
+            left.unlink()
+        write_config(run, config)
+        processes.wait_for_all()
+        yield
+
+
+def _untrained(config: RunConfig) -> MachineClassifier:
+    return new_classifier(new_encoder(config), config)
 
 
 def _digest(clips: list[Clip]) -> str:
@@ -108,10 +142,15 @@ def _check_run(run: Path, config: RunConfig, resume: bool) -> None:
                 f"{run} was started with other settings ({', '.join(different)}): resume with the same data and options, "
                 "or choose another run directory"
             )
-    elif resume and run.is_dir() and any(run.iterdir()):
+    elif resume and run.is_dir() and _filled(run):
         raise AsdError(f"{run} holds no run to resume (no config.json): name a new directory")
-    elif run.exists() and (not run.is_dir() or any(run.iterdir())):
+    elif run.exists() and (not run.is_dir() or _filled(run)):
         raise AsdError(f"{run} exists already and is left as it is: pass --resume to go on with it, or name a new directory")
+
+
+def _filled(run: Path) -> bool:
+    """Is anything in ``run`` but what a process left that was killed while it wrote?"""
+    return any(not path.match(".*.part") for path in run.iterdir())
 
 
 def _stage_1(run: Path, config: RunConfig, examples: Examples, options: dict) -> ContrastiveModel | nn.Module:
@@ -123,11 +162,41 @@ def _stage_1(run: Path, config: RunConfig, examples: Examples, options: dict) ->
     if not path.exists():
         loss = {"temperature": config.temperature, "self_in_denominator": config.self_in_denominator}
         model, _ = pretrain(encoder, examples, config.pretrain, **loss, **options)
-        save_weights(model, path, config)
+        _keep(model, path, config)
     return load_pretrained(run)
 
 
-@torch.inference_mode()
+def _stage_2(run: Path, config: RunConfig, base: nn.Module, examples: Examples, options: dict) -> None:
+    """Leave the weights of stage 2 in the run, unless they are there."""
+    path = run / "weights.safetensors"
+    if not path.exists():
+        stage = {"classes": len(config.machines), "margin": config.margin, "scale": config.scale}
+        model, _ = finetune(base, examples, config.finetune, **stage, **options)
+        _keep(model, path, config)
+
+
+def _keep(model: nn.Module, path: Path, config: RunConfig) -> None:
+    """Save a stage's weights, by one process, before any goes on."""
+    processes.wait_for_all()  # each has seen by now that they were not there
+    if processes.is_first():
+        save_weights(model, path, config)
+    processes.wait_for_all()
+
+
+def ready(function, device: torch.device):
+    """``function``, a module or a bound method of one, of a copy in evaluation mode on ``device``; it answers on the CPU."""
+    keep_freed_memory()
+    module = getattr(function, "__self__", function)
+    copy = fold_batch_norms(deepcopy(module).eval()).to(device, memory_format=torch.channels_last)
+    function = copy if function is module else getattr(copy, function.__name__)
+
+    def full_precision(*inputs):
+        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):  # or a GPU would round to 10 bits
+            return function(*inputs).cpu()
+
+    return full_precision
+
+
 def embed(
     function,
     arrays: tuple[np.ndarray, ...],
@@ -140,16 +209,13 @@ def embed(
 
     ``function`` is a module or a bound method of one; what runs is a copy in evaluation mode. Always in full precision.
     """
-    keep_freed_memory()
     device = find_device(device)
-    module = getattr(function, "__self__", function)
-    copy = fold_batch_norms(deepcopy(module).eval()).to(device, memory_format=torch.channels_last)
-    function = copy if function is module else getattr(copy, function.__name__)
+    function = ready(function, device)
     examples = Examples(arrays, np.zeros(len(arrays[0]), dtype=np.int64))
     out = []
     for start in range(0, len(examples), batch_size):
         inputs, _ = examples.batch(np.arange(start, min(start + batch_size, len(examples))), device)
-        out.append(function(*inputs).cpu())
+        out.append(function(*inputs))
         on_step("embed", min(start + batch_size, len(examples)), len(examples))
     return torch.cat(out).numpy()
 
@@ -162,7 +228,7 @@ class Detector:
     model: MachineClassifier
     bank: np.ndarray  # (N, dim)
     bank_labels: np.ndarray  # (N,)
-    percentiles: dict  # machine -> scorer -> 101 scores: the 0th to 100th percentile over normal training clips
+    percentiles: Percentiles  # of the scores of the normal training clips
 
     @classmethod
     def load(cls, run: str | Path) -> "Detector":
@@ -172,17 +238,8 @@ class Detector:
         for name in ("weights.safetensors", "embeddings.safetensors", "scores.json"):
             if not (run / name).exists():
                 raise AsdError(f"{run} holds an unfinished run (no {name}): finish it with asd train --resume")
-        model = new_classifier(new_encoder(config), config)
-        load_weights(model, run / "weights.safetensors", config)
-        bank = read_tensors(run / "embeddings.safetensors", config)
-        try:
-            statistics = json.loads((run / "scores.json").read_text())
-            if statistics["config"] != fingerprint(config):
-                raise AsdError(f"{run / 'scores.json'} belongs to other settings: restore the files of one run")
-            percentiles = {machine: statistics["percentiles"][machine] for machine in config.machines}
-            return cls(config, model.eval(), bank["embeddings"].numpy(), bank["labels"].numpy(), percentiles)
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise AsdError(f"{run} is damaged ({error}): train it again") from error
+        model = loaded(partial(_untrained, config), run / "weights.safetensors", config)
+        return cls(config, model, *read_bank(run, config), read_percentiles(run, config))
 
     def label(self, machine: str) -> int:
         """The label of ``machine`` (``type/id``). Raises :class:`AsdError` when the run was not trained on it."""
@@ -198,7 +255,7 @@ class Detector:
         label = self.label(machine)
         if scorer in EMBEDDING_SCORERS:
             return EMBEDDING_SCORERS[scorer](self.bank[self.bank_labels == label], embeddings)
-        return _softmax(self.model, embeddings, label, margin=scorer == "softmax")
+        return machine_softmax(self.model, embeddings, label, margin=scorer == "softmax")
 
     def score_clips(
         self,
@@ -240,33 +297,3 @@ class Detector:
         The network knows those clips: a new clip of a healthy machine scores above most of them. It is no false-alarm rate.
         """
         return float(np.interp(score, self.percentiles[machine][scorer], np.linspace(0, 1, 101)))
-
-
-@torch.no_grad()
-def _softmax(model: MachineClassifier, embeddings: np.ndarray, label: int, *, margin: bool) -> np.ndarray:
-    x = torch.as_tensor(embeddings)
-    logits = model.arcface(x, torch.full((len(x),), label) if margin else None)
-    return softmax_score(logits.numpy(), label)
-
-
-def _save_bank(run: Path, config: RunConfig, model: MachineClassifier, bank: np.ndarray, labels: np.ndarray) -> None:
-    percentiles = {}
-    for label, machine in enumerate(config.machines):
-        own = bank[labels == label]
-        scores = {name: _cross_scores(function, own) for name, function in EMBEDDING_SCORERS.items()}
-        scores["softmax"] = _softmax(model, own, label, margin=True)
-        scores["softmax-plain"] = _softmax(model, own, label, margin=False)
-        percentiles[machine] = {name: np.percentile(values, range(101)).tolist() for name, values in scores.items()}
-    tensors = {"embeddings": torch.from_numpy(bank), "labels": torch.from_numpy(labels)}
-    write_tensors(tensors, run / "embeddings.safetensors", metadata={"config": fingerprint(config)})
-    with replacing(run / "scores.json") as temporary:
-        temporary.write_text(json.dumps({"config": fingerprint(config), "percentiles": percentiles}) + "\n")
-
-
-def _cross_scores(function, embeddings: np.ndarray, folds: int = 5) -> np.ndarray:
-    """Scores of a machine's training clips, each against the clips of the other folds: no clip is its own neighbour."""
-    fold = np.arange(len(embeddings)) % min(folds, len(embeddings))
-    scores = np.empty(len(embeddings))
-    for i in np.unique(fold):
-        scores[fold == i] = function(embeddings[fold != i], embeddings[fold == i])
-    return scores

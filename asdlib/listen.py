@@ -46,7 +46,7 @@ def compare(*clips: tuple[np.ndarray, str], sample_rate: int = 16000) -> Players
 def _decibels(x: np.ndarray, rate: int) -> np.ndarray:
     from scipy.signal import stft
 
-    return 20 * np.log10(np.abs(stft(x, rate, nperseg=512, noverlap=384)[2]) + 1e-7)
+    return 20 * np.log10(np.abs(stft(x, rate, nperseg=(n := min(512, len(x))), noverlap=3 * n // 4)[2]) + 1e-7)
 
 
 def _figure(x: np.ndarray, rate: int, text: str, picture: np.ndarray, top: float) -> str:

@@ -49,7 +49,7 @@ def score_histogram(axes, table: pd.DataFrame, *, machine: str, scorer: str) -> 
 
 
 def loss_curves(axes, log: list[dict], *, stage: str) -> None:
-    """Training and held-out loss of one stage over its epochs; ``log`` as :func:`asdlib.training.read_log` gives it."""
+    """Training and held-out loss of one stage over its epochs; ``log`` as :func:`asdlib.checkpoint.read_log` gives it."""
     rows = [row for row in log if row["stage"] == stage]
     epochs = [row["epoch"] + 1 for row in rows]
     axes.plot(epochs, [row["train_loss"] for row in rows], color=COLOURS[0], label="training clips")

@@ -1,5 +1,6 @@
 """Progress of long work: every function that may take more than a second takes an ``on_step(text, done, total)``."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,10 @@ def silent(text: str, done: int, total: int) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[OnStep]:
-    """A progress bar on the terminal's standard error, or in the notebook, as an ``on_step``."""
+    """A progress bar on the terminal's standard error, or in the notebook, as an ``on_step``; under torchrun, one in all."""
+    if os.environ.get("RANK", "0") != "0":
+        yield silent
+        return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 

@@ -14,9 +14,14 @@ depends on, so that files of two runs cannot be mixed unnoticed.
 """
 
 import json
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import UnionType
+from typing import get_args, get_origin
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -61,12 +66,43 @@ class RunConfig:
     def from_dict(cls, values: dict) -> "RunConfig":
         """The inverse of ``asdict``, also by way of JSON. Raises KeyError, TypeError or ValueError for other values."""
         values = dict(values)
-        kinds = {"features": FeatureConfig, "encoder": EncoderConfig, "reading": ReadOptions, "finetune": StageConfig}
-        for name, kind in kinds.items():
-            values[name] = kind(**values[name])
-        values["pretrain"] = StageConfig(**values["pretrain"]) if values["pretrain"] else None
+        _check_types(cls, {name: value for name, value in values.items() if name not in ("pretrain", "machines", *PARTS)})
+        for name, kind in PARTS.items():
+            values[name] = _of_types(kind, values[name])
+        values["pretrain"] = None if values["pretrain"] is None else _of_types(StageConfig, values["pretrain"])
         values["machines"] = tuple(values["machines"])
+        if not all(isinstance(name, str) and name.count("/") == 1 for name in values["machines"]):
+            raise ValueError("a machine is not called type/id")
         return cls(**values)
+
+
+PARTS = {"features": FeatureConfig, "encoder": EncoderConfig, "reading": ReadOptions, "finetune": StageConfig}
+
+
+def _of_types(kind: type, values: dict):
+    """``kind(**values)``, once its values are known to be of the types that it declares."""
+    _check_types(kind, values)
+    return kind(**values)
+
+
+def _check_types(kind: type, values: dict) -> None:
+    """Raise ValueError for a value of another type than ``kind`` declares, or of a size that makes no sense."""
+    declared = {field.name: field.type for field in fields(kind)}
+    for name, value in values.items():
+        if not _is_a(value, declared[name]):
+            raise ValueError(f"{name} is {str(value)[:50]!r}")
+
+
+def _is_a(value, declared) -> bool:
+    if isinstance(declared, UnionType):
+        return any(_is_a(value, one) for one in get_args(declared))
+    if get_origin(declared) is tuple:  # the table of the encoder, rows of four numbers
+        return len(value) < 100 and all(len(row) == 4 and all(_is_a(x, int) and 0 < x < 2**12 for x in row) for row in value)
+    if declared is float:
+        return _is_a(value, int) or (isinstance(value, float) and math.isfinite(value))
+    if declared is int:
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**40
+    return isinstance(value, declared)
 
 
 PRESETS = {
@@ -95,9 +131,7 @@ def new_classifier(base: ContrastiveModel | nn.Module, config: RunConfig) -> Mac
 def load_pretrained(run: str | Path) -> ContrastiveModel:
     """The encoder and head as stage 1 left them, in evaluation mode. Raises :class:`AsdError` when the run has none."""
     config = read_config(Path(run))
-    model = ContrastiveModel(new_encoder(config))
-    load_weights(model, Path(run) / "pretrained.safetensors", config)
-    return model.eval()
+    return loaded(lambda: ContrastiveModel(new_encoder(config)), Path(run) / "pretrained.safetensors", config)
 
 
 def write_config(run: Path, config: RunConfig) -> None:
@@ -115,7 +149,7 @@ def read_config(run: Path) -> RunConfig:
         values = json.loads(path.read_text())
         values.pop("asdlib")
         return RunConfig.from_dict(values)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, OSError) as error:
         raise AsdError(f"{path} is not the config of a run ({error}): restore it or train again") from error
 
 
@@ -138,13 +172,26 @@ def read_tensors(path: Path, config: RunConfig) -> dict[str, Tensor]:
             if (file.metadata() or {}).get("config") != fingerprint(config):
                 raise AsdError(f"{path} belongs to other settings than the config.json beside it: restore the files of one run")
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise AsdError(f"{path} is damaged ({error}): train again") from error
 
 
-def load_weights(model: nn.Module, path: Path, config: RunConfig) -> None:
-    """Load what :func:`save_weights` wrote. Raises :class:`AsdError` as :func:`read_tensors`, or if the shapes do not fit."""
+def loaded(make: Callable[[], nn.Module], path: Path, config: RunConfig) -> nn.Module:
+    """The model that ``make()`` builds with the weights in ``path``, in evaluation mode.
+
+    Raises :class:`AsdError` as :func:`read_tensors`, if the shapes do not fit, or if a weight is not finite. Nothing of the
+    size that a config claims is allocated before the file has been seen to hold as much.
+    """
+    tensors = read_tensors(path, config)
     try:
-        model.load_state_dict(read_tensors(path, config))
-    except RuntimeError as error:
-        raise AsdError(f"{path} does not fit the config.json beside it: restore the files of one run") from error
+        with torch.device("meta"):
+            expected = {name: (tensor.shape, tensor.dtype) for name, tensor in make().state_dict().items()}
+    except (RuntimeError, ValueError, TypeError, OverflowError, ZeroDivisionError) as error:
+        raise AsdError(f"no network has the sizes in the config.json beside {path}: restore the files of one run") from error
+    if {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()} != expected:
+        raise AsdError(f"{path} does not fit the config.json beside it: restore the files of one run")
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise AsdError(f"{path} holds weights that are not numbers (NaN or infinity): train again")
+    model = make()
+    model.load_state_dict(tensors)
+    return model.eval()

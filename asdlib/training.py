@@ -2,14 +2,14 @@
 
 ``fit`` knows nothing of audio and nothing of the losses: it takes a model, an objective ``(model, inputs, labels) ->
 scalar`` and :class:`Examples`, and brings shuffling, the learning-rate schedule, the held-out loss, the log, the
-checkpoint and the device (through Lightning Fabric). What an epoch does depends on (seed, stage, epoch) only, so a run
-resumed from its last finished epoch ends in the same weights as one never interrupted: on the same CPU, with the same number
-of threads, bit for bit.
+checkpoint and the device (through Lightning Fabric). What a step does depends on the weights and
+on (seed, stage, epoch, step) only, so a run that was killed and goes on from its checkpoint ends in the same weights as one
+never interrupted: on the same CPU, with the same number of threads, bit for bit.
 """
 
-import csv
 import ctypes
 import math
+import os
 import sys
 import time
 import warnings
@@ -21,16 +21,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from asdlib import processes
+from asdlib.checkpoint import LOG_COLUMNS, Checkpoint
 from asdlib.errors import AsdError
-from asdlib.files import replacing, write_tensors
 from asdlib.progress import OnStep, silent
 
 Objective = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]
 DEVICES = ("auto", "cpu", "cuda", "mps")
-LOG_COLUMNS = ("stage", "epoch", "learning_rate", "train_loss", "validation_loss", "seconds")
+SAVE_EVERY = 600.0  # seconds; a long epoch leaves checkpoints on its way
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,9 @@ def fit(
     """Train ``model`` in place and return one log row per epoch (keys :data:`LOG_COLUMNS`).
 
     ``validation`` is the share of each label's clips (all normal) that is held out for the loss curve; nothing is
-    selected by it. With a ``folder`` the rows also go to its ``log.csv`` and every epoch leaves a ``checkpoint`` from
-    which a later call with the same arguments goes on. ``precision`` is "32" or "bf16". Raises :class:`AsdError` when a
-    loss is not finite or a checkpoint does not fit.
+    selected by it. With a ``folder`` the rows also go to its ``log.csv``, and every epoch, and every ten minutes of a long one,
+    leaves a ``checkpoint`` from which a later call with the same arguments goes on. ``precision`` is "32" or "bf16". Raises
+    :class:`AsdError` when a loss is not finite or a checkpoint does not fit.
     """
     fabric = make_fabric(device, precision)
     keep_freed_memory()
@@ -125,30 +125,35 @@ def fit(
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     wrapped, optimizer = fabric.setup(model, optimizer)
     checkpoint = Checkpoint(folder, stage) if folder else None
-    first = checkpoint.load(model, optimizer) if checkpoint else 0
+    first, begun, total = checkpoint.load(model, optimizer) if checkpoint else (0, 0, 0.0)
     train_rows, held_out = hold_out(examples.labels, validation, seed=seed)
     per_label = config.clips_per_label or 1
     usable = sum(count - count % per_label for count in np.unique(examples.labels[train_rows], return_counts=True)[1])
     steps = max(1, usable // config.batch_size)  # the last, smaller batch waits for the next shuffle
     log = [row for row in checkpoint.log() if row["epoch"] < first] if checkpoint else []
+    checkpoint = checkpoint if processes.is_first() else None  # only one process writes
 
     for epoch in range(first, config.epochs):
-        started = time.perf_counter()
+        started = saved = time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = config.rate(epoch)
         rng = np.random.default_rng([seed, *stage.encode(), epoch])
         shuffled = shuffle(train_rows, examples.labels, config.clips_per_label, rng)
-        total = torch.zeros((), device=fabric.device)
+        total = torch.tensor(total, device=fabric.device)
         model.train()
-        for step in range(steps):
-            rows = shuffled[step * config.batch_size : (step + 1) * config.batch_size]
+        for step in range(begun, steps):
+            rows = share_of(shuffled[step * config.batch_size : (step + 1) * config.batch_size], fabric)
             inputs, labels = examples.batch(rows, fabric.device)
-            loss = objective(wrapped, inputs, labels)
-            optimizer.zero_grad()
-            fabric.backward(loss)
+            with processes.shared_batch_norms(model):
+                loss = objective(wrapped, inputs, labels)
+                optimizer.zero_grad()
+                fabric.backward(loss)
             optimizer.step()
-            total += loss.detach()
+            total += processes.mean_of_all(loss.detach())
             on_step(f"{stage} {epoch + 1}/{config.epochs}", epoch * steps + step + 1, config.epochs * steps)
+            if checkpoint and step + 1 < steps and time.perf_counter() - saved >= SAVE_EVERY:
+                checkpoint.save(model, optimizer, log, epoch, step + 1, total.item())
+                saved = time.perf_counter()
         mean = (total / steps).item()
         if not math.isfinite(mean):
             raise AsdError(f"the loss of stage {stage} became {mean} in epoch {epoch}: lower the learning rate")
@@ -156,9 +161,20 @@ def fit(
         values = (stage, epoch, config.rate(epoch), mean, held_out_loss, time.perf_counter() - started)
         log.append(dict(zip(LOG_COLUMNS, values, strict=True)))
         if checkpoint:
-            checkpoint.save(model, optimizer, log)
+            checkpoint.save(model, optimizer, log, epoch + 1)
+        begun, total = 0, 0.0
     model.cpu().eval()
     return log
+
+
+def share_of(rows: np.ndarray, fabric) -> np.ndarray:
+    """This process's rows of a batch: as many as every other process has."""
+    each, over = divmod(len(rows), fabric.world_size)
+    if over:
+        raise AsdError(
+            f"a batch of {len(rows)} clips cannot be shared out evenly among {fabric.world_size} processes: start fewer"
+        )
+    return rows[fabric.global_rank * each : (fabric.global_rank + 1) * each]
 
 
 @contextmanager
@@ -170,13 +186,18 @@ def seeded(seed: int, part: str):
 
 
 def make_fabric(device: str, precision: str):
-    """Lightning Fabric on one device: it places modules and batches and brings bf16 where asked for."""
+    """Lightning Fabric on one device, or on one device a process under torchrun: places modules and batches, brings bf16."""
     from lightning_fabric import Fabric  # importing it takes as long as importing torch, and scoring can do without
 
-    accelerator = find_device(device).type
+    options = {"accelerator": find_device(device).type, "precision": {"32": "32-true", "bf16": "bf16-mixed"}[precision]}
+    options["devices"] = here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if processes.count() > 1:
+        options |= {"num_nodes": processes.count() // here, "strategy": "ddp"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of hardware that is there and not used: the user chose
-        return Fabric(accelerator=accelerator, devices=1, precision={"32": "32-true", "bf16": "bf16-mixed"}[precision])
+        fabric = Fabric(**options)
+        fabric.launch()
+    return fabric
 
 
 def find_device(name: str) -> torch.device:
@@ -230,59 +251,6 @@ def evaluate_loss(model, objective, examples: Examples, rows: np.ndarray, batch_
             continue
         count += len(part)
     return total / count if count else None
-
-
-class Checkpoint:
-    """The state after the last finished epoch of a stage, in one safetensors file that is replaced as a whole."""
-
-    def __init__(self, folder: Path, stage: str):
-        self.path, self.log_path, self.stage = folder / "checkpoint.safetensors", folder / "log.csv", stage
-
-    def log(self) -> list[dict]:
-        """This stage's rows of the log."""
-        return [row for row in read_log(self.log_path) if row["stage"] == self.stage]
-
-    def save(self, model: nn.Module, optimizer, log: list[dict]) -> None:
-        earlier = [row for row in read_log(self.log_path) if row["stage"] != self.stage]
-        with replacing(self.log_path) as path, open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, LOG_COLUMNS)
-            writer.writeheader()
-            writer.writerows(earlier + log)
-        tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-        for i, state in optimizer.state_dict()["state"].items():
-            tensors.update({f"optimizer.{i}.{key}": value for key, value in state.items()})
-        write_tensors(tensors, self.path, metadata={"stage": self.stage, "epochs": str(log[-1]["epoch"] + 1)})
-
-    def load(self, model: nn.Module, optimizer) -> int:
-        """Bring model and optimizer to the saved state; the number of epochs done (0: nothing saved for this stage)."""
-        if not self.path.exists():
-            return 0
-        try:
-            with safe_open(self.path, "pt") as file:
-                if file.metadata()["stage"] != self.stage:
-                    return 0
-                epochs = int(file.metadata()["epochs"])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-            model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-            state = optimizer.state_dict()
-            for key, value in tensors.items():
-                if key.startswith("optimizer."):
-                    _, i, name = key.split(".")
-                    state["state"].setdefault(int(i), {})[name] = value
-            optimizer.load_state_dict(state)
-        except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise AsdError(f"{self.path} is not a checkpoint of this run: delete it to train from the start") from error
-        return epochs
-
-
-def read_log(path: Path) -> list[dict]:
-    """The rows of a ``log.csv``, numbers as numbers and empty cells as None; no rows where there is no file."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    number = {"epoch": int, "stage": str}
-    return [{key: number.get(key, float)(value) if value else None for key, value in row.items()} for row in rows]
 
 
 @cache

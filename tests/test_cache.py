@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from asdlib.cache import ReadOptions, features_now, features_of
 from asdlib.data import read, scan
 from asdlib.errors import AsdError
 from asdlib.features import FeatureConfig, log_mel
+from asdlib.files import only_one
 
 CONFIG = FeatureConfig(seconds=1.0)
 
@@ -124,3 +126,13 @@ def test_a_write_that_the_system_refuses_is_one_sentence_and_leaves_nothing(smal
     assert "cannot write the feature cache" in done.stdout
     assert "it takes 5 MB" in done.stdout
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not(clips, tmp_path):
+    for name, age in ((".part-dead", 3600), (".part-young", 0), (".part-alive", 3600)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "waveforms.npy").write_bytes(b"half")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    with only_one(tmp_path / ".part-alive"):
+        features_of(clips[:2], CONFIG, folder=tmp_path)
+    assert {p.name for p in tmp_path.glob(".part-*")} == {".part-young", ".part-alive"}

@@ -240,8 +240,8 @@ def test_ctrl_c_leaves_a_run_that_goes_on(asd, small_park, tmp_path, monkeypatch
 
     real = asdlib.training.Checkpoint.save
 
-    def save_then_interrupt(self, model, optimizer, log):
-        real(self, model, optimizer, log)
+    def save_then_interrupt(self, model, optimizer, log, *place):
+        real(self, model, optimizer, log, *place)
         if len(log) == 2:
             raise KeyboardInterrupt
 

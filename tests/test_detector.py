@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from asdlib.cache import features_now, features_of
+from asdlib.checkpoint import read_log
 from asdlib.contrastive import with_new_head
 from asdlib.data import scan, training_clips
 from asdlib.detector import Detector, embed, train
 from asdlib.errors import AsdError
 from asdlib.evaluation import SCORERS, knn_score
 from asdlib.run import PRESETS, load_pretrained, new_encoder, read_config
-from asdlib.training import read_log
 from tests.conftest import SMALL
 
 
@@ -219,6 +219,27 @@ def test_the_single_stage_method_is_the_same_network_without_stage_1(small_park,
     two_stage = load_file(small_run / "weights.safetensors")
     assert {k: v.shape for k, v in two_stage.items()} == {k: v.shape for k, v in detector.model.state_dict().items()}
     assert {row["stage"] for row in read_log(tmp_path / "run" / "log.csv")} == {"finetune"}
+
+
+def test_two_processes_do_not_train_in_one_run_directory(small_park, small_run, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    holder = (
+        "import sys; from asdlib.files import only_one\nwith only_one(sys.argv[1]): print('in', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", holder, str(run)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
+    )
+    assert other.stdout.readline() == b"in\n"
+    with pytest.raises(AsdError, match="another process is at work in"):
+        train(scan(small_park), run, SMALL)
+    assert list(run.iterdir()) == []
+    other.kill()  # a killed process lets go
+    other.wait()
+    (run / ".config.json.99.part").write_text("half of")
+    shutil.copy(small_run / "config.json", run)
+    train(scan(small_park), run, SMALL, resume=True)
+    assert sorted(p.name for p in run.iterdir()) == sorted(p.name for p in small_run.iterdir())
 
 
 def test_one_machine_alone_is_refused(small_park, tmp_path):

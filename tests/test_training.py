@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from asdlib.checkpoint import read_log
 from asdlib.errors import AsdError
 from asdlib.files import replacing
-from asdlib.training import Examples, StageConfig, fit, hold_out, read_log, shuffle
+from asdlib.training import Examples, StageConfig, fit, hold_out, shuffle
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 EXAMPLES = Examples((X,), (X[:, 0] > 0).astype(int))
@@ -40,16 +41,21 @@ def stopping_after(steps):
     return on_step
 
 
+@pytest.mark.parametrize("save_every", [0.0, 600.0])  # after every step; after every epoch
 @pytest.mark.parametrize("stop_at", [3, 4, 9, 17])
-def test_a_resumed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path, stop_at):
+def test_a_resumed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path, monkeypatch, stop_at, save_every):
+    monkeypatch.setattr("asdlib.training.SAVE_EVERY", save_every)
     whole = network()
     log = fit(whole, objective, EXAMPLES, CONFIG, stage="test", device="cpu")
     with pytest.raises(Stop):
         fit(
             network(), objective, EXAMPLES, CONFIG, stage="test", device="cpu", folder=tmp_path, on_step=stopping_after(stop_at)
         )
-    resumed = network()
-    resumed_log = fit(resumed, objective, EXAMPLES, CONFIG, stage="test", device="cpu", folder=tmp_path)
+    resumed, places = network(), []
+    options = {"folder": tmp_path, "on_step": lambda text, done, total: places.append(done)}
+    resumed_log = fit(resumed, objective, EXAMPLES, CONFIG, stage="test", device="cpu", **options)
+    steps = places[-1] // CONFIG.epochs
+    assert places[0] == (stop_at if save_every == 0 else (stop_at - 1) // steps * steps + 1)
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
     assert [row["epoch"] for row in read_log(tmp_path / "log.csv")] == list(range(6))

@@ -1,0 +1,133 @@
+"""One process or many: what the processes that ``torchrun`` starts share, and who of them writes.
+
+Each process has a share of every batch. So that N processes with batches of B/N do what one does with a batch of B, the
+contrastive loss compares the clips of all of them (:func:`gathered`), and batch norms take the statistics of all
+(:func:`shared_batch_norms`); gradients are averaged by DistributedDataParallel. In a single process all of this does nothing.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+
+import torch
+import torch.distributed
+from torch import Tensor, nn
+
+from asdlib.errors import AsdError
+
+
+def count() -> int:
+    """How many processes torchrun has started; 1 without torchrun."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def is_first() -> bool:
+    """Is this the process that writes?"""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def is_first_here() -> bool:
+    """Is this the first process of this machine?"""
+    return int(os.environ.get("LOCAL_RANK", 0)) == 0
+
+
+def begin(device: str) -> None:
+    """Let the processes that torchrun started find each other; nothing where it started none, or they have."""
+    if count() > 1 and not torch.distributed.is_initialized():
+        if device == "cuda":
+            here, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+            if here >= gpus:
+                raise AsdError(f"{here + 1} processes or more on a machine with {gpus} GPUs: start one for each")
+            torch.cuda.set_device(here)
+        patience = timedelta(days=1)  # others wait while one fills the feature cache
+        torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=patience)
+
+
+def wait_for_all() -> None:
+    """Go on when every process has come here."""
+    if count() > 1:
+        try:
+            torch.distributed.barrier()
+        except RuntimeError as error:
+            raise AsdError("another process has stopped, and said why: this one stops, too") from error
+
+
+def gathered(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """The rows of all processes, in the same order in each, with gradients back to each. Outside training: as they are."""
+    if count() == 1 or not torch.is_grad_enabled():
+        return tensors
+    return tuple(_Gather.apply(tensor.contiguous()) for tensor in tensors)
+
+
+class _Gather(torch.autograd.Function):
+    """(n, ...) of each process → (count · n, ...). Its gradient is the sum of what all processes send back to these rows."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(count())]
+        torch.distributed.all_gather(parts, x)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous().clone()
+        torch.distributed.all_reduce(gradient)
+        return gradient.chunk(count())[torch.distributed.get_rank()]
+
+
+class _Mean(torch.autograd.Function):
+    """The mean over the processes; so is its gradient, of what all processes send back."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        x = x.contiguous().clone()
+        torch.distributed.all_reduce(x)
+        return x / count()
+
+    backward = forward
+
+
+def mean_of_all(value: Tensor) -> Tensor:
+    """The mean over the processes of a number that is no longer differentiated."""
+    if count() == 1:
+        return value
+    return _Mean.apply(value.detach())
+
+
+@contextmanager
+def shared_batch_norms(model: nn.Module) -> Iterator[None]:
+    """Inside, batch norms in training mode take mean and variance over the clips of all processes.
+
+    torch's own SyncBatchNorm knows GPUs only; this one works on any device. Each process must have as many clips as the others.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = norms if count() > 1 else []
+    for norm in norms:
+        norm.forward = partial(_shared_batch_norm, norm)  # of this object, instead of its class's
+    try:
+        yield
+    finally:
+        for norm in norms:
+            del norm.forward
+
+
+def _shared_batch_norm(norm: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Tensor:
+    if not norm.training:
+        return type(norm).forward(norm, x)
+    over = [i for i in range(x.ndim) if i != 1]
+    shape = [1, -1] + [1] * (x.ndim - 2)
+    wide = x.float()
+    mean = _Mean.apply(wide.mean(over))
+    centred = wide - mean.view(shape)
+    variance = _Mean.apply((centred**2).mean(over))
+    with torch.no_grad():
+        n = count() * x.numel() // x.shape[1]
+        norm.num_batches_tracked += 1
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * n / (n - 1), norm.momentum)
+    out = centred * (variance + norm.eps).rsqrt().view(shape)
+    if norm.affine:
+        out = out * norm.weight.view(shape) + norm.bias.view(shape)
+    return out.to(x.dtype)

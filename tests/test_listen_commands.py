@@ -1,0 +1,122 @@
+"""The commands that use a finished run: thresholds, long recordings, streams, the report, the export."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from asdlib.data import read, scan
+from asdlib.machines import render
+from asdlib.stream import score
+from asdlib.threshold import read_thresholds
+from tests.test_cli import asd  # noqa: F401 (a fixture)
+
+MACHINE = "fan/id_02"
+
+
+@pytest.fixture
+def run(small_run, tmp_path):
+    """A copy of the small run, so that a threshold may be kept in it."""
+    shutil.copytree(small_run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory):
+    """Twenty healthy recordings that were not trained on."""
+    folder = tmp_path_factory.mktemp("healthy")
+    for i in range(20):
+        soundfile.write(folder / f"{i:02}.wav", render(MACHINE, 500 + i, split="test").waveform[:16000], 16000)
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def minute(tmp_path_factory):
+    """20 s of the fan, with another machine's sound from 8 to 10 s."""
+    path = tmp_path_factory.mktemp("long") / "minute.wav"
+    x = np.concatenate([render(MACHINE, 600 + i, split="test").waveform[:32000] for i in range(10)])
+    x[8 * 16000 : 10 * 16000] = render("valve/id_04", 0, split="test").waveform[:32000]
+    soundfile.write(path, x, 16000)
+    return path
+
+
+def test_a_threshold_is_chosen_kept_and_used(asd, run, healthy, detector):  # noqa: F811
+    code, out, err = asd("threshold", *healthy, "--run", run, "--machine", MACHINE)
+    assert code == 0, err
+    assert "20 healthy clips" in out
+    kept = read_thresholds(run)[MACHINE]["softmax"]
+    assert kept.expected == pytest.approx(1 / 21)
+    rows = json.loads(asd("score", *healthy, "--run", run, "--machine", MACHINE, "--json")[1])
+    assert rows["threshold"] == kept.value
+    scores = [row["score"] for row in rows["scores"]]
+    assert kept.value == pytest.approx(max(scores), rel=1e-5)
+    words = ("score", *healthy, "--run", run, "--machine", MACHINE, "--threshold", sorted(scores)[-2])
+    assert asd(*words)[1].count("ALARM") == 1
+    assert [row["alarm"] for row in json.loads(asd(*words, "--json")[1])["scores"]].count(True) == 1
+    code, out, _ = asd("threshold", *healthy, "--run", run, "--machine", MACHINE, "--method", "gamma", "--json")
+    assert json.loads(out)["method"] == "gamma"
+    assert read_thresholds(run)[MACHINE]["softmax"].method == "gamma"
+
+
+def test_thresholds_that_would_mislead_are_refused(asd, run, healthy, small_park):  # noqa: F811
+    words = ("--run", run, "--machine", MACHINE)
+    code, _, err = asd("threshold", *healthy[:5], *words)
+    assert code == 2
+    assert "5 calibration clips cannot promise a false-alarm rate of 0.05" in err
+    known = [clip.path for clip in scan(small_park) if clip.machine == MACHINE and clip.split == "train"]
+    code, _, err = asd("threshold", *healthy, known[0], *words)
+    assert code == 2
+    assert f"{known[0]} was trained on" in err
+    assert not (run / "thresholds.json").exists()
+    (run / "thresholds.json").write_text("{")
+    code, _, err = asd("score", healthy[0], *words)
+    assert (code, "is damaged" in err) == (2, True)
+
+
+def test_scores_along_a_recording_with_segments_and_csv(asd, run, minute, detector, tmp_path):  # noqa: F811
+    track = score(minute, run=detector, machine=MACHINE, every=0.5)
+    limit = np.sort(track.score)[-4]
+    words = ("score", minute, "--run", run, "--machine", MACHINE, "--every", 0.5, "--threshold", limit)
+    code, out, err = asd(*words, "--csv", tmp_path / "tracks")
+    assert code == 0, err
+    assert "minute.wav: 39 windows of 1 s; highest score" in out
+    lines = (tmp_path / "tracks" / "minute.csv").read_text().splitlines()
+    assert lines[0] == "start,end,score"
+    np.testing.assert_allclose([float(line.split(",")[2]) for line in lines[1:]], track.score, rtol=1e-4)
+    told = json.loads(asd(*words, "--json")[1])["tracks"][0]
+    assert told["segments"] == [vars(segment) for segment in track.segments(limit)]
+    code, _, err = asd("score", minute, "--run", run, "--machine", MACHINE, "--csv", tmp_path)
+    assert (code, "add --every" in err) == (2, True)
+
+
+def test_a_stream_gives_the_numbers_of_the_file(run, minute, detector):
+    track = score(minute, run=detector, machine=MACHINE, every=1.0)
+    samples = (read(minute) * 2**15).astype("<i2").tobytes()
+    words = [sys.executable, "-m", "asdlib", "stream", "--run", str(run), "--machine", MACHINE, "--threshold", "0"]
+    done = subprocess.run(words, input=samples + b"\x00", capture_output=True, check=True)
+    rows = [line.split() for line in done.stdout.decode().splitlines()]
+    np.testing.assert_allclose([float(row[0]) for row in rows], track.start)
+    np.testing.assert_allclose([float(row[1]) for row in rows], track.score, rtol=1e-3)
+    assert {row[2] for row in rows} == {"ALARM"}
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(asd, run, healthy, small_park, tmp_path):  # noqa: F811
+    asd("threshold", *healthy, "--run", run, "--machine", MACHINE)
+    page = tmp_path / "report.html"
+    code, out, err = asd("report", small_park, "--run", run, "--out", page)
+    assert code == 0, err
+    clips = [clip for clip in scan(small_park) if clip.split == "test"]
+    text = page.read_text()
+    assert f"{len(clips)} recordings" in out
+    assert all(f"<td>{clip.path.name}</td>" in text for clip in clips)
+    assert text.count("<audio") == 6
+    assert "http" not in text.replace("http://www.w3.org", "")
+    assert "No threshold has been chosen for fan/id_00" in text
+    alarms = text.count('<td class="alarm">')
+    assert f"<title>{alarms} alarm" in text
+    code, _, err = asd("report", small_park, "--run", run, "--out", tmp_path / "no" / "page.html")
+    assert (code, "cannot write" in err) == (2, True)

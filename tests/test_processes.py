@@ -1,0 +1,119 @@
+"""Two and four processes against one: the same losses and gradients, from the same batches. Started as torchrun starts them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from asdlib import processes
+from asdlib.checkpoint import read_log
+from asdlib.classifier import finetune
+from asdlib.contrastive import pretrain
+from asdlib.errors import AsdError
+from asdlib.spectra import SpectrumEncoder
+from asdlib.training import Examples, StageConfig, seeded, share_of
+
+TOP = Path(__file__).parents[1]
+BATCH = 16
+
+
+def examples():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 16)
+    return Examples((rng.normal(size=(64, 1, 12, 8)).astype(np.float32) + 0.3 * labels[:, None, None, None],), labels)
+
+
+def first_step(out: Path) -> None:
+    """The loss and the gradients of the first step of both stages, as the training itself has them; then a few epochs."""
+    gradients = {}
+
+    def watched(stage):
+        def step(optimizer, args, kwargs):
+            for group in optimizer.param_groups:
+                for i, p in enumerate(group["params"]):
+                    gradients.setdefault(f"{stage}.{i}", p.grad.clone())
+
+        return register_optimizer_step_pre_hook(step)
+
+    with seeded(0, "encoder"):
+        encoder = SpectrumEncoder(12, 8, width=8)
+    config = StageConfig(3, BATCH, 1e-3, cosine_from=0)
+    hook = watched("pretrain")
+    _, log = pretrain(encoder, examples(), config, device="cpu", validation=0.1)
+    hook.remove()
+    hook = watched("finetune")
+    with seeded(0, "encoder"):
+        encoder = SpectrumEncoder(12, 8, width=8)
+    _, log_2 = finetune(encoder, examples(), config, classes=4, device="cpu", validation=0.1)
+    hook.remove()
+    if processes.is_first():
+        save_file({name: g.contiguous() for name, g in gradients.items()}, out / "gradients.safetensors")
+        (out / "log.json").write_text(json.dumps([log, log_2]))
+
+
+def torchrun(count, *words):
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={count}", "--standalone", *map(str, words)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(TOP)}
+    return subprocess.run(command, cwd=TOP, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_many_processes_have_the_losses_and_gradients_of_one(tmp_path, count):
+    for n in (1, count):
+        (tmp_path / str(n)).mkdir()
+    first_step(tmp_path / "1")
+    done = torchrun(count, "-m", "tests.test_processes", tmp_path / str(count))
+    assert done.returncode == 0, done.stderr
+    one, many = (load_file(tmp_path / str(n) / "gradients.safetensors") for n in (1, count))
+    assert set(one) == set(many)
+    for name, expected in one.items():
+        torch.testing.assert_close(many[name], expected, rtol=1e-5, atol=1e-5 * max(1, float(expected.abs().max())))
+    logs = [json.loads((tmp_path / str(n) / "log.json").read_text()) for n in (1, count)]
+    for expected, got in zip(*logs, strict=True):
+        np.testing.assert_allclose([r["train_loss"] for r in got], [r["train_loss"] for r in expected], rtol=1e-4)
+        np.testing.assert_allclose([r["validation_loss"] for r in got], [r["validation_loss"] for r in expected], rtol=2e-2)
+
+
+def test_a_whole_training_in_two_processes(small_park, tmp_path):
+    words = ("train", small_park, "--seconds", 1, "--epochs", 1, "--device", "cpu", "--run")
+    done = torchrun(2, "-m", "--", "asdlib", *words, tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained on 48 clips of 8 machines") == 1
+    one = [sys.executable, "-m", "asdlib", *map(str, words), str(tmp_path / "one")]
+    subprocess.run(one, check=True, capture_output=True, cwd=TOP)
+    assert sorted(p.name for p in (tmp_path / "two").iterdir()) == sorted(p.name for p in (tmp_path / "one").iterdir())
+    logs = [read_log(tmp_path / name / "log.csv") for name in ("one", "two")]
+    for expected, got in zip(*logs, strict=True):
+        assert got["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-4)
+    embeddings = [load_file(tmp_path / name / "embeddings.safetensors")["embeddings"] for name in ("one", "two")]
+    # Not the same to many digits: Adam's first steps follow the sign of a gradient, however small it is.
+    assert torch.nn.functional.cosine_similarity(*embeddings).min() > 0.98
+
+
+def test_a_batch_is_shared_out_evenly_or_refused():
+    def shares(clips, count):
+        ranks = [SimpleNamespace(world_size=count, global_rank=rank) for rank in range(count)]
+        return [share_of(np.arange(clips), fabric).tolist() for fabric in ranks]
+
+    assert shares(6, 3) == [[0, 1], [2, 3], [4, 5]]
+    with pytest.raises(AsdError, match="a batch of 16 clips cannot be shared out evenly among 3 processes"):
+        shares(16, 3)
+
+
+def test_a_refusal_ends_all_processes_with_the_sentence(small_park, small_run):
+    done = torchrun(2, "-m", "--", "asdlib", "train", small_park, "--run", small_run, "--device", "cpu")
+    assert done.returncode != 0
+    assert "exists already and is left as it is" in done.stderr
+    assert done.stderr.count("Traceback") <= 1  # torchrun's own
+
+
+if __name__ == "__main__":
+    first_step(Path(sys.argv[1]))
