@@ -1,3 +1,13 @@
 """asdlib: anomalous sound detection with machine-ID based contrastive pretraining, in two readable stages."""
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    """``asdlib.train``, ``asdlib.Detector`` and ``asdlib.score``, imported when they are asked for: torch takes its time."""
+    from importlib import import_module
+
+    places = {"train": "asdlib.detector", "Detector": "asdlib.detector", "score": "asdlib.stream"}
+    if name not in places:
+        raise AttributeError(f"module 'asdlib' has no attribute {name!r}")
+    return getattr(import_module(places[name]), name)

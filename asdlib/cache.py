@@ -8,17 +8,21 @@ changed file or setting makes a new one. float16 keeps a log-mel to 0.03 dB.
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
-import tempfile
+import socket
 import time
+import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from asdlib import processes
 from asdlib.data import Clip, read, to_length
 from asdlib.errors import AsdError
 from asdlib.features import FeatureConfig, log_mel
@@ -69,42 +73,68 @@ def features_of(
     *,
     options: ReadOptions = ReadOptions(),
     folder: Path | None = None,
+    together: bool = False,
     on_step: OnStep = silent,
 ) -> Features:
     """The features of ``clips``, from the cache in ``folder`` or computed into it.
 
-    The clips are read in parallel and written in order; the cache appears only when it is complete. Raises
+    The clips are read in parallel and written in order; the cache appears only when it is complete. With ``together``, which
+    all processes that torchrun started must then ask for, each process of a machine computes its share. Raises
     :class:`AsdError` for a bad clip and when the folder cannot be written (a full disk, no permission).
     """
     if not clips:
         raise AsdError("no clips to compute features of: give at least one")
     folder = Path(folder or default_folder())
     target = folder / _key(clips, config, options)
-    if not _complete(target):
-        partial = None
+    if together or not _complete(target):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _sweep(folder)
-            partial = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
-            with only_one(partial):
-                _compute(clips, config, options, partial, on_step)
-            partial.chmod(0o755)  # others may share the cache
-            if not _complete(target):  # another process may have been first, with the same content
-                shutil.rmtree(target, ignore_errors=True)
-                partial.rename(target)
+            _fill(target, clips, config, options, together, on_step)
         except OSError as error:
+            megabytes = len(clips) * sum(size for _, _, size in _arrays(config).values()) / 1e6
             raise AsdError(
-                f"cannot write the feature cache in {folder} ({error.strerror}; it takes "
-                f"{_bytes_per_clip(config) * len(clips) / 1e6:.0f} MB): free some space or set ASDLIB_CACHE to another folder"
+                f"cannot write the feature cache in {folder} ({error.strerror}; it takes {megabytes:.0f} MB): "
+                "free some space or set ASDLIB_CACHE to another folder"
             ) from error
-        finally:
-            if partial is not None:
-                shutil.rmtree(partial, ignore_errors=True)
     _tell(Counter(json.loads((target / "about.json").read_text())["lengths"]), config)
     return Features(
         waveforms=np.load(target / "waveforms.npy", mmap_mode="r", allow_pickle=False),
         log_mels=np.load(target / "log_mels.npy", mmap_mode="r", allow_pickle=False),
     )
+
+
+def _fill(target: Path, clips, config, options, together: bool, on_step) -> None:
+    """Leave a complete cache at ``target``: by this process alone, or a share by each process of this machine."""
+    place, count = (processes.place_here(), processes.count_here()) if together else (0, 1)
+    wait = processes.wait_for_all if together else lambda: None
+    # Beside the target; one name for the processes that one torchrun started on this machine.
+    name = f".part-{target.name[:8]}-{socket.gethostname()}-{os.getppid() if together else uuid.uuid4().hex[:8]}"
+    partial = target.with_name(name)
+    with ExitStack() as stack:
+        if place == 0 and not _complete(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(target.parent)
+            shutil.rmtree(partial, ignore_errors=True)  # of a dead process with this number
+            stack.callback(shutil.rmtree, partial, ignore_errors=True)
+            partial.mkdir()
+            stack.enter_context(only_one(partial))
+            _reserve(partial, len(clips), config)
+        wait()
+        at_work = partial.exists()  # else the cache was complete already
+        if at_work:
+            share = range(place * len(clips) // count, (place + 1) * len(clips) // count)
+            _compute(clips, config, options, partial, share, on_step)
+        wait()
+        if at_work and place == 0:
+            lengths = Counter()
+            for path in partial.glob("lengths-*.json"):
+                lengths.update(json.loads(path.read_text()))
+                path.unlink()
+            about = {"config": asdict(config), "clips": len(clips), "lengths": dict(lengths)}
+            (partial / "about.json").write_text(json.dumps(about))
+            if not _complete(target):  # another process may have been first, with the same content
+                shutil.rmtree(target, ignore_errors=True)
+                partial.rename(target)
+        wait()
 
 
 def _sweep(folder: Path) -> None:
@@ -123,10 +153,6 @@ def _complete(target: Path) -> bool:
     return all((target / name).exists() for name in ("about.json", "waveforms.npy", "log_mels.npy"))
 
 
-def _bytes_per_clip(config: FeatureConfig) -> int:
-    return 2 * config.samples + 2 * config.n_mels * config.frames
-
-
 def _key(clips, config, options) -> str:
     try:
         files = [(str(clip.path.resolve()), (stat := clip.path.stat()).st_size, stat.st_mtime_ns) for clip in clips]
@@ -138,7 +164,9 @@ def _key(clips, config, options) -> str:
 
 def clip_arrays(clip: Clip, config: FeatureConfig, options: ReadOptions) -> tuple[np.ndarray, np.ndarray, str]:
     """One clip as it is cached: waveform int16 (samples,), log-mel float16 (mels, frames), and what its length needed."""
-    x = read(clip.path, sample_rate=config.sample_rate, channel=options.channel, resample=options.resample)
+    how = {"channel": options.channel, "resample": options.resample}
+    # A second more than is kept: it shows that the clip is longer, and a resampler looks a little ahead.
+    x = read(clip.path, sample_rate=config.sample_rate, seconds=config.seconds + 1, **how)
     try:
         x, fit = to_length(x, config.samples, short=options.short)
     except AsdError as error:
@@ -178,24 +206,39 @@ def _tell(lengths: Counter, config: FeatureConfig) -> None:
         log.warning("%d of %d clips are shorter and repeated up to %g s", lengths["repeated"], lengths.total(), config.seconds)
 
 
-def _compute(clips, config, options, folder: Path, on_step) -> None:
-    """Write the arrays row by row with plain writes: on a full disk those raise, where a memory map would crash."""
-    shapes = {"waveforms": ("<i2", (config.samples,)), "log_mels": ("<f2", (config.n_mels, config.frames))}
+def _arrays(config: FeatureConfig) -> dict[str, tuple[str, tuple[int, ...], int]]:
+    """The arrays of a cache: the type of their numbers, the shape of a row, and its bytes."""
+    mels = config.n_mels, config.frames
+    return {"waveforms": ("<i2", (config.samples,), 2 * config.samples), "log_mels": ("<f2", mels, 2 * math.prod(mels))}
+
+
+def _reserve(folder: Path, count: int, config: FeatureConfig) -> None:
+    """Files for ``count`` clips, rows not yet written."""
+    for name, (dtype, shape, size) in _arrays(config).items():
+        with open(folder / f"{name}.npy", "wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": (count, *shape)})
+            file.truncate(file.tell() + count * size)
+
+
+def _compute(clips, config, options, folder: Path, share: range, on_step) -> None:
+    """Write the rows ``share`` of the arrays with plain writes: on a full disk those raise, where a memory map would crash."""
     lengths = Counter()
-    with open(folder / "waveforms.npy", "wb") as waves, open(folder / "log_mels.npy", "wb") as mels:
-        for file, (dtype, shape) in zip((waves, mels), shapes.values(), strict=True):
-            header = {"descr": dtype, "fortran_order": False, "shape": (len(clips), *shape)}
-            np.lib.format.write_array_header_1_0(file, header)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            try:
-                for start in range(0, len(clips), AT_ONCE):
-                    rows = pool.map(lambda clip: clip_arrays(clip, config, options), clips[start : start + AT_ONCE])
-                    for done, (wave, mel, fit) in enumerate(rows, start + 1):
-                        waves.write(wave.tobytes())
-                        mels.write(mel.tobytes())
-                        lengths[fit] += 1
-                        on_step("features", done, len(clips))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    (folder / "about.json").write_text(json.dumps({"config": asdict(config), "clips": len(clips), "lengths": dict(lengths)}))
+    with ExitStack() as stack:
+        files = []
+        for name, (_, _, size) in _arrays(config).items():
+            files.append(stack.enter_context(open(folder / f"{name}.npy", "r+b")))
+            files[-1].seek((share.start - len(clips)) * size, os.SEEK_END)
+        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
+        try:
+            for start in range(share.start, share.stop, AT_ONCE):
+                group = clips[start : min(start + AT_ONCE, share.stop)]
+                rows = pool.map(lambda clip: clip_arrays(clip, config, options), group)
+                for done, (wave, mel, fit) in enumerate(rows, start + 1 - share.start):
+                    for file, array in zip(files, (wave, mel), strict=True):
+                        file.write(array.tobytes())
+                    lengths[fit] += 1
+                    on_step("features", done, len(share))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    (folder / f"lengths-{share.start}-{share.stop}.json").write_text(json.dumps(lengths))

@@ -10,6 +10,7 @@ one root can hold the development, additional and evaluation sets side by side.
 """
 
 import logging
+import math
 import os
 import re
 import struct
@@ -171,14 +172,16 @@ def read(
     sample_rate: int = 16000,
     channel: int | None = None,
     resample: bool = False,
+    seconds: float | None = None,
 ) -> np.ndarray:
-    """One recording as mono float32 in ±1, shape (samples,).
+    """One recording as mono float32 in ±1, shape (samples,); with ``seconds``, no more than so much from its beginning.
 
     A file at another rate is an error unless ``resample``; one with several channels is an error unless ``channel``
     (0-based) picks one. Raises :class:`AsdError` for what is not a readable, complete, non-silent recording.
     """
     with opened(path, sample_rate=sample_rate, channel=channel, resample=resample) as file:
-        rate, x = file.samplerate, samples_of(file, path, channel)
+        rate = file.samplerate
+        x = samples_of(file, path, channel, frames=-1 if seconds is None else math.ceil(seconds * rate))
     if np.ptp(x) == 0:
         raise AsdError(f"{path} is silent (every sample is {x[0]:g}): check the microphone, or remove the clip")
     if rate != sample_rate:

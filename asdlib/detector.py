@@ -71,7 +71,8 @@ def train(
     processes.wait_for_all()
     if (run / "scores.json").exists():  # written last: there is nothing left to do
         return Detector.load(run)
-    features = _features(clips, config, cache, on_step)
+    reading = {"options": config.reading, "folder": cache}
+    features = features_of(clips, config.features, together=True, on_step=on_step, **reading)
     labels = np.array([config.machines.index(clip.machine) for clip in clips])
     examples = Examples(features.arrays, labels)
     options = {"seed": config.seed, "validation": config.validation, "device": device, "precision": config.precision}
@@ -89,17 +90,6 @@ def train(
     except OSError as error:
         raise AsdError(f"cannot write to the run directory {run} ({error.strerror}): free some space, then --resume") from error
     return Detector.load(run)
-
-
-def _features(clips: list[Clip], config: RunConfig, cache: Path | None, on_step: OnStep) -> Features:
-    """The features, computed by one process of each machine; the others find them."""
-    options = {"options": config.reading, "folder": cache, "on_step": on_step}
-    if not processes.is_first_here():
-        processes.wait_for_all()
-    features = features_of(clips, config.features, **options)
-    if processes.is_first_here():
-        processes.wait_for_all()
-    return features
 
 
 @contextmanager

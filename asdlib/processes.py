@@ -28,16 +28,21 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", 0)) == 0
 
 
-def is_first_here() -> bool:
-    """Is this the first process of this machine?"""
-    return int(os.environ.get("LOCAL_RANK", 0)) == 0
+def place_here() -> int:
+    """Which of the processes of this machine this is, from 0."""
+    return int(os.environ.get("LOCAL_RANK", 0))
+
+
+def count_here() -> int:
+    """How many processes torchrun has started on this machine; 1 without torchrun."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 def begin(device: str) -> None:
     """Let the processes that torchrun started find each other; nothing where it started none, or they have."""
     if count() > 1 and not torch.distributed.is_initialized():
         if device == "cuda":
-            here, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+            here, gpus = place_here(), torch.cuda.device_count()
             if here >= gpus:
                 raise AsdError(f"{here + 1} processes or more on a machine with {gpus} GPUs: start one for each")
             torch.cuda.set_device(here)

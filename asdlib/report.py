@@ -96,5 +96,7 @@ def _row(row: Judged) -> str:
 
 def _player(row: Judged, detector: Detector, reading: ReadOptions) -> tuple[np.ndarray, str]:
     features = detector.config.features
-    x = read(row.clip.path, sample_rate=features.sample_rate, channel=reading.channel, resample=reading.resample)
-    return x[: features.samples], f"{row.clip.machine}, {row.clip.path.name}: score {row.score:.3f}"
+    how = {"channel": reading.channel, "resample": reading.resample, "seconds": features.seconds + 1}
+    return read(row.clip.path, sample_rate=features.sample_rate, **how)[
+        : features.samples
+    ], f"{row.clip.machine}, {row.clip.path.name}: score {row.score:.3f}"

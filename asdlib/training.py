@@ -9,7 +9,6 @@ never interrupted: on the same CPU, with the same number of threads, bit for bit
 
 import ctypes
 import math
-import os
 import sys
 import time
 import warnings
@@ -78,8 +77,11 @@ class StageConfig:
     learning_rate: float = 5e-4
     cosine_from: int | None = None  # epoch from which the rate falls to 0 along a cosine; None keeps it constant
     clips_per_label: int | None = None  # a batch is made of so many clips of each machine in it; None: of any clips
+    parts: int = 1  # a batch is computed in so many parts one after the other, in less memory; see fit
 
     def __post_init__(self):
+        if self.parts < 1 or self.batch_size % self.parts:
+            raise AsdError(f"batches of {self.batch_size} clips cannot be computed in {self.parts} parts: choose a divisor")
         if self.clips_per_label is not None and (self.clips_per_label < 1 or self.batch_size % self.clips_per_label):
             raise AsdError(
                 f"batches of {self.batch_size} clips cannot hold {self.clips_per_label} of each machine: choose a divisor"
@@ -116,8 +118,10 @@ def fit(
 
     ``validation`` is the share of each label's clips (all normal) that is held out for the loss curve; nothing is
     selected by it. With a ``folder`` the rows also go to its ``log.csv``, and every epoch, and every ten minutes of a long one,
-    leaves a ``checkpoint`` from which a later call with the same arguments goes on. ``precision`` is "32" or "bf16". Raises
-    :class:`AsdError` when a loss is not finite or a checkpoint does not fit.
+    leaves a ``checkpoint`` from which a later call with the same arguments goes on. ``precision`` is "32" or "bf16". With
+    ``config.parts`` the gradients of the parts of a batch are averaged before the step; batch norms, and a loss that compares
+    clips, then see one part at a time, not the batch. Raises :class:`AsdError` when a loss is not finite or a checkpoint does
+    not fit.
     """
     fabric = make_fabric(device, precision)
     keep_freed_memory()
@@ -142,14 +146,16 @@ def fit(
         total = torch.tensor(total, device=fabric.device)
         model.train()
         for step in range(begun, steps):
-            rows = share_of(shuffled[step * config.batch_size : (step + 1) * config.batch_size], fabric)
-            inputs, labels = examples.batch(rows, fabric.device)
-            with processes.shared_batch_norms(model):
-                loss = objective(wrapped, inputs, labels)
-                optimizer.zero_grad()
-                fabric.backward(loss)
+            batch = shuffled[step * config.batch_size : (step + 1) * config.batch_size]
+            optimizer.zero_grad()
+            for i, part in enumerate(np.array_split(batch, config.parts)):
+                inputs, labels = examples.batch(share_of(part, fabric), fabric.device)
+                more_follow = i + 1 < config.parts  # the processes' gradients meet once a step
+                with processes.shared_batch_norms(model), fabric.no_backward_sync(wrapped, enabled=more_follow):
+                    loss = objective(wrapped, inputs, labels) / config.parts
+                    fabric.backward(loss)
+                total += processes.mean_of_all(loss.detach())
             optimizer.step()
-            total += processes.mean_of_all(loss.detach())
             on_step(f"{stage} {epoch + 1}/{config.epochs}", epoch * steps + step + 1, config.epochs * steps)
             if checkpoint and step + 1 < steps and time.perf_counter() - saved >= SAVE_EVERY:
                 checkpoint.save(model, optimizer, log, epoch, step + 1, total.item())
@@ -190,7 +196,7 @@ def make_fabric(device: str, precision: str):
     from lightning_fabric import Fabric  # importing it takes as long as importing torch, and scoring can do without
 
     options = {"accelerator": find_device(device).type, "precision": {"32": "32-true", "bf16": "bf16-mixed"}[precision]}
-    options["devices"] = here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    options["devices"] = here = processes.count_here()
     if processes.count() > 1:
         options |= {"num_nodes": processes.count() // here, "strategy": "ddp"}
     with warnings.catch_warnings():

@@ -166,3 +166,12 @@ def test_short_clips_may_be_refused():
     with pytest.raises(AsdError, match="5 of 9 samples"):
         to_length(np.ones(5), 9, short="refuse")
     assert to_length(np.ones(9), 5, short="refuse")[1] == "cropped"
+
+
+@pytest.mark.parametrize("rate", [16000, 44100, 11025])
+def test_the_beginning_of_a_long_recording_is_the_same_when_only_it_is_read(tmp_path, rate):
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 20 * rate).clip(-1, 1), rate)
+    begun, whole = read(path, resample=True, seconds=3), read(path, resample=True)
+    assert len(begun) == 3 * 16000
+    np.testing.assert_array_equal(begun[:32000], whole[:32000])

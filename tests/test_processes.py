@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ def examples():
     return Examples((rng.normal(size=(64, 1, 12, 8)).astype(np.float32) + 0.3 * labels[:, None, None, None],), labels)
 
 
-def first_step(out: Path) -> None:
+def first_step(out: Path, parts: int) -> None:
     """The loss and the gradients of the first step of both stages, as the training itself has them; then a few epochs."""
     gradients = {}
 
@@ -45,7 +46,7 @@ def first_step(out: Path) -> None:
 
     with seeded(0, "encoder"):
         encoder = SpectrumEncoder(12, 8, width=8)
-    config = StageConfig(3, BATCH, 1e-3, cosine_from=0)
+    config = StageConfig(3, BATCH, 1e-3, cosine_from=0, parts=parts)
     hook = watched("pretrain")
     _, log = pretrain(encoder, examples(), config, device="cpu", validation=0.1)
     hook.remove()
@@ -65,12 +66,12 @@ def torchrun(count, *words):
     return subprocess.run(command, cwd=TOP, env=environment, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_many_processes_have_the_losses_and_gradients_of_one(tmp_path, count):
+@pytest.mark.parametrize(("count", "parts"), [(2, 1), (4, 1), (2, 2)])
+def test_many_processes_have_the_losses_and_gradients_of_one(tmp_path, count, parts):
     for n in (1, count):
         (tmp_path / str(n)).mkdir()
-    first_step(tmp_path / "1")
-    done = torchrun(count, "-m", "tests.test_processes", tmp_path / str(count))
+    first_step(tmp_path / "1", parts)
+    done = torchrun(count, "-m", "tests.test_processes", tmp_path / str(count), parts)
     assert done.returncode == 0, done.stderr
     one, many = (load_file(tmp_path / str(n) / "gradients.safetensors") for n in (1, count))
     assert set(one) == set(many)
@@ -83,12 +84,16 @@ def test_many_processes_have_the_losses_and_gradients_of_one(tmp_path, count):
 
 
 def test_a_whole_training_in_two_processes(small_park, tmp_path):
-    words = ("train", small_park, "--seconds", 1, "--epochs", 1, "--device", "cpu", "--run")
-    done = torchrun(2, "-m", "--", "asdlib", *words, tmp_path / "two")
+    words = ("train", small_park, "--seconds", 1, "--epochs", 1, "--device", "cpu")
+    places = {n: ("--run", tmp_path / n, "--cache", tmp_path / f"cache of {n}") for n in ("one", "two")}
+    done = torchrun(2, "-m", "--", "asdlib", *words, *places["two"])
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("trained on 48 clips of 8 machines") == 1
-    one = [sys.executable, "-m", "asdlib", *map(str, words), str(tmp_path / "one")]
+    one = [sys.executable, "-m", "asdlib", *map(str, words + places["one"])]
     subprocess.run(one, check=True, capture_output=True, cwd=TOP)
+    caches = [{p.name: p.read_bytes() for p in tmp_path.glob(f"cache of {n}/*/*")} for n in ("one", "two")]
+    assert caches[0] == caches[1]  # each process has computed half of it
+    assert len(caches[0]) == 3
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == sorted(p.name for p in (tmp_path / "one").iterdir())
     logs = [read_log(tmp_path / name / "log.csv") for name in ("one", "two")]
     for expected, got in zip(*logs, strict=True):
@@ -115,5 +120,17 @@ def test_a_refusal_ends_all_processes_with_the_sentence(small_park, small_run):
     assert done.stderr.count("Traceback") <= 1  # torchrun's own
 
 
+def test_a_bad_clip_in_the_share_of_one_process_stops_all(small_park, tmp_path):
+    park = shutil.copytree(small_park, tmp_path / "park")
+    bad = sorted(park.rglob("train/*.wav"))[-1]  # in the share of the second
+    bad.write_bytes(b"no sound")
+    places = "--run", tmp_path / "run", "--cache", tmp_path / "cache"
+    done = torchrun(2, "-m", "--", "asdlib", "train", park, "--seconds", 1, "--device", "cpu", *places)
+    assert done.returncode != 0
+    assert f"{bad} is not a WAV file" in done.stderr
+    assert not (tmp_path / "run").exists()
+    assert not list((tmp_path / "cache").glob("[!.]*"))
+
+
 if __name__ == "__main__":
-    first_step(Path(sys.argv[1]))
+    first_step(Path(sys.argv[1]), int(sys.argv[2]))

@@ -147,3 +147,12 @@ def test_what_makes_no_sense_is_refused_before_the_first_chunk(detector, options
 def test_chunks_that_are_no_sound_are_refused(detector, chunk, words):
     with pytest.raises(AsdError, match=words):
         StreamScorer(detector, MACHINE).push(chunk)
+
+
+def test_the_names_at_the_top_of_the_package():
+    import asdlib
+
+    assert asdlib.score is score
+    assert asdlib.Detector.__module__ == "asdlib.detector"
+    with pytest.raises(AttributeError, match="no attribute 'scores'"):
+        asdlib.scores  # noqa: B018

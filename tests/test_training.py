@@ -1,6 +1,7 @@
 """The loop: resumed equals uninterrupted, held-out clips are held out, the rate follows its schedule."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,6 +74,20 @@ def test_the_seed_decides_the_run():
     first, again, other = weights(0), weights(0), weights(1)
     assert all(torch.equal(first[k], again[k]) for k in first)
     assert any(not torch.equal(first[k], other[k]) for k in first)
+
+
+def test_a_batch_in_parts_takes_the_same_step_as_the_batch_at_once():
+    def weights(parts):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))  # without batch norms, which see a part each
+        log = fit(model, objective, EXAMPLES, replace(CONFIG, parts=parts), stage="test", device="cpu")
+        return torch.cat([p.flatten() for p in model.parameters()]), [row["train_loss"] for row in log]
+
+    (whole, losses), (in_parts, losses_in_parts) = weights(1), weights(4)
+    torch.testing.assert_close(in_parts, whole, rtol=1e-5, atol=1e-6)
+    assert losses_in_parts == pytest.approx(losses, rel=1e-5)
+    with pytest.raises(AsdError, match="batches of 8 clips cannot be computed in 3 parts"):
+        StageConfig(1, 8, parts=3)
 
 
 def test_a_checkpoint_of_another_stage_is_not_taken_and_the_log_keeps_both(tmp_path):

@@ -23,6 +23,7 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs of each stage (default: the preset's); few clips need more.")
     ] = None,
+    parts: Annotated[int, typer.Option(min=1, help="Compute each batch in so many parts, in less memory.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of initial weights, order of clips and held-out clips.")] = 0,
     device: Device = "auto",
     precision: Annotated[Literal["32", "bf16"], typer.Option(help="bf16 is faster where the processor knows it.")] = "32",
@@ -51,6 +52,8 @@ def train(
         config = replace(config, features=replace(config.features, seconds=seconds))
     if epochs is not None:
         config = replace(config, pretrain=config.pretrain.of(epochs), finetune=config.finetune.of(epochs))
+    stages = {name: replace(getattr(config, name), parts=parts) for name in ("pretrain", "finetune")}
+    config = replace(config, **stages)
     if no_pretrain:
         config = replace(config, pretrain=None)
     config = replace(config, seed=seed, precision=precision, reading=ReadOptions(channel, resample, short))
