@@ -136,3 +136,29 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not
     with only_one(tmp_path / ".part-alive"):
         features_of(clips[:2], CONFIG, folder=tmp_path)
     assert {p.name for p in tmp_path.glob(".part-*")} == {".part-young", ".part-alive"}
+
+
+AT_ONCE = """
+import sys
+from pathlib import Path
+from asdlib.cache import features_of
+from asdlib.data import scan
+from asdlib.features import FeatureConfig
+sys.stdin.readline()  # all begin at the same time
+print(features_of(scan(sys.argv[1]), FeatureConfig(seconds=1.0), folder=Path(sys.argv[2])).log_mels.mean(dtype=float))
+"""
+
+
+def test_two_processes_that_fill_one_cache_at_once_leave_one_whole_cache(small_park, tmp_path):
+    command = [sys.executable, "-c", AT_ONCE, str(small_park), str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    time.sleep(2)  # for their imports
+    for process in both:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = [process.communicate() for process in both]
+    expected = str(features_of(scan(small_park), CONFIG, folder=tmp_path / "alone").log_mels.mean(dtype=float))
+    assert [out.strip() for out, _ in said] == [expected] * 2, said
+    (whole,) = [path for path in tmp_path.iterdir() if path.name != "alone"]
+    assert {path.name for path in whole.iterdir()} == {"about.json", "waveforms.npy", "log_mels.npy"}

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -224,6 +225,31 @@ def test_bad_requests_are_one_sentence_and_exit_code_2(asd, trained, small_park,
     said = [line for line in err.splitlines() if line.startswith("asd: ")]
     assert (code, len(said)) == (2, 1), err
     assert message in said[0]
+    assert "Traceback" not in err + out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder that nobody may write to")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "{data}", "--run", "/sys/asd/run", "--seconds", "1"],
+        ["train", "{data}", "--run", "new", "--cache", "/sys/asd/cache", "--seconds", "1"],
+        ["evaluate", "{data}", "--run", "{run}", "--csv", "/sys/asd/csv"],
+        ["score", "{clip}", "--run", "{run}", "--machine", "fan/id_00", "--every", "0.5", "--csv", "/sys/asd/csv"],
+        ["report", "{data}", "--run", "{run}", "--out", "/sys/page.html"],
+        ["export", "--run", "{run}", "--out", "/sys/run.onnx"],
+        ["simulate", "/sys/asd/park", "--preset", "tiny"],
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_sentence(asd, trained, small_park, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    places = {"run": trained, "data": small_park, "clip": small_park / "fan" / "test" / "normal_id_00_00000000.wav"}
+    code, out, err = asd(*(word.format(**places) for word in words))
+    said = [line for line in err.splitlines() if line.startswith("asd: ")]
+    assert (code, len(said)) == (2, 1), err
+    assert "cannot" in said[0]
+    assert "/sys/" in said[0]
     assert "Traceback" not in err + out
     assert list(tmp_path.iterdir()) == []
 
