@@ -33,7 +33,8 @@ class WholeDetector(nn.Module):
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         waveform = torch.round(waveform.clamp(-1.0, 1 - 2**-15) * 2**15) / 2**15  # as the clips of training were kept
-        embedding = self.classifier.embed(waveform, self.front(waveform))
+        log_mel = self.front(waveform).half().float()  # so were their log-mels
+        embedding = self.classifier.embed(waveform, log_mel)
         arcface = self.classifier.arcface
         plain = arcface(embedding)
         own = arcface.scale * arcface.shifted(plain / arcface.scale)
