@@ -18,7 +18,7 @@ HEARD = 6  # recordings with a player: the first of the table
 STYLE = """
 body { font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; } th, td { padding: 0.25rem 0.8rem; text-align: left; border-bottom: 1px solid #ccc; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; } .alarm { font-weight: bold; color: #a02c00; }
+.number { text-align: right; font-variant-numeric: tabular-nums; } .alarm { font-weight: bold; color: #a02c00; }
 """
 
 
@@ -79,8 +79,8 @@ def _page(rows: list[Judged], alarms: int, detector: Detector, scorer: str, read
 <h1>{title}</h1>
 <p>Score: {html.escape(scorer)}, of the first {features.seconds:g} s of a recording; larger is more anomalous. An alarm says
 that a recording does not sound like the healthy ones, not why.</p>{note}
-<table><thead><tr><th scope="col">machine</th><th scope="col">recording</th><th scope="col">score</th>
-<th scope="col">threshold</th><th scope="col">alarm</th></tr></thead><tbody>{"".join(map(_row, rows))}</tbody></table>
+<table><thead><tr><th scope="col">machine</th><th scope="col">recording</th><th scope="col" class="number">score</th>
+<th scope="col" class="number">threshold</th><th scope="col">alarm</th></tr></thead><tbody>{"".join(map(_row, rows))}</tbody></table>
 <h2>To listen to</h2>
 {players._repr_html_()}
 </body></html>
@@ -90,7 +90,8 @@ that a recording does not sound like the healthy ones, not why.</p>{note}
 def _row(row: Judged) -> str:
     numbers = f"{row.score:.3f}", "" if row.threshold is None else f"{row.threshold:.3f}"
     cells = "".join(f'<td class="number">{text}</td>' for text in numbers)
-    alarm = '<td class="alarm">ALARM</td>' if row.alarm else "<td>no</td>"
+    no_alarm = "<td>no</td>" if row.threshold is not None else "<td>not judged</td>"
+    alarm = '<td class="alarm">ALARM</td>' if row.alarm else no_alarm
     return f"<tr><td>{html.escape(row.clip.machine)}</td><td>{html.escape(row.clip.path.name)}</td>{cells}{alarm}</tr>\n"
 
 

@@ -116,6 +116,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(asd, run, healthy, small
     assert text.count("<audio") == 6
     assert "http" not in text.replace("http://www.w3.org", "")
     assert "No threshold has been chosen for fan/id_00" in text
+    assert text.count("<td>not judged</td>") == sum(clip.machine != MACHINE for clip in clips)
     alarms = text.count('<td class="alarm">')
     assert f"<title>{alarms} alarm" in text
     code, _, err = asd("report", small_park, "--run", run, "--out", tmp_path / "no" / "page.html")
