@@ -80,7 +80,8 @@ def _page(rows: list[Judged], alarms: int, detector: Detector, scorer: str, read
 <p>Score: {html.escape(scorer)}, of the first {features.seconds:g} s of a recording; larger is more anomalous. An alarm says
 that a recording does not sound like the healthy ones, not why.</p>{note}
 <table><thead><tr><th scope="col">machine</th><th scope="col">recording</th><th scope="col" class="number">score</th>
-<th scope="col" class="number">threshold</th><th scope="col">alarm</th></tr></thead><tbody>{"".join(map(_row, rows))}</tbody></table>
+<th scope="col" class="number">threshold</th><th scope="col">alarm</th></tr></thead>
+<tbody>{"".join(map(_row, rows))}</tbody></table>
 <h2>To listen to</h2>
 {players._repr_html_()}
 </body></html>
