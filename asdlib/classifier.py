@@ -31,6 +31,8 @@ class ArcFace(nn.Module):
         super().__init__()
         if not 0 <= margin < math.pi:
             raise AsdError(f"an ArcFace margin of {margin} is not an angle: choose 0 to 3.14 radians")
+        if not 0 < scale <= 1000:
+            raise AsdError(f"an ArcFace scale of {scale:g} makes no sense: choose one above 0 and up to 1000, for example 30")
         self.margin, self.scale = margin, scale
         self.weight = nn.Parameter(torch.empty(classes, dim))
         nn.init.xavier_uniform_(self.weight)

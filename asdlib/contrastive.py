@@ -72,8 +72,10 @@ def supervised_contrastive_loss(
 
     averaged over the anchors i that have positives P(i), the other clips of the same label (Khosla et al., eq. 2).
     ``self_in_denominator`` also counts a = i there, as the paper's public code does. Raises :class:`AsdError` when no two
-    clips share a label.
+    clips share a label, or for a temperature that is not above 0.
     """
+    if not temperature > 0:
+        raise AsdError(f"a temperature of {temperature:g} makes no sense: choose one above 0, for example 0.1")
     z = F.normalize(embeddings.float() if embeddings.dtype != torch.float64 else embeddings)
     similarity = z @ z.T / temperature
     itself = torch.eye(len(z), dtype=torch.bool, device=z.device)

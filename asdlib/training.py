@@ -29,6 +29,7 @@ from asdlib.progress import OnStep, silent
 
 Objective = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed"}  # ours and Fabric's names
 SAVE_EVERY = 600.0  # seconds; a long epoch leaves checkpoints on its way
 
 
@@ -80,6 +81,9 @@ class StageConfig:
     parts: int = 1  # a batch is computed in so many parts one after the other, in less memory; see fit
 
     def __post_init__(self):
+        for name in ("epochs", "batch_size", "learning_rate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise AsdError(f"{name} of {getattr(self, name)} makes no sense: choose one above 0")
         if self.parts < 1 or self.batch_size % self.parts:
             raise AsdError(f"batches of {self.batch_size} clips cannot be computed in {self.parts} parts: choose a divisor")
         if self.clips_per_label is not None and (self.clips_per_label < 1 or self.batch_size % self.clips_per_label):
@@ -195,7 +199,9 @@ def make_fabric(device: str, precision: str):
     """Lightning Fabric on one device, or on one device a process under torchrun: places modules and batches, brings bf16."""
     from lightning_fabric import Fabric  # importing it takes as long as importing torch, and scoring can do without
 
-    options = {"accelerator": find_device(device).type, "precision": {"32": "32-true", "bf16": "bf16-mixed"}[precision]}
+    if precision not in PRECISIONS:
+        raise AsdError(f"no precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
+    options = {"accelerator": find_device(device).type, "precision": PRECISIONS[precision]}
     options["devices"] = here = processes.count_here()
     if processes.count() > 1:
         options |= {"num_nodes": processes.count() // here, "strategy": "ddp"}

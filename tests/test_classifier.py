@@ -80,6 +80,12 @@ def test_a_margin_that_is_no_angle_is_refused(margin):
         ArcFace(2, 2, margin=margin)
 
 
+@pytest.mark.parametrize("scale", [0.0, -30.0, 1e308, float("nan")])
+def test_a_scale_that_makes_no_finite_logits_is_refused(scale):
+    with pytest.raises(AsdError, match=r"an ArcFace scale of .* makes no sense"):
+        ArcFace(2, 2, scale=scale)
+
+
 def test_stage_2_keeps_encoder_and_first_head_layer_and_nothing_else():
     base = ContrastiveModel(Points())
     model = MachineClassifier(base, 3)

@@ -95,6 +95,12 @@ def test_a_batch_without_pairs_is_an_error_that_says_so():
         supervised_contrastive_loss(torch.randn(4, 8), torch.arange(4))
 
 
+@pytest.mark.parametrize("temperature", [0.0, -0.1, float("nan")])
+def test_a_temperature_that_is_not_above_zero_is_refused(temperature):
+    with pytest.raises(AsdError, match=r"a temperature of .* makes no sense"):
+        supervised_contrastive_loss(torch.randn(4, 8), torch.zeros(4), temperature=temperature)
+
+
 def test_the_head_has_the_published_size_and_starts_with_what_stage_2_keeps():
     head = ProjectionHead(128)
     assert sum(p.numel() for p in head.parameters()) == 49_920

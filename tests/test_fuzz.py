@@ -79,6 +79,7 @@ def test_wav_files(recordings, tmp_path):
         except AsdError as error:
             refused += 1
             must_name(error, path)
+    print(f"{CASES} WAV files, {refused} refused")
     assert 0.1 * CASES < refused < CASES
 
 
@@ -190,5 +191,6 @@ def test_run_directories(small_run, tmp_path, detector):
         except AsdError as error:
             must_name(error, run)
         shutil.rmtree(run)
+    print(f"{CASES // 2} run directories, {loaded} loaded; {peak() - before:.0f} MB")
     assert 0 < loaded < CASES // 4  # a margin or a seed may change unnoticed, not much else
     assert peak() - before < 500

@@ -246,9 +246,17 @@ def test_arrays_of_different_lengths_are_refused():
         Examples((np.zeros((3, 2)),), np.zeros(2))
 
 
-def test_an_unknown_device_is_refused():
+def test_an_unknown_device_or_precision_is_refused():
     with pytest.raises(AsdError, match="device 'abacus'"):
         fit(network(), objective, EXAMPLES, CONFIG, stage="test", device="abacus")
+    with pytest.raises(AsdError, match="no precision '16': choose one of 32, bf16"):
+        fit(network(), objective, EXAMPLES, CONFIG, stage="test", device="cpu", precision="16")
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": -8}, {"learning_rate": math.nan}])
+def test_a_stage_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(AsdError, match=f"{next(iter(wrong))} of .* makes no sense"):
+        StageConfig(**{"epochs": 1, **wrong})
 
 
 def test_bf16_trains_and_stays_near_full_precision():
