@@ -106,9 +106,9 @@ def _fill(target: Path, clips, config, options, together: bool, on_step) -> None
     """Leave a complete cache at ``target``: by this process alone, or a share by each process of this machine."""
     place, count = (processes.place_here(), processes.count_here()) if together else (0, 1)
     wait = processes.wait_for_all if together else lambda: None
-    # Beside the target; one name for the processes that one torchrun started on this machine.
-    name = f".part-{target.name[:8]}-{socket.gethostname()}-{os.getppid() if together else uuid.uuid4().hex[:8]}"
-    partial = target.with_name(name)
+    # Beside the target, under a name of its own, which those that one torchrun started on this machine have in common.
+    own = uuid.uuid4().hex if count == 1 else f"{socket.gethostname()}-{os.getppid()}"
+    partial = target.with_name(f".part-{target.name[:8]}-{own}")
     with ExitStack() as stack:
         if place == 0 and not _complete(target):
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -186,6 +186,8 @@ def loaded(make: Callable[[], nn.Module], path: Path, config: RunConfig) -> nn.M
     try:
         with torch.device("meta"):
             expected = {name: (tensor.shape, tensor.dtype) for name, tensor in make().state_dict().items()}
+    except AsdError as error:
+        raise AsdError(f"the config.json beside {path} does not fit it: {error}") from error
     except (RuntimeError, ValueError, TypeError, OverflowError, ZeroDivisionError) as error:
         raise AsdError(f"no network has the sizes in the config.json beside {path}: restore the files of one run") from error
     if {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()} != expected:

@@ -138,19 +138,20 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not
     assert {p.name for p in tmp_path.glob(".part-*")} == {".part-young", ".part-alive"}
 
 
-AT_ONCE = """
+AT_THE_SAME_TIME = """
 import sys
 from pathlib import Path
 from asdlib.cache import features_of
 from asdlib.data import scan
 from asdlib.features import FeatureConfig
 sys.stdin.readline()  # all begin at the same time
-print(features_of(scan(sys.argv[1]), FeatureConfig(seconds=1.0), folder=Path(sys.argv[2])).log_mels.mean(dtype=float))
+features = features_of(scan(sys.argv[1]), FeatureConfig(seconds=1.0), folder=Path(sys.argv[2]), together=True)
+print(features.log_mels.mean(dtype=float))
 """
 
 
 def test_two_processes_that_fill_one_cache_at_once_leave_one_whole_cache(small_park, tmp_path):
-    command = [sys.executable, "-c", AT_ONCE, str(small_park), str(tmp_path)]
+    command = [sys.executable, "-c", AT_THE_SAME_TIME, str(small_park), str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     both = [subprocess.Popen(command, **pipes) for _ in range(2)]
     time.sleep(2)  # for their imports
