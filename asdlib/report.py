@@ -16,7 +16,8 @@ from asdlib.progress import OnStep, silent
 HEARD = 6  # recordings with a player: the first of the table
 
 STYLE = """
-body { font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #222; }
+body { font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; }
+body { color: #222; background: #fff; }
 table { border-collapse: collapse; } th, td { padding: 0.25rem 0.8rem; text-align: left; border-bottom: 1px solid #ccc; }
 .number { text-align: right; font-variant-numeric: tabular-nums; } .alarm { font-weight: bold; color: #a02c00; }
 """
@@ -36,8 +37,12 @@ class Judged:
 
     @property
     def urgency(self) -> tuple:
-        """Alarms first, by how far they are above their threshold; then the others by score."""
-        return self.alarm, self.score - self.threshold if self.alarm else self.score
+        """Alarms first, by how far they are above their threshold, in shares of it; then the others by score.
+
+        A machine's scores have a scale of their own: bare differences would put one machine before all others.
+        """
+        excess = (self.score - self.threshold) / max(abs(self.threshold), 1e-9) if self.alarm else self.score
+        return self.alarm, excess
 
 
 def write_report(

@@ -4,13 +4,15 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from asdlib.data import read, scan
+from asdlib.data import Clip, read, scan
 from asdlib.machines import render
+from asdlib.report import Judged
 from asdlib.stream import score
 from asdlib.threshold import read_thresholds
 from tests.test_cli import asd  # noqa: F401 (a fixture)
@@ -121,3 +123,11 @@ def test_the_report_is_one_page_that_needs_nothing_else(asd, run, healthy, small
     assert f"<title>{alarms} alarm" in text
     code, _, err = asd("report", small_park, "--run", run, "--out", tmp_path / "no" / "page.html")
     assert (code, "cannot write" in err) == (2, True)
+
+
+def test_alarms_come_first_in_the_order_of_their_excess_over_their_own_threshold():
+    clip = Clip(Path("x.wav"), "fan", "id_00", "test", "unknown")
+    rows = [Judged(clip, *numbers) for numbers in ((30.0, 20.0), (0.5, 0.1), (9.0, None), (-1.0, -4.0), (8.0, 10.0))]
+    rows.sort(key=lambda row: row.urgency, reverse=True)
+    assert [row.score for row in rows] == [0.5, -1.0, 30.0, 9.0, 8.0]
+    assert [row.alarm for row in rows] == [True, True, True, False, False]
