@@ -82,9 +82,9 @@ def _by_gamma(scores: np.ndarray, rate: float) -> Threshold:
     """
     from scipy.stats import gamma
 
-    if len(scores) < 3 or scores.min() <= 0 or np.ptp(scores) < 1e-6 * scores.max():
+    if len(scores) < 3 or scores.min() <= 0 or np.ptp(scores) < 1e-3 * scores.max():
         raise AsdError(
-            f"no gamma distribution fits these {len(scores)} scores (it needs three different ones, all above 0): "
+            f"no gamma distribution fits these {len(scores)} scores (it needs three clearly different ones, all above 0): "
             "choose the method quantile, or another scorer"
         )
 

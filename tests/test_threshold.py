@@ -69,6 +69,7 @@ def test_gamma_agrees_with_its_closed_form_for_many_scores():
         ([1.0] * 9, {}, "record 19 or more, choose a rate of at least 0.1"),
         ([-1.0, 1, 2, 3], {"method": "gamma"}, "no gamma distribution fits these 4 scores"),
         ([2.0] * 30, {"method": "gamma"}, "no gamma distribution fits these 30 scores"),
+        ([2.0, 2.00001, 2.00002], {"method": "gamma"}, "no gamma distribution fits these 3 scores"),  # for its shape, hours
     ],
 )
 def test_what_cannot_be_promised_is_refused_in_a_sentence(scores, options, words):
