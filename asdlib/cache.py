@@ -131,9 +131,12 @@ def _fill(target: Path, clips, config, options, together: bool, on_step) -> None
                 path.unlink()
             about = {"config": asdict(config), "clips": len(clips), "lengths": dict(lengths)}
             (partial / "about.json").write_text(json.dumps(about))
-            if not _complete(target):  # another process may have been first, with the same content
-                shutil.rmtree(target, ignore_errors=True)
+            try:
                 partial.rename(target)
+            except OSError:
+                if not _complete(target):  # else another process was first, with the same content
+                    shutil.rmtree(target, ignore_errors=True)  # half a cache, which somebody has damaged
+                    partial.rename(target)
         wait()
 
 

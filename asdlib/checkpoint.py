@@ -63,7 +63,13 @@ def read_log(path: Path) -> list[dict]:
     """The rows of a ``log.csv``, numbers as numbers and empty cells as None; no rows where there is no file."""
     if not path.exists():
         return []
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
     number = {"epoch": int, "stage": str}
-    return [{key: number.get(key, float)(value) if value else None for key, value in row.items()} for row in rows]
+    try:
+        with open(path, newline="") as file:
+            reader = csv.DictReader(file)
+            rows = [{key: number.get(key, float)(value) if value else None for key, value in row.items()} for row in reader]
+        if tuple(reader.fieldnames or ()) != LOG_COLUMNS or any(row["epoch"] is None for row in rows):
+            raise ValueError("other columns, or a row that was cut off")
+    except (ValueError, TypeError, csv.Error, OSError) as error:
+        raise AsdError(f"{path} is damaged ({error}): remove it; the weights do not depend on it") from error
+    return rows

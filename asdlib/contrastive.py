@@ -85,7 +85,7 @@ def supervised_contrastive_loss(
     if anchors == 0:
         raise AsdError(
             f"no two of the {len(z)} clips in the batch are of the same machine, so there is nothing to pull together: "
-            "use larger batches or fewer machines"
+            "use larger batches, fewer parts (--parts) or fewer machines"
         )
     if not self_in_denominator:
         # Not -inf: a positive's weight of 0 times -inf would be nan.

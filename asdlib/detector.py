@@ -34,7 +34,7 @@ from asdlib.run import (
     save_weights,
     write_config,
 )
-from asdlib.training import Examples, find_device, keep_freed_memory
+from asdlib.training import Examples, find_device, keep_freed_memory, plan
 
 if TYPE_CHECKING:  # `asd score` of one clip does not wait for it
     import pandas as pd
@@ -65,20 +65,22 @@ def train(
             f"only one machine ({config.machines[0]}): the method tells machines apart, so give clips of two or more"
         )
     device = find_device(device).type  # an unknown device is refused before hours of work, not after
-    processes.begin(device)
-    if processes.is_first():
-        _check_run(run, config, resume)
-    processes.wait_for_all()
-    if (run / "scores.json").exists():  # written last: there is nothing left to do
-        return Detector.load(run)
-    reading = {"options": config.reading, "folder": cache}
-    features = features_of(clips, config.features, together=True, on_step=on_step, **reading)
     labels = np.array([config.machines.index(clip.machine) for clip in clips])
-    examples = Examples(features.arrays, labels)
-    options = {"seed": config.seed, "validation": config.validation, "device": device, "precision": config.precision}
-    options |= {"folder": run, "on_step": on_step}
+    drawn = {"seed": config.seed, "validation": config.validation}
+    for stage in filter(None, (config.pretrain, config.finetune)):
+        plan(labels, stage, **drawn)  # batches that cannot be shared out are refused now, too
+    processes.begin(device)
     try:
-        with _held(run, config, resume):
+        if processes.is_first():
+            _check_run(run, config, resume)
+        processes.wait_for_all()
+        if (run / "scores.json").exists():  # written last: there is nothing left to do
+            return Detector.load(run)
+        reading = {"options": config.reading, "folder": cache}
+        features = features_of(clips, config.features, together=True, on_step=on_step, **reading)
+        examples = Examples(features.arrays, labels)
+        options = drawn | {"device": device, "precision": config.precision, "folder": run, "on_step": on_step}
+        with _held(run, config, resume), processes.that_may_stop():
             base = _stage_1(run, config, examples, options)
             _stage_2(run, config, base, examples, options)
             if processes.is_first():
@@ -88,7 +90,9 @@ def train(
                 save_bank(run, config, model, bank, labels)
             processes.wait_for_all()
     except OSError as error:
-        raise AsdError(f"cannot write to the run directory {run} ({error.strerror}): free some space, then --resume") from error
+        raise AsdError(
+            f"cannot write to the run directory {run} ({error.strerror}): check space and permissions, then --resume"
+        ) from error
     return Detector.load(run)
 
 

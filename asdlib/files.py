@@ -65,11 +65,11 @@ def only_one(folder: Path) -> Iterator[bool]:
 def writable(path: str | Path) -> Iterator[Path]:
     """As :class:`replacing`, for a file that the user has named: raises :class:`AsdError` where it cannot be written."""
     path = Path(path)
-    if not path.name or path.is_dir():
-        raise AsdError(f"{str(path)!r} is no name of a file: give one")
-    if not path.parent.is_dir():
-        raise AsdError(f"cannot write {path} (there is no folder {path.parent}): make it, or choose another place")
     try:
+        if not path.name or path.is_dir():
+            raise AsdError(f"{str(path)!r} is no name of a file: give one")
+        if not path.parent.is_dir():
+            raise AsdError(f"cannot write {path} (there is no folder {path.parent}): make it, or choose another place")
         with replacing(path) as temporary:
             yield temporary
     except OSError as error:

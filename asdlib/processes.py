@@ -6,6 +6,7 @@ contrastive loss compares the clips of all of them (:func:`gathered`), and batch
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -50,13 +51,22 @@ def begin(device: str) -> None:
         torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=patience)
 
 
+@contextmanager
+def that_may_stop() -> Iterator[None]:
+    """Inside, when another process stops, this one does so with a sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        if count() == 1 or not re.search("gloo|nccl|connection", str(error), re.IGNORECASE):
+            raise
+        raise AsdError("another process has stopped, and said why: this one stops, too") from error
+
+
 def wait_for_all() -> None:
     """Go on when every process has come here."""
     if count() > 1:
-        try:
+        with that_may_stop():
             torch.distributed.barrier()
-        except RuntimeError as error:
-            raise AsdError("another process has stopped, and said why: this one stops, too") from error
 
 
 def gathered(*tensors: Tensor) -> tuple[Tensor, ...]:

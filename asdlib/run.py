@@ -143,10 +143,14 @@ def write_config(run: Path, config: RunConfig) -> None:
 def read_config(run: Path) -> RunConfig:
     """The config in a run directory. Raises :class:`AsdError` when there is none or it cannot be read."""
     path = run / "config.json"
-    if not path.is_file():
-        raise AsdError(f"{run} is not a run directory (no config.json): give the directory that asd train wrote")
     try:
-        values = json.loads(path.read_text())
+        text = path.read_text()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise AsdError(f"{run} is not a run directory (no config.json): give the directory that asd train wrote") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise AsdError(f"cannot read {path} ({error}): check the file and its permissions") from error
+    try:
+        values = json.loads(text)
         values.pop("asdlib")
         return RunConfig.from_dict(values)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, OSError) as error:

@@ -34,7 +34,10 @@ class Segment:
 
 @dataclass
 class Track:
-    """Scores along a sound. Window i lasts from ``start[i]`` to ``start[i] + seconds``; a silent window has the score NaN."""
+    """Scores along a sound. Window i lasts from ``start[i]`` to ``start[i] + seconds``; a silent window has the score NaN.
+
+    A sound shorter than a window has one, in which it is repeated; that one ends after the sound.
+    """
 
     seconds: float
     start: list[float] = field(default_factory=list)
@@ -207,7 +210,9 @@ def score(
     try:
         track.extend(stream.finish(short=reading.short))
     except AsdError as error:
-        raise AsdError(f"{path} is too short, {error}") from error
+        raise AsdError(f"{path}: {error}") from error
+    if not track.score:
+        raise AsdError(f"{path} has no samples that can be read: remove it or record it again")
     if np.isnan(track.score).all():
         raise AsdError(f"{path} is silent (at the 16 bits of a clip): check the microphone, or remove it")
     return track

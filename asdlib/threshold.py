@@ -91,6 +91,7 @@ def _by_gamma(scores: np.ndarray, rate: float) -> Threshold:
     shape, scale = fit_gamma(scores)
     drawn = np.random.default_rng(0).gamma(shape, scale, (REFITS, len(scores)))
     again, wider = fit_gamma(drawn)
+    again = np.clip(again, 1e-8, 1e8)  # beyond these scipy does not come back
     rates = gamma.sf(gamma.isf(rate, again, scale=wider), shape, scale=scale)
     low, high = np.quantile(rates, [0.025, 0.975])
     value = float(gamma.isf(rate, shape, scale=scale))
@@ -109,11 +110,13 @@ def fit_gamma(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def refuse_known(detector: "Detector", embeddings: np.ndarray, names: list[str]) -> None:
-    """Raise :class:`AsdError` when a clip, by its embedding (N, dim), is one that the network has learned from."""
-    for name, embedding in zip(names, embeddings, strict=True):
-        distance = np.abs(detector.bank - embedding).max(axis=1).min()
-        if distance < 1e-4 * np.abs(embedding).max():  # the same clip, in a batch of another size
+    """Raise :class:`AsdError` if the network has learned from a clip, by its embedding (N, dim), or if one is there twice."""
+    for i, (name, embedding) in enumerate(zip(names, embeddings, strict=True)):
+        near = 1e-4 * np.abs(embedding).max()  # the same clip, in a batch of another size
+        if np.abs(detector.bank - embedding).max(axis=1).min() < near:
             raise AsdError(f"{name} was trained on, so its score says nothing about new clips: calibrate on other recordings")
+        if i and (twins := np.flatnonzero(np.abs(embeddings[:i] - embedding).max(axis=1) < near)).size:
+            raise AsdError(f"{name} is the same recording as {names[twins[0]]}, and would count twice: leave one out")
 
 
 def keep_threshold(run: str | Path, machine: str, scorer: str, threshold: Threshold) -> None:
@@ -137,12 +140,14 @@ def read_thresholds(run: str | Path) -> dict[str, dict[str, Threshold]]:
         content = json.loads(path.read_text())
         of_this = content["config"] == fingerprint(read_config(Path(run)))
         found = {m: {name: Threshold(**t) for name, t in by.items()} for m, by in content["thresholds"].items()}
-        numbers = [x for by in found.values() for t in by.values() for x in (t.value, t.expected, t.low, t.high)]
-        sound = all(isinstance(x, float) and math.isfinite(x) for x in numbers)
+        every = [t for by in found.values() for t in by.values()]
+        numbers = [x for t in every for x in (t.value, t.expected, t.low, t.high, t.clips)]
+        sound = all(isinstance(x, (int, float)) and math.isfinite(x) for x in numbers)
+        sound = sound and all(t.method in get_args(Method) for t in every)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
         raise AsdError(f"{path} is damaged ({error}): remove it and calibrate again") from error
     if not sound:
-        raise AsdError(f"{path} holds a threshold that is not a number: remove it and calibrate again")
+        raise AsdError(f"{path} holds a threshold that makes no sense: remove it and calibrate again")
     if not of_this:
         raise AsdError(f"{path} belongs to other settings than the config.json beside it: remove it and calibrate again")
     return found

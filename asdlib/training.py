@@ -134,10 +134,7 @@ def fit(
     wrapped, optimizer = fabric.setup(model, optimizer)
     checkpoint = Checkpoint(folder, stage) if folder else None
     first, begun, total = checkpoint.load(model, optimizer) if checkpoint else (0, 0, 0.0)
-    train_rows, held_out = hold_out(examples.labels, validation, seed=seed)
-    per_label = config.clips_per_label or 1
-    usable = sum(count - count % per_label for count in np.unique(examples.labels[train_rows], return_counts=True)[1])
-    steps = max(1, usable // config.batch_size)  # the last, smaller batch waits for the next shuffle
+    train_rows, held_out, size, steps = plan(examples.labels, config, validation=validation, seed=seed)
     log = [row for row in checkpoint.log() if row["epoch"] < first] if checkpoint else []
     checkpoint = checkpoint if processes.is_first() else None  # only one process writes
 
@@ -150,9 +147,9 @@ def fit(
         total = torch.tensor(total, device=fabric.device)
         model.train()
         for step in range(begun, steps):
-            batch = shuffled[step * config.batch_size : (step + 1) * config.batch_size]
+            batch = shuffled[step * size : (step + 1) * size]
             optimizer.zero_grad()
-            for i, part in enumerate(np.array_split(batch, config.parts)):
+            for i, part in enumerate(np.split(batch, config.parts)):
                 inputs, labels = examples.batch(share_of(part, fabric), fabric.device)
                 more_follow = i + 1 < config.parts  # the processes' gradients meet once a step
                 with processes.shared_batch_norms(model), fabric.no_backward_sync(wrapped, enabled=more_follow):
@@ -177,14 +174,27 @@ def fit(
     return log
 
 
+def plan(labels: np.ndarray, config: StageConfig, *, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Rows to train on, rows held out, the clips of a step, and the steps of an epoch.
+
+    Raises :class:`AsdError` where the clips of a step cannot be shared out evenly, two at least, to all processes and parts.
+    """
+    train_rows, held_out = hold_out(labels, validation, seed=seed)
+    per_label = config.clips_per_label or 1
+    usable = sum(count - count % per_label for count in np.unique(labels[train_rows], return_counts=True)[1])
+    shares = config.parts * processes.count()
+    size = min(config.batch_size, usable - usable % shares)
+    if shares > 1 and (config.batch_size % shares or size < 2 * shares):
+        raise AsdError(
+            f"batches of {min(config.batch_size, usable)} clips cannot be shared out evenly, two clips at least, to "
+            f"{processes.count()} processes with {config.parts} parts each: start fewer processes, or choose fewer parts"
+        )
+    return train_rows, held_out, size, max(1, usable // config.batch_size)  # what is left over waits for the next shuffle
+
+
 def share_of(rows: np.ndarray, fabric) -> np.ndarray:
     """This process's rows of a batch: as many as every other process has."""
-    each, over = divmod(len(rows), fabric.world_size)
-    if over:
-        raise AsdError(
-            f"a batch of {len(rows)} clips cannot be shared out evenly among {fabric.world_size} processes: start fewer"
-        )
-    return rows[fabric.global_rank * each : (fabric.global_rank + 1) * each]
+    return np.split(rows, fabric.world_size)[fabric.global_rank]
 
 
 @contextmanager

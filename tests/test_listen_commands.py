@@ -73,6 +73,9 @@ def test_thresholds_that_would_mislead_are_refused(asd, run, healthy, small_park
     code, _, err = asd("threshold", *healthy, known[0], *words)
     assert code == 2
     assert f"{known[0]} was trained on" in err
+    code, _, err = asd("threshold", *healthy, healthy[3], *words)
+    assert code == 2
+    assert f"{healthy[3]} is the same recording as {healthy[3]}" in err
     assert not (run / "thresholds.json").exists()
     (run / "thresholds.json").write_text("{")
     code, _, err = asd("score", healthy[0], *words)

@@ -20,7 +20,7 @@ from asdlib.classifier import finetune
 from asdlib.contrastive import pretrain
 from asdlib.errors import AsdError
 from asdlib.spectra import SpectrumEncoder
-from asdlib.training import Examples, StageConfig, seeded, share_of
+from asdlib.training import Examples, StageConfig, plan, seeded, share_of
 
 TOP = Path(__file__).parents[1]
 BATCH = 16
@@ -103,14 +103,21 @@ def test_a_whole_training_in_two_processes(small_park, tmp_path):
     assert torch.nn.functional.cosine_similarity(*embeddings).min() > 0.98
 
 
-def test_a_batch_is_shared_out_evenly_or_refused():
+def test_a_batch_is_shared_out_evenly_or_refused(monkeypatch):
     def shares(clips, count):
         ranks = [SimpleNamespace(world_size=count, global_rank=rank) for rank in range(count)]
         return [share_of(np.arange(clips), fabric).tolist() for fabric in ranks]
 
     assert shares(6, 3) == [[0, 1], [2, 3], [4, 5]]
-    with pytest.raises(AsdError, match="a batch of 16 clips cannot be shared out evenly among 3 processes"):
-        shares(16, 3)
+    labels, options = np.repeat([0, 1], 9), {"validation": 0.0, "seed": 0}
+    assert plan(labels, StageConfig(1, 16), **options)[2:] == (16, 1)
+    assert plan(labels, StageConfig(1, 64), **options)[2:] == (18, 1)
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert plan(labels, StageConfig(1, 12), **options)[2:] == (12, 1)
+    assert plan(labels[1:], StageConfig(1, 63), **options)[2:] == (15, 1)  # of 17
+    for config in (StageConfig(1, 16), StageConfig(1, 48, parts=4)):
+        with pytest.raises(AsdError, match="cannot be shared out evenly, two clips at least, to 3 processes"):
+            plan(labels, config, **options)
 
 
 def test_a_refusal_ends_all_processes_with_the_sentence(small_park, small_run):

@@ -97,6 +97,13 @@ def test_a_checkpoint_of_another_stage_is_not_taken_and_the_log_keeps_both(tmp_p
     assert [row["stage"] for row in read_log(tmp_path / "log.csv")] == ["one"] * 6 + ["two"] * 6
 
 
+@pytest.mark.parametrize("text", ["stage,epoch\npretrain,x\n", "", "\x00\xff", "stage,epoch,learning_rate,train_loss\n"])
+def test_a_damaged_log_is_an_error_that_names_it(tmp_path, text):
+    (tmp_path / "log.csv").write_text(text, encoding="latin-1")
+    with pytest.raises(AsdError, match=r"log\.csv is damaged"):
+        read_log(tmp_path / "log.csv")
+
+
 def test_a_damaged_checkpoint_is_an_error_that_names_it(tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"not safetensors at all")
     with pytest.raises(AsdError, match=r"checkpoint\.safetensors"):
