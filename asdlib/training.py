@@ -81,9 +81,11 @@ class StageConfig:
     parts: int = 1  # a batch is computed in so many parts one after the other, in less memory; see fit
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "learning_rate"):
+        for name in ("epochs", "batch_size"):
             if not 0 < getattr(self, name) < math.inf:
                 raise AsdError(f"{name} of {getattr(self, name)} makes no sense: choose one above 0")
+        if not 0 <= self.learning_rate < math.inf:  # at 0 no weight changes: a control
+            raise AsdError(f"learning_rate of {self.learning_rate} makes no sense: choose one above 0")
         if self.parts < 1 or self.batch_size % self.parts:
             raise AsdError(f"batches of {self.batch_size} clips cannot be computed in {self.parts} parts: choose a divisor")
         if self.clips_per_label is not None and (self.clips_per_label < 1 or self.batch_size % self.clips_per_label):
