@@ -24,6 +24,7 @@ from typing import get_args, get_origin
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from asdlib import __version__
 from asdlib.cache import ReadOptions
@@ -180,6 +181,16 @@ def read_tensors(path: Path, config: RunConfig) -> dict[str, Tensor]:
         raise AsdError(f"{path} is damaged ({error}): train again") from error
 
 
+class _Unfilled(TorchFunctionMode):
+    """Inside, new tensors are not filled: on the meta device, that would first import torch's compiler, for two seconds."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        name = getattr(function, "__name__", "")
+        if name.endswith("_") and not name.startswith("_"):  # in place, as all of torch.nn.init is
+            return (*args, *(kwargs or {}).values())[0]
+        return function(*args, **(kwargs or {}))
+
+
 def loaded(make: Callable[[], nn.Module], path: Path, config: RunConfig) -> nn.Module:
     """The model that ``make()`` builds with the weights in ``path``, in evaluation mode.
 
@@ -188,7 +199,7 @@ def loaded(make: Callable[[], nn.Module], path: Path, config: RunConfig) -> nn.M
     """
     tensors = read_tensors(path, config)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Unfilled():
             expected = {name: (tensor.shape, tensor.dtype) for name, tensor in make().state_dict().items()}
     except AsdError as error:
         raise AsdError(f"the config.json beside {path} does not fit it: {error}") from error

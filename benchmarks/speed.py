@@ -72,18 +72,20 @@ def cold(command: list, repeats: int = 7) -> float:
 
 def cold_starts(work: Path) -> dict:
     """Seconds of ``import asdlib.detector``, of torch alone, and of ``asd score`` of one 2 s clip, each in a new process."""
-    asd, park, run = [sys.executable, "-m", "asdlib"], work / "park", work / "run"
-    if not run.exists():
+    asd, park = [sys.executable, "-m", "asdlib"], work / "park"
+    if not park.exists():
         subprocess.run([*asd, "simulate", park, "--preset", "tiny"], check=True, capture_output=True)
-        subprocess.run([*asd, "train", park, "--run", run, "--epochs", "1", "--device", "cpu"], check=True, capture_output=True)
     clip = sorted((park / "fan" / "test").glob("*id_00*.wav"))[0]
-    return {
-        "python": cold([sys.executable, "-c", "pass"]),
-        "import torch": cold([sys.executable, "-c", "import torch"]),
-        "import asdlib": cold([sys.executable, "-c", "import asdlib"]),
-        "import asdlib.detector": cold([sys.executable, "-c", "import asdlib.detector"]),
-        "asd score, one clip": cold([*asd, "score", clip, "--run", run, "--machine", "fan/id_00"]),
-    }
+    with tempfile.TemporaryDirectory(dir=work) as folder:  # a run of an earlier version might not load
+        run = Path(folder) / "run"
+        subprocess.run([*asd, "train", park, "--run", run, "--epochs", "1", "--device", "cpu"], check=True, capture_output=True)
+        return {
+            "python": cold([sys.executable, "-c", "pass"]),
+            "import torch": cold([sys.executable, "-c", "import torch"]),
+            "import asdlib": cold([sys.executable, "-c", "import asdlib"]),
+            "import asdlib.detector": cold([sys.executable, "-c", "import asdlib.detector"]),
+            "asd score, one clip": cold([*asd, "score", clip, "--run", run, "--machine", "fan/id_00"]),
+        }
 
 
 def main():

@@ -10,6 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from asdlib import cache
 from asdlib.cache import ReadOptions, features_now, features_of
@@ -74,6 +76,16 @@ def test_clips_of_other_lengths_are_fitted_and_it_is_said(clips, tmp_path, caplo
     np.testing.assert_array_equal(features.waveforms[:, 16000:], features.waveforms[:, :8000])
     with pytest.raises(AsdError, match=r"\.wav is too short"):
         features_of(clips, FeatureConfig(seconds=1.5), options=ReadOptions(short="refuse"), folder=tmp_path)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.integers(0, 19), min_size=1, max_size=20), seconds=st.sampled_from([0.5, 1.0, 1.3]))
+def test_the_cache_of_any_clips_in_any_order_has_their_rows(clips, tmp_path, rows, seconds):
+    config = FeatureConfig(seconds=seconds)
+    whole = features_of(clips, config, folder=tmp_path)
+    some = features_of([clips[i] for i in rows], config, folder=tmp_path)
+    for array, expected in zip(some.arrays, whole.arrays, strict=True):
+        np.testing.assert_array_equal(array, expected[rows])
 
 
 def test_a_cache_that_lost_a_file_is_made_anew(clips, tmp_path):

@@ -105,7 +105,8 @@ from asdlib.cli import main
 try:
     main()
 finally:
-    print([name for name in ("lightning_fabric", "pandas", "sklearn", "scipy", "requests", "torch") if name in sys.modules])
+    waited = "lightning_fabric", "pandas", "sklearn", "scipy", "requests", "torch._dynamo", "sympy", "torch"
+    print([name for name in waited if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert path.name in done.stdout

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asdlib.data import Clip, read, scan, to_length, training_clips
@@ -32,6 +32,27 @@ def test_scan_tells_machine_split_and_label(tmp_path):
         ("fan/id_00", "train", "normal"),
         ("fan/id_05", "test", "unknown"),
     ]
+
+
+LETTERS = st.text("abcXYZ019 -_.é", min_size=1, max_size=12)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    kind=LETTERS.map(lambda name: f"m{name}e"),  # no file system knows "." or a blank end
+    number=st.integers(0, 10**4),
+    label=st.sampled_from(["normal", "anomaly", "unknown"]),
+    rest=LETTERS,
+    ending=st.sampled_from([".wav", ".WAV"]),
+)
+def test_scan_reads_every_name_that_the_layout_allows(tmp_path_factory, kind, number, label, rest, ending):
+    root = tmp_path_factory.mktemp("any")
+    prefix = "" if label == "unknown" else f"{label}_"
+    path = root / "dev" / kind / "test" / f"{prefix}id_{number:02}_{rest}{ending}"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    (clip,) = scan(root)
+    assert clip == Clip(path, kind, f"id_{number:02}", "test", label)
 
 
 def test_scan_finds_the_simulated_park(park):
