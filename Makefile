@@ -17,7 +17,7 @@ LIVE := _build/live/sources
 help:
 	@echo "make book    build the book into _build/html (first call: about 15 minutes on 2 cores)"
 	@echo "make live    serve the book while you write it, with reload"
-	@echo "make test    run every test (first call: about 4 minutes on 2 cores)"
+	@echo "make test    run every test (first call: about 8 minutes on 2 cores)"
 	@echo "make soak    the long forms of some tests (about an hour)"
 	@echo "make benchmark  measure how fast it is on this machine, which should be idle (about 20 minutes)"
 	@echo "make format  format the code, check it, strip outputs from notebooks"
