@@ -5,7 +5,7 @@ import sys
 
 import asdlib.commands.data
 import asdlib.commands.learn
-import asdlib.commands.listen  # noqa: F401 (importing them adds their commands)
+import asdlib.commands.use  # noqa: F401 (importing them adds their commands)
 from asdlib.commands import app
 from asdlib.errors import AsdError
 

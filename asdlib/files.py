@@ -1,46 +1,51 @@
-"""Writing files so that a reader sees the old content or the new, never half of it."""
+"""Writing files so that a reader sees the old content or the new, never half of it; and locks on folders."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors.torch import save
-from torch import Tensor
-
 from asdlib.errors import AsdError
 
 
-class replacing:  # noqa: N801 (used as a verb: `with replacing(path) as temporary:`)
-    """Write beside ``path``, then rename over it; what a failed writer leaves is removed."""
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Write to the path that is given inside; it replaces ``path`` when all is written, and is removed when that fails.
 
-    def __init__(self, path: Path):
-        self.path, self.temporary = Path(path), Path(path).with_name(f".{Path(path).name}.{os.getpid()}.part")
+    File and folder are flushed to the disk before and after the rename, so that neither a crash nor a power cut leaves half.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        flush(temporary)
+        temporary.replace(path)
+        flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
-    def __enter__(self) -> Path:
-        return self.temporary
 
-    def __exit__(self, kind, error, trace):
-        try:
-            if kind is None:
-                self.temporary.replace(self.path)
-        finally:
-            self.temporary.unlink(missing_ok=True)
-
-
-def write_tensors(tensors: dict[str, Tensor], path: Path, *, metadata: dict[str, str]) -> None:
-    """Write tensors as a safetensors file. Raises OSError where it cannot be written (safetensors' own writer would not)."""
-    content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk; where a system cannot do that for folders, go on."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:  # folders on Windows
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(handle)
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[bool]:
+def locked(folder: Path) -> Iterator[bool]:
     """Keep other processes of this kind out of ``folder`` while inside; a process that dies lets go.
 
-    Raises :class:`AsdError` where another one is inside. Yields whether the folder is held: where the system has no such locks
-    (Windows, some network disks) nobody is kept out.
+    Raises :class:`AsdError` where another one is inside. Yields whether the folder is held: where the system has no such
+    locks (Windows, some network disks) nobody is kept out.
     """
     try:
         import fcntl
@@ -53,7 +58,9 @@ def only_one(folder: Path) -> Iterator[bool]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             held = True
         except BlockingIOError as error:
-            raise AsdError(f"another process is at work in {folder}: wait for it, or name another directory") from error
+            raise AsdError(
+                f"another process is at work in {folder}: wait for it, or name another directory"
+            ) from error
         except OSError:
             held = False
         yield held
@@ -63,14 +70,18 @@ def only_one(folder: Path) -> Iterator[bool]:
 
 @contextmanager
 def writable(path: str | Path) -> Iterator[Path]:
-    """As :class:`replacing`, for a file that the user has named: raises :class:`AsdError` where it cannot be written."""
+    """As :func:`atomic_write`, for a file that the user has named: raises :class:`AsdError` where it cannot be written."""
     path = Path(path)
     try:
         if not path.name or path.is_dir():
             raise AsdError(f"{str(path)!r} is no name of a file: give one")
         if not path.parent.is_dir():
-            raise AsdError(f"cannot write {path} (there is no folder {path.parent}): make it, or choose another place")
-        with replacing(path) as temporary:
+            raise AsdError(
+                f"cannot write {path} (there is no folder {path.parent}): make it, or choose another place"
+            )
+        with atomic_write(path) as temporary:
             yield temporary
     except OSError as error:
-        raise AsdError(f"cannot write {path} ({error.strerror}): check space and permissions") from error
+        raise AsdError(
+            f"cannot write {path} ({error.strerror}): check space and permissions"
+        ) from error

@@ -1,8 +1,8 @@
 """One process or many: what the processes that ``torchrun`` starts share, and who of them writes.
 
 Each process has a share of every batch. So that N processes with batches of B/N do what one does with a batch of B, the
-contrastive loss compares the clips of all of them (:func:`gathered`), and batch norms take the statistics of all
-(:func:`shared_batch_norms`); gradients are averaged by DistributedDataParallel. In a single process all of this does nothing.
+contrastive loss compares the clips of all of them (:func:`all_gather`), and batch norms take the statistics of all
+(:func:`synced_batch_norms`); gradients are averaged by DistributedDataParallel. In a single process all of this does nothing.
 """
 
 import os
@@ -19,36 +19,52 @@ from torch import Tensor, nn
 from asdlib.errors import AsdError
 
 
-def count() -> int:
+def world_size() -> int:
     """How many processes torchrun has started; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
+def rank() -> int:
+    """Which of all processes this is, from 0."""
+    return int(os.environ.get("RANK", 0))
+
+
 def is_first() -> bool:
     """Is this the process that writes?"""
-    return int(os.environ.get("RANK", 0)) == 0
+    return rank() == 0
 
 
-def place_here() -> int:
+def local_rank() -> int:
     """Which of the processes of this machine this is, from 0."""
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
-def count_here() -> int:
+def local_world_size() -> int:
     """How many processes torchrun has started on this machine; 1 without torchrun."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
-def begin(device: str) -> None:
-    """Let the processes that torchrun started find each other; nothing where it started none, or they have."""
-    if count() > 1 and not torch.distributed.is_initialized():
-        if device == "cuda":
-            here, gpus = place_here(), torch.cuda.device_count()
-            if here >= gpus:
-                raise AsdError(f"{here + 1} processes or more on a machine with {gpus} GPUs: start one for each")
-            torch.cuda.set_device(here)
-        patience = timedelta(days=1)  # others wait while one fills the feature cache
-        torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=patience)
+@contextmanager
+def process_group(device: str) -> Iterator[None]:
+    """Inside, the processes that torchrun started know each other; nothing where it started none, or they do already."""
+    if world_size() == 1 or torch.distributed.is_initialized():
+        yield
+        return
+    if device == "cuda":
+        here, gpus = local_rank(), torch.cuda.device_count()
+        if here >= gpus:
+            raise AsdError(
+                f"{here + 1} processes or more on a machine with {gpus} GPUs: start one for each"
+            )
+        torch.cuda.set_device(here)
+    patience = timedelta(days=1)  # others wait while one fills the feature cache
+    torch.distributed.init_process_group(
+        "nccl" if device == "cuda" else "gloo", timeout=patience
+    )
+    try:
+        yield
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 @contextmanager
@@ -57,21 +73,25 @@ def that_may_stop() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if count() == 1 or not re.search("gloo|nccl|connection", str(error), re.IGNORECASE):
+        if world_size() == 1 or not re.search(
+            "gloo|nccl|connection", str(error), re.IGNORECASE
+        ):
             raise
-        raise AsdError("another process has stopped, and said why: this one stops, too") from error
+        raise AsdError(
+            "another process has stopped, and said why: this one stops, too"
+        ) from error
 
 
-def wait_for_all() -> None:
+def barrier() -> None:
     """Go on when every process has come here."""
-    if count() > 1:
+    if world_size() > 1:
         with that_may_stop():
             torch.distributed.barrier()
 
 
-def gathered(*tensors: Tensor) -> tuple[Tensor, ...]:
+def all_gather(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The rows of all processes, in the same order in each, with gradients back to each. Outside training: as they are."""
-    if count() == 1 or not torch.is_grad_enabled():
+    if world_size() == 1 or not torch.is_grad_enabled():
         return tensors
     return tuple(_Gather.apply(tensor.contiguous()) for tensor in tensors)
 
@@ -81,7 +101,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
-        parts = [torch.empty_like(x) for _ in range(count())]
+        parts = [torch.empty_like(x) for _ in range(world_size())]
         torch.distributed.all_gather(parts, x)
         return torch.cat(parts)
 
@@ -89,7 +109,7 @@ class _Gather(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> Tensor:
         gradient = gradient.contiguous().clone()
         torch.distributed.all_reduce(gradient)
-        return gradient.chunk(count())[torch.distributed.get_rank()]
+        return gradient.chunk(world_size())[torch.distributed.get_rank()]
 
 
 class _Mean(torch.autograd.Function):
@@ -99,28 +119,34 @@ class _Mean(torch.autograd.Function):
     def forward(ctx, x: Tensor) -> Tensor:
         x = x.contiguous().clone()
         torch.distributed.all_reduce(x)
-        return x / count()
+        return x / world_size()
 
     backward = forward
 
 
-def mean_of_all(value: Tensor) -> Tensor:
+def all_reduce_mean(value: Tensor) -> Tensor:
     """The mean over the processes of a number that is no longer differentiated."""
-    if count() == 1:
+    if world_size() == 1:
         return value
     return _Mean.apply(value.detach())
 
 
 @contextmanager
-def shared_batch_norms(model: nn.Module) -> Iterator[None]:
+def synced_batch_norms(model: nn.Module) -> Iterator[None]:
     """Inside, batch norms in training mode take mean and variance over the clips of all processes.
 
     torch's own SyncBatchNorm knows GPUs only; this one works on any device. Each process must have as many clips as the others.
     """
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    norms = norms if count() > 1 else []
+    norms = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+    ]
+    norms = norms if world_size() > 1 else []
     for norm in norms:
-        norm.forward = partial(_shared_batch_norm, norm)  # of this object, instead of its class's
+        norm.forward = partial(
+            _synced_batch_norm, norm
+        )  # of this object, instead of its class's
     try:
         yield
     finally:
@@ -128,7 +154,7 @@ def shared_batch_norms(model: nn.Module) -> Iterator[None]:
             del norm.forward
 
 
-def _shared_batch_norm(norm: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Tensor:
+def _synced_batch_norm(norm: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Tensor:
     if not norm.training:
         return type(norm).forward(norm, x)
     over = [i for i in range(x.ndim) if i != 1]
@@ -138,7 +164,7 @@ def _shared_batch_norm(norm: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Tens
     centred = wide - mean.view(shape)
     variance = _Mean.apply((centred**2).mean(over))
     with torch.no_grad():
-        n = count() * x.numel() // x.shape[1]
+        n = world_size() * x.numel() // x.shape[1]
         norm.num_batches_tracked += 1
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(variance * n / (n - 1), norm.momentum)

@@ -18,13 +18,30 @@ def progress_bar() -> Iterator[OnStep]:
         yield silent
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = TextColumn("{task.description:<16}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+    columns = (
+        TextColumn("{task.description:<16}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+    )
+    with Progress(
+        *columns,
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as bar:
 
         def on_step(text: str, done: int, total: int) -> None:
-            task = bar.task_ids[0] if bar.task_ids else bar.add_task(text)  # nothing to see before there is a step
+            task = (
+                bar.task_ids[0] if bar.task_ids else bar.add_task(text)
+            )  # nothing to see before there is a step
             bar.update(task, description=text, completed=done, total=total)
 
         yield on_step

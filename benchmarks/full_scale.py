@@ -21,11 +21,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from asdlib.machines import MACHINE_TYPES, SAMPLE_RATE, plan, render
 from results import FOLDER
 from scipy.io import wavfile
 
-from asdlib.files import replacing
-from asdlib.machines import MACHINE_TYPES, SAMPLE_RATE, plan, render
+from asdlib.files import atomic_write
 
 ALIKE = 8  # clips made of one rendered sound
 # The additional training set has the IDs that the development set lacks; its numbers of clips are taken to be like those.
@@ -116,7 +116,7 @@ def main():
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, no GPU",
         "versions": {name: version(name) for name in ("asdlib", "torch")},
     }
-    with replacing(FOLDER / "full_scale.json") as temporary:
+    with atomic_write(FOLDER / "full_scale.json") as temporary:
         temporary.write_text(json.dumps({"header": header, "steps": steps}, indent=1) + "\n")
     print(json.dumps(steps, indent=1))
 

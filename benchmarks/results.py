@@ -10,8 +10,9 @@ from pathlib import Path
 
 from asdlib.data import Clip, scan
 from asdlib.evaluation import machine_table
-from asdlib.files import replacing
 from asdlib.machines import simulate
+
+from asdlib.files import atomic_write
 
 FOLDER = Path(__file__).parents[1] / "data" / "results"
 SIMULATED = "our measurements on simulated clips (asdlib.machines, preset book, park seed 0); not real machines"
@@ -45,7 +46,7 @@ def machine_records(clips, **about) -> list[dict]:
 def write(name: str, header: dict, records: list[dict]) -> None:
     """Write ``data/results/<name>.json``; it appears only when it is complete."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with replacing(FOLDER / f"{name}.json") as temporary:
+    with atomic_write(FOLDER / f"{name}.json") as temporary:
         lines = ",\n".join(json.dumps(record) for record in records)
         temporary.write_text(f'{{"header": {json.dumps(header, indent=1)},\n"records": [\n{lines}\n]}}\n')
 
@@ -55,7 +56,7 @@ def once(path: Path, measure: Callable[[], list[dict]]) -> list[dict]:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         records = measure()
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(records))
     return json.loads(path.read_text())
 

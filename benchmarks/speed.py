@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from results import FOLDER
 
-from asdlib.files import replacing
+from asdlib.files import atomic_write
 
 HERE = Path(__file__).parent
 TOP = HERE.parent
@@ -128,7 +128,7 @@ def main():
         "book": json.loads(took.read_text()) if took.exists() else None,
         "measured": measured,
     }
-    with replacing(FOLDER / "speed.json") as temporary:
+    with atomic_write(FOLDER / "speed.json") as temporary:
         temporary.write_text(json.dumps(_rounded(content), indent=1) + "\n")
     print(json.dumps(_rounded(content["ratios"]), indent=1))
 

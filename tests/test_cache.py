@@ -10,15 +10,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+from asdlib.cache import ReadOptions, features_now, features_of
+from asdlib.data import read, scan
+from asdlib.features import FeatureConfig, log_mel
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asdlib import cache
-from asdlib.cache import ReadOptions, features_now, features_of
-from asdlib.data import read, scan
 from asdlib.errors import AsdError
-from asdlib.features import FeatureConfig, log_mel
-from asdlib.files import only_one
+from asdlib.files import locked
 
 CONFIG = FeatureConfig(seconds=1.0)
 
@@ -145,7 +145,7 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not
         (tmp_path / name).mkdir()
         (tmp_path / name / "waveforms.npy").write_bytes(b"half")
         os.utime(tmp_path / name, (time.time() - age,) * 2)
-    with only_one(tmp_path / ".part-alive"):
+    with locked(tmp_path / ".part-alive"):
         features_of(clips[:2], CONFIG, folder=tmp_path)
     assert {p.name for p in tmp_path.glob(".part-*")} == {".part-young", ".part-alive"}
 

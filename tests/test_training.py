@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from asdlib.checkpoint import read_log
+from asdlib.training import Examples, StageConfig, fit, hold_out, shuffle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from asdlib.checkpoint import read_log
 from asdlib.errors import AsdError
-from asdlib.files import replacing
-from asdlib.training import Examples, StageConfig, fit, hold_out, shuffle
+from asdlib.files import atomic_write
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 EXAMPLES = Examples((X,), (X[:, 0] > 0).astype(int))
@@ -288,7 +288,7 @@ def test_replacing_leaves_the_old_file_when_the_writer_fails(tmp_path):
     path.write_text("old")
 
     def fail_half_way():
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("half")
             raise Stop
 

@@ -20,13 +20,32 @@ app = typer.Typer(
 
 ScorerName = Literal["softmax", "softmax-plain", "knn", "mahalanobis", "gmm"]
 
-Data = Annotated[Path, typer.Argument(metavar="DATA", help="Folder with <type>/{train,test}/*.wav, as in DCASE 2020 Task 2.")]
+Data = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="Folder with <type>/{train,test}/*.wav, as in DCASE 2020 Task 2.",
+    ),
+]
 Run = Annotated[Path, typer.Option("--run", help="Run directory.")]
-Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of tables.")]
-Channel = Annotated[int | None, typer.Option(min=0, help="Channel of multi-channel clips, from 0.")]
-Resample = Annotated[bool, typer.Option("--resample", help="Convert clips of other sample rates.")]
-Cache = Annotated[Path | None, typer.Option(help="Folder of the feature cache (default: the user's cache folder).")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON for a script instead of tables.")
+]
+Channel = Annotated[
+    int | None, typer.Option(min=0, help="Channel of multi-channel clips, from 0.")
+]
+Resample = Annotated[
+    bool, typer.Option("--resample", help="Convert clips of other sample rates.")
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the feature cache (default: the user's cache folder)."
+    ),
+]
 
 
 def reading_of(detector, channel: int | None, resample: bool):
@@ -34,7 +53,11 @@ def reading_of(detector, channel: int | None, resample: bool):
     from dataclasses import replace
 
     trained = detector.config.reading
-    return replace(trained, channel=trained.channel if channel is None else channel, resample=resample or trained.resample)
+    return replace(
+        trained,
+        channel=trained.channel if channel is None else channel,
+        resample=resample or trained.resample,
+    )
 
 
 def print_table(title: str, columns: tuple[str, ...], rows) -> None:
@@ -47,4 +70,6 @@ def print_table(title: str, columns: tuple[str, ...], rows) -> None:
         table.add_column(column, justify="right" if i else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
-    Console(width=None if sys.stdout.isatty() else 500).print(table)  # in a pipe, never break a line
+    Console(width=None if sys.stdout.isatty() else 500).print(
+        table
+    )  # in a pipe, never break a line

@@ -12,14 +12,19 @@ from asdlib.commands import Json, app, print_table
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder to write the clips to.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="New folder to write the clips to.")
+    ],
     preset: Annotated[
-        Literal["tiny", "book", "dcase"], typer.Option(help="tiny: seconds; book: under a minute; dcase: the challenge's size.")
+        Literal["tiny", "book", "dcase"],
+        typer.Option(
+            help="tiny: seconds; book: under a minute; dcase: the challenge's size."
+        ),
     ] = "book",
     seed: Annotated[int, typer.Option(help="Another seed makes other machines.")] = 0,
 ) -> None:
     """Make a simulated machine park: six machine types, 23 machines, named faults."""
-    from asdlib import machines
+    from asdlib.park import machines
     from asdlib.progress import progress_bar
 
     with progress_bar() as on_step:
@@ -32,33 +37,50 @@ def download(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to download to.")],
     part: Annotated[
         Literal["dev", "add", "eval"],
-        typer.Option(help="dev: development set; add: additional training; eval: evaluation set."),
+        typer.Option(
+            help="dev: development set; add: additional training; eval: evaluation set."
+        ),
     ] = "dev",
-    machine: Annotated[list[str] | None, typer.Option(help="Machine type, e.g. fan; may be repeated (default: all).")] = None,
+    machine: Annotated[
+        list[str] | None,
+        typer.Option(help="Machine type, e.g. fan; may be repeated (default: all)."),
+    ] = None,
 ) -> None:
     """Download real DCASE 2020 Task 2 recordings from Zenodo, checked and unpacked (CC BY-NC-SA 4.0; about 1-2 GB a type)."""
-    from asdlib.download import download
     from asdlib.progress import progress_bar
+    from asdlib.sound.download import download
 
     with progress_bar() as on_step:
-        folders = download(out, part=part, machine_types=machine or None, on_step=on_step)
+        folders = download(
+            out, part=part, machine_types=machine or None, on_step=on_step
+        )
     print("\n".join(str(folder) for folder in folders))
 
 
 @app.command()
 def info(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A data folder or a run directory.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A data folder or a run directory.")
+    ],
     as_json: Json = False,
 ) -> None:
     """What is in a data folder (clips per machine) or a run directory (settings, losses)."""
     if (folder / "config.json").exists():
         _info_run(folder, as_json)
         return
-    from asdlib.data import scan
+    from asdlib.sound.data import scan
 
     counts = Counter((clip.machine, clip.split, clip.label) for clip in scan(folder))
-    kinds = [("train", "normal"), ("test", "normal"), ("test", "anomaly"), ("test", "unknown")]
-    machines = {m: {f"{s} {k}": counts[m, s, k] for s, k in kinds} for m in sorted({key[0] for key in counts})}
+    kinds = [
+        ("train", "normal"),
+        ("test", "normal"),
+        ("test", "anomaly"),
+        ("test", "unknown"),
+    ]
+    machines = {
+        m: {f"{s} {k}": counts[m, s, k] for s, k in kinds}
+        for m in sorted({key[0] for key in counts})
+    }
     if as_json:
         print(json.dumps(machines, indent=1))
         return
@@ -69,14 +91,20 @@ def info(
 def _info_run(folder: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from asdlib.checkpoint import read_log
-    from asdlib.run import read_config
+    from asdlib.learn.checkpoint import read_log
+    from asdlib.use.run import read_config
 
     config, log = read_config(folder), read_log(folder / "log.csv")
     if as_json:
         print(json.dumps({"config": asdict(config), "log": log}, indent=1))
         return
     print(json.dumps(asdict(config), indent=1))
-    rows = [[f"{v:.4g}" if isinstance(v, float) else str("" if v is None else v) for v in row.values()] for row in log]
+    rows = [
+        [
+            f"{v:.4g}" if isinstance(v, float) else str("" if v is None else v)
+            for v in row.values()
+        ]
+        for row in log
+    ]
     if rows:
         print_table("log", tuple(log[0]), rows)

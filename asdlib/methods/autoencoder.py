@@ -1,10 +1,13 @@
 """The baseline of DCASE 2020 Task 2: an autoencoder of log-mel frames, one for each machine type.
 
 Five consecutive frames of 128 mel bands are squeezed through 8 numbers and rebuilt; what the network rebuilds badly is
-unlike what it has learned (Koizumi et al., DCASE Workshop 2020). It knows nothing of machine IDs.
+unlike what it has learned (Koizumi et al., DCASE Workshop 2020). It knows nothing of machine IDs. Of spectra (bands,
+modulations) a whole one is read at a time.
 """
 
 import itertools
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,11 +15,19 @@ import torch.nn.functional as F
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor, nn
 
+from asdlib.device import find_device, seeded
 from asdlib.errors import AsdError
+from asdlib.learn.embedding import ready
+from asdlib.learn.training import StageConfig, fit
+from asdlib.methods import check_kind
 from asdlib.progress import OnStep, silent
-from asdlib.training import seeded
+from asdlib.sound.clips import Clips
 
+NAME = "autoencoder"
+PAPER = "Koizumi et al., DCASE Workshop 2020, arXiv 2006.05822"
+INPUTS = ("sound", "spectra")
 CONTEXT = 5  # frames
+STACKS = 512  # in a batch, as in the baseline
 
 
 class FrameAutoencoder(nn.Module):
@@ -25,7 +36,7 @@ class FrameAutoencoder(nn.Module):
     def __init__(self, width: int, *, hidden: int = 128, bottleneck: int = 8):
         super().__init__()
         sizes = [width, *[hidden] * 4, bottleneck, *[hidden] * 4]
-        layers = []
+        layers: list[nn.Module] = []
         for cin, cout in itertools.pairwise(sizes):
             layers += [nn.Linear(cin, cout), nn.BatchNorm1d(cout), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(hidden, width))
@@ -34,75 +45,121 @@ class FrameAutoencoder(nn.Module):
         return self.layers(x)
 
 
-def stacked_frames(log_mels: np.ndarray, context: int = CONTEXT) -> np.ndarray:
+class TypeAutoencoders(nn.Module):
+    """One autoencoder for each machine type, in ``of``, and the frames that they read at a time."""
+
+    def __init__(self, of: dict[str, FrameAutoencoder], *, context: int):
+        super().__init__()
+        self.of, self.context = nn.ModuleDict(of), context
+
+
+def stacked_frames(pictures: np.ndarray, context: int = CONTEXT) -> np.ndarray:
     """Every c = ``context`` consecutive frames as one row: (N, mels, frames) → (N, frames - c + 1, c · mels) float32."""
-    if log_mels.shape[-1] < context:
-        raise AsdError(f"clips of {log_mels.shape[-1]} frames are too short: the autoencoder reads {context} at a time")
-    windows = sliding_window_view(log_mels, context, axis=2)  # (N, mels, frames - context + 1, context)
-    return windows.transpose(0, 2, 3, 1).reshape(len(log_mels), windows.shape[2], -1).astype(np.float32)
+    if pictures.shape[-1] < context:
+        raise AsdError(
+            f"clips of {pictures.shape[-1]} frames are too short: the autoencoder reads {context} at a time"
+        )
+    windows = sliding_window_view(
+        pictures, context, axis=2
+    )  # (N, mels, frames - context + 1, context)
+    return (
+        windows.transpose(0, 2, 3, 1)
+        .reshape(len(pictures), windows.shape[2], -1)
+        .astype(np.float32)
+    )
+
+
+def pictures_of(clips: Clips) -> tuple[np.ndarray, int]:
+    """What the autoencoder reads of each clip, (N, bands, frames), and how many frames at a time."""
+    if clips.features is not None:
+        return clips.log_mels, CONTEXT
+    return clips.inputs[0][:, 0], clips.inputs[0].shape[-1]
 
 
 def train(
-    log_mels: np.ndarray,
-    machine_types: list[str],
+    clips: Clips,
     *,
-    epochs: int = 100,
-    batch_size: int = 512,
-    context: int = CONTEXT,
+    budget: StageConfig,
     seed: int = 0,
+    device: str = "auto",
+    validation: float = 0.0,
+    folder: Path | None = None,
     on_step: OnStep = silent,
-) -> dict[str, FrameAutoencoder]:
-    """One autoencoder per machine type, from the ``log_mels`` (N, mels, frames) of its clips, ``context`` frames at a time."""
-    types = _one_each(log_mels, machine_types)
+) -> nn.Module:
+    """One autoencoder for each machine type; a :class:`TypeAutoencoders`.
+
+    An epoch of the budget sees every frame of every clip once. Of sound, a batch holds :data:`STACKS` stacks of frames
+    instead of the budget's number of clips.
+    """
+    check_kind(clips, NAME, INPUTS)
+    stage = (
+        budget
+        if clips.features is None
+        else replace(
+            budget, batch_size=STACKS, accumulation_steps=1, clips_per_label=None
+        )
+    )
     models = {}
-    for machine_type in sorted(set(machine_types)):
-        rows = stacked_frames(log_mels[types == machine_type], context).reshape(-1, context * log_mels.shape[1])
+    for machine_type, own in clips.by_type():
+        pictures, context = pictures_of(own)
+        stacks = stacked_frames(pictures, context)
+        rows = Clips(
+            (stacks.reshape(-1, stacks.shape[2]),),
+            np.repeat(own.machines, stacks.shape[1]),
+        )
         with seeded(seed, f"autoencoder {machine_type}"):
-            model = FrameAutoencoder(rows.shape[1])
-        _fit(model, torch.from_numpy(rows), epochs, batch_size, np.random.default_rng([seed, 7]))
-        models[machine_type] = model.eval()
-        on_step("autoencoder", len(models), len(set(machine_types)))
-    return models
+            model = FrameAutoencoder(stacks.shape[2])
+        fit(
+            model, rebuilding_objective, rows, stage, stage=f"autoencoder {machine_type}", seed=seed, device=device,
+            validation=validation, folder=folder and folder / machine_type, on_step=on_step,
+        )  # fmt: skip
+        models[machine_type] = model
+    return TypeAutoencoders(models, context=context).eval()
 
 
-def _one_each(log_mels: np.ndarray, machine_types: list[str]) -> np.ndarray:
-    if len(machine_types) != len(log_mels) or not len(log_mels):
-        raise AsdError(f"{len(log_mels)} clips and {len(machine_types)} machine types: give one type for each clip")
-    return np.asarray(machine_types)
+def rebuilding_objective(
+    model: nn.Module,
+    inputs: tuple[Tensor, ...],
+    labels: Tensor,
+    rng: np.random.Generator,
+) -> Tensor:
+    """The mean squared error of rebuilding a batch, in the form that :func:`asdlib.learn.training.fit` calls."""
+    return F.mse_loss(model(*inputs), inputs[0])
 
 
-def _fit(model: nn.Module, rows: Tensor, epochs: int, batch_size: int, rng: np.random.Generator) -> None:
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    model.train()
-    for _ in range(epochs):
-        order = torch.from_numpy(rng.permutation(len(rows)))
-        for batch in order.split(batch_size):
-            if len(batch) == 1:
-                continue  # one row has no spread for the batch norm
-            x = rows[batch]
-            loss = F.mse_loss(model(x), x)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-
-@torch.no_grad()
-def rebuilt(model: FrameAutoencoder, log_mel: np.ndarray, *, context: int = CONTEXT) -> np.ndarray:
-    """What the network makes of one clip (mels, frames): the middle frame of every stack, (mels, frames - context + 1)."""
-    out = model(torch.from_numpy(stacked_frames(log_mel[None], context)[0])).numpy()
-    return out.reshape(len(out), context, len(log_mel))[:, context // 2].T
-
-
-@torch.no_grad()
-def score(
-    models: dict[str, FrameAutoencoder], log_mels: np.ndarray, machine_types: list[str], *, context: int = CONTEXT
+def rebuilt(
+    model: TypeAutoencoders, picture: np.ndarray, machine_type: str
 ) -> np.ndarray:
-    """Anomaly scores (N,): the mean squared error (dB²) of rebuilding each clip's stacked frames."""
-    _one_each(log_mels, machine_types)
-    scores = []
-    for log_mel, machine_type in zip(log_mels, machine_types, strict=True):
-        if machine_type not in models:
-            raise AsdError(f"no autoencoder of the type {machine_type!r}: train on clips of that type first")
-        x = torch.from_numpy(stacked_frames(log_mel[None], context)[0])
-        scores.append(F.mse_loss(models[machine_type](x), x).item())
-    return np.array(scores)
+    """What the network makes of one clip (bands, frames): the middle frame of every stack, (bands, frames - context + 1)."""
+    with torch.no_grad():
+        stacks = stacked_frames(picture[None], model.context)[0]
+        out = _of_type(model, machine_type)(torch.from_numpy(stacks)).numpy()
+    return out.reshape(len(out), model.context, len(picture))[:, model.context // 2].T
+
+
+def _of_type(model: TypeAutoencoders, machine_type: str) -> nn.Module:
+    if machine_type not in model.of:
+        raise AsdError(
+            f"no autoencoder of the type {machine_type!r}: train on clips of that type first"
+        )
+    return model.of[machine_type]
+
+
+def score(
+    model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
+) -> dict[str, np.ndarray]:
+    """The scorer "reconstruction" (M,): the mean squared error of rebuilding each clip's stacked frames.
+
+    ``known`` is not used.
+    """
+    place, scores = find_device(device), np.empty(len(asked))
+    for machine_type in np.unique(asked.types).tolist():
+        rebuild = ready(_of_type(model, machine_type), place)
+        rows = np.flatnonzero(asked.types == machine_type)
+        pictures, _ = pictures_of(asked)
+        for row in rows:
+            stacks = torch.from_numpy(
+                stacked_frames(pictures[row][None], model.context)[0]
+            )
+            scores[row] = F.mse_loss(rebuild(stacks.to(place)), stacks).item()
+    return {"reconstruction": scores}

@@ -1,0 +1,95 @@
+"""The short public names of the package's modules: ``asdlib.data`` for what lies in the room ``asdlib.sound`` as ``data``.
+
+What readers, chapters and programs import are these names; they stay when a file moves to another room. A name with several
+places offers what any of them has.
+"""
+
+import sys
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+PUBLIC: dict[str, tuple[str, ...]] = {
+    "machines": ("park.machines",),
+    "machine_types": ("park.machine_types",),
+    "sounds": ("park.sounds",),
+    "data": ("sound.data",),
+    "download": ("sound.download",),
+    "features": ("sound.features",),
+    "cache": ("sound.cache",),
+    "clips": ("sound.clips",),
+    "augment": ("sound.augment",),
+    "spectra": ("sound.spectra", "learn.spectrum_encoder"),
+    "training": ("learn.training", "device", "sound.clips"),
+    "checkpoint": ("learn.checkpoint",),
+    "encoder": ("learn.encoder",),
+    "encoders": ("learn.encoders",),
+    "prelu": ("learn.prelu",),
+    "heads": ("learn.heads",),
+    "contrastive": ("learn.contrastive", "learn.heads"),
+    "classifier": ("learn.classifier", "learn.heads"),
+    "embedding": ("learn.embedding",),
+    "scorers": ("judge.scorers",),
+    "metrics": ("judge.metrics",),
+    "evaluation": ("judge.scorers", "judge.metrics"),
+    "threshold": ("judge.threshold", "use.thresholds"),
+    "run": ("use.run",),
+    "detector": ("use.detector", "learn.embedding"),
+    "stream": ("use.stream",),
+    "report": ("use.report",),
+    "export": ("use.export",),
+    "plots": ("show.plots",),
+    "listen": ("show.listen",),
+    "explore": ("show.explore",),
+}
+
+
+class _Rooms(MetaPathFinder, Loader):
+    """Finds the modules of :data:`PUBLIC`: the module itself where there is one place, else one that asks them in turn."""
+
+    def find_spec(
+        self, fullname: str, path: Any = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        package, _, name = fullname.rpartition(".")
+        return (
+            ModuleSpec(fullname, self)
+            if package == "asdlib" and name in PUBLIC
+            else None
+        )
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        places = PUBLIC[spec.name.rpartition(".")[2]]
+        if len(places) > 1:
+            return None
+        module = import_module(f"asdlib.{places[0]}")
+        self._specs = getattr(self, "_specs", {}) | {spec.name: module.__spec__}
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        spec = module.__spec__
+        assert spec is not None
+        if spec.name in getattr(self, "_specs", {}):
+            module.__spec__ = self._specs[
+                spec.name
+            ]  # it stays what it is: only another name leads to it
+            return
+        places = PUBLIC[module.__name__.rpartition(".")[2]]
+
+        def find(name: str) -> Any:
+            for place in places:
+                found = vars(import_module(f"asdlib.{place}"))
+                if name in found:
+                    return found[name]
+            raise AttributeError(
+                f"module {module.__name__!r} has no attribute {name!r}"
+            )
+
+        module.__getattr__ = find  # type: ignore[method-assign]
+        module.__doc__ = (
+            f"What is in {' and '.join('asdlib.' + place for place in places)}."
+        )
+
+
+sys.meta_path.append(_Rooms())

@@ -1,0 +1,198 @@
+"""The encoder of the two-stage method: TgramNet beside the log-mel spectrogram, MobileFaceNet over both.
+
+::
+
+    waveform (B, samples) ──► TgramNet ──► (B, mels, frames) ─┐
+                                                              ├─► two image channels ──► MobileFaceNet ──► (B, 128)
+    log-mel  (B, mels, frames) ───────────────────────────────┘
+
+TgramNet learns a second "spectrogram" on the same time grid from the waveform (Liu et al., ICASSP 2022, "STgram-MFN");
+MobileFaceNet (Chen et al., CCBR 2018) is a small image network. Everything that the published code fixes at 10 s (a
+layer norm over 313 frames, a global convolution over 8×20) follows here from the config, so any clip length works.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from asdlib.errors import AsdError
+from asdlib.learn.prelu import PReLU
+from asdlib.sound.features import FeatureConfig
+
+# Rows of (expansion t, channels c, repeats n, stride s of the first), as in MobileNetV2's table.
+ORIGINAL_TABLE = (
+    (2, 64, 5, 2),
+    (4, 128, 1, 2),
+    (2, 128, 6, 1),
+    (4, 128, 1, 2),
+    (2, 128, 2, 1),
+)
+TABLE_2023 = ((2, 128, 2, 2), (4, 128, 2, 2), (4, 128, 2, 2))
+BOOK_TABLE = ((2, 32, 2, 2), (2, 64, 2, 2), (2, 64, 1, 2))
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of the encoder. The defaults are the preset ``paper``."""
+
+    NAME: ClassVar[str] = "stgram-mfn"
+    embedding_dim: int = 128
+    stem_channels: int = 64
+    table: tuple[tuple[int, int, int, int], ...] = ORIGINAL_TABLE
+    last_channels: int = 512  # of the map that the global depthwise convolution reads
+
+    def __post_init__(self):
+        # JSON knows no tuples; a config that went through a file must equal the one that did not.
+        object.__setattr__(self, "table", tuple(tuple(row) for row in self.table))
+
+
+PAPER_ENCODER = EncoderConfig()
+BOOK_ENCODER = EncoderConfig(stem_channels=24, table=BOOK_TABLE, last_channels=128)
+
+
+class TgramNet(nn.Module):
+    """Waveform (B, samples) → learned time-frequency map (B, mels, frames), on the grid of the log-mel.
+
+    One strided convolution whose kernel is as long as the STFT window, then three blocks of layer norm *over time*,
+    leaky ReLU and a 3-tap convolution.
+    """
+
+    def __init__(self, features: FeatureConfig):
+        super().__init__()
+        mels, window = features.n_mels, features.n_fft
+        self.filters = nn.Conv1d(
+            1, mels, window, stride=features.hop_length, padding=window // 2, bias=False
+        )
+        self.blocks = nn.Sequential(
+            *(
+                nn.Sequential(
+                    nn.LayerNorm(features.frames),
+                    nn.LeakyReLU(0.2),
+                    nn.Conv1d(mels, mels, 3, padding=1, bias=False),
+                )
+                for _ in range(3)
+            )
+        )
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        return self.blocks(self.filters(waveform.unsqueeze(1)))
+
+
+def conv_bn(
+    cin: int, cout: int, kernel, *, stride=1, padding=0, groups=1, activation=True
+) -> nn.Sequential:
+    """Bias-free convolution, batch norm and, unless the layer is to stay linear, PReLU."""
+    layers = [
+        nn.Conv2d(cin, cout, kernel, stride, padding, groups=groups, bias=False),
+        nn.BatchNorm2d(cout),
+    ]
+    return nn.Sequential(*layers, *([PReLU(cout)] if activation else []))
+
+
+class Bottleneck(nn.Module):
+    """Inverted residual: 1×1 up to t·c channels, 3×3 depthwise, linear 1×1 down; added to its input where shapes allow."""
+
+    def __init__(self, cin: int, cout: int, *, expansion: int, stride: int):
+        super().__init__()
+        wide = cin * expansion
+        self.layers = nn.Sequential(
+            conv_bn(cin, wide, 1),
+            conv_bn(wide, wide, 3, stride=stride, padding=1, groups=wide),
+            conv_bn(wide, cout, 1, activation=False),
+        )
+        self.skip = stride == 1 and cin == cout
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x) if self.skip else self.layers(x)
+
+
+class MobileFaceNet(nn.Module):
+    """Two-channel image (B, 2, mels, frames) → embedding (B, embedding_dim).
+
+    Instead of averaging over time and frequency, a depthwise convolution as large as the last map gives each place in it
+    a weight of its own: the low bands of a fan and of a valve need not count alike.
+    """
+
+    def __init__(self, config: EncoderConfig, *, mels: int, frames: int):
+        super().__init__()
+        stem = config.stem_channels
+        layers = [
+            conv_bn(2, stem, 3, stride=2, padding=1),
+            conv_bn(stem, stem, 3, padding=1, groups=stem),
+        ]
+        channels, height, width = stem, _halved(mels), _halved(frames)
+        for expansion, cout, repeats, stride in config.table:
+            for i in range(repeats):
+                step = stride if i == 0 else 1
+                layers.append(
+                    Bottleneck(channels, cout, expansion=expansion, stride=step)
+                )
+                channels = cout
+                if step == 2:
+                    height, width = _halved(height), _halved(width)
+        self.map_size = (height, width)
+        self.layers = nn.Sequential(*layers, conv_bn(channels, config.last_channels, 1))
+        last = config.last_channels
+        self.pool = conv_bn(last, last, self.map_size, groups=last, activation=False)
+        self.project = conv_bn(last, config.embedding_dim, 1, activation=False)
+        for module in self.modules():
+            if isinstance(
+                module, nn.Conv2d
+            ):  # He initialisation by fan-out, as in the published network
+                k = module.kernel_size[0] * module.kernel_size[1] * module.out_channels
+                nn.init.normal_(module.weight, 0.0, (2.0 / k) ** 0.5)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.project(self.pool(self.layers(image))).flatten(1)
+
+
+def fold_batch_norms(module: nn.Module) -> nn.Module:
+    """Merge, in place, every batch norm behind a convolution into it: the same function in evaluation mode, fewer passes."""
+    for block in module.modules():
+        kinds = (
+            [type(layer) for layer in block[:2]]
+            if isinstance(block, nn.Sequential)
+            else []
+        )
+        if kinds == [nn.Conv2d, nn.BatchNorm2d]:
+            block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()
+    return module
+
+
+def _halved(size: int) -> int:
+    """Size after a 3-wide convolution of stride 2 with padding 1."""
+    return (size - 1) // 2 + 1
+
+
+class STgramMFN(nn.Module):
+    """Spectrogram and Tgram fused by MobileFaceNet.
+
+    ``forward(waveform, log_mel)`` takes (B, samples) in ±1 and (B, mels, frames) in dB, and returns (B, embedding_dim).
+    Raises :class:`AsdError` when a clip has another length than the config says.
+    """
+
+    def __init__(self, config: EncoderConfig, features: FeatureConfig):
+        super().__init__()
+        self.features = features
+        self.embedding_dim = config.embedding_dim
+        self.tgram = TgramNet(features)
+        self.mobilefacenet = MobileFaceNet(
+            config, mels=features.n_mels, frames=features.frames
+        )
+
+    def forward(self, waveform: Tensor, log_mel: Tensor) -> Tensor:
+        expected = (
+            (self.features.samples,),
+            (self.features.n_mels, self.features.frames),
+        )
+        if (waveform.shape[1:], log_mel.shape[1:]) != expected:
+            raise AsdError(
+                f"the encoder expects waveforms of shape (B, {expected[0][0]}) and log-mels of shape "
+                f"(B, {expected[1][0]}, {expected[1][1]}), not {tuple(waveform.shape)} and {tuple(log_mel.shape)}: "
+                "crop or repeat the clips to the length in the feature config"
+            )
+        image = torch.stack((log_mel, self.tgram(waveform)), dim=1)
+        return self.mobilefacenet(image.contiguous(memory_format=torch.channels_last))

@@ -1,0 +1,120 @@
+"""What stands on an encoder: the projection head of stage 1, and the heads that tell machines apart.
+
+A class head is called as ``head(embeddings (N, D), labels (N,) or None)`` and returns logits (N, classes). With labels it
+may make the true class harder (a margin); without, it scores.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asdlib.errors import AsdError
+
+MARGIN, SCALE = 1.0, 30.0
+
+
+class ProjectionHead(nn.Module):
+    """Three bias-free linear layers (N, dim) → (N, dim), each with batch norm, ReLU after the first two.
+
+    ``first`` (linear and batch norm, no ReLU) survives into stage 2 (Chen et al., NeurIPS 2020, "SimCLRv2").
+    """
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.first = linear_bn(dim)
+        self.rest = nn.Sequential(nn.ReLU(), linear_bn(dim), nn.ReLU(), linear_bn(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rest(self.first(x))
+
+
+def linear_bn(dim: int) -> nn.Sequential:
+    """A bias-free linear layer (N, dim) → (N, dim) with batch norm."""
+    return nn.Sequential(nn.Linear(dim, dim, bias=False), nn.BatchNorm1d(dim))
+
+
+class ArcFace(nn.Module):
+    r"""Class logits from angles, with an additive angular margin on the true class.
+
+    ``forward(embeddings (N, D), labels (N,) or None)`` → logits (N, classes). Without labels
+    :math:`s \cos\theta_j`, with :math:`\theta_j` the angle between the embedding and the weight of class j. With labels
+    the true class gets :math:`s \cos(\theta + m)`; beyond :math:`\theta = \pi - m`, where that would rise again,
+    :math:`s (\cos\theta - m \sin m)`. ``margin`` in radians, 0 to π. Finite, with finite gradients, at
+    :math:`\cos\theta = \pm 1` too.
+    """
+
+    def __init__(
+        self, dim: int, classes: int, *, margin: float = MARGIN, scale: float = SCALE
+    ):
+        super().__init__()
+        if not 0 <= margin < math.pi:
+            raise AsdError(
+                f"an ArcFace margin of {margin} is not an angle: choose 0 to 3.14 radians"
+            )
+        if not 0 < scale <= 1000:
+            raise AsdError(
+                f"an ArcFace scale of {scale:g} makes no sense: choose one above 0 and up to 1000, for example 30"
+            )
+        self.margin, self.scale = margin, scale
+        self.weight = nn.Parameter(torch.empty(classes, dim))
+        nn.init.xavier_uniform_(self.weight)
+
+    def forward(self, embeddings: Tensor, labels: Tensor | None = None) -> Tensor:
+        with torch.autocast(
+            embeddings.device.type, enabled=False
+        ):  # bf16 resolves an angle to no better than 5 degrees
+            cosine = self.cosine(embeddings)
+            if labels is None:
+                return self.scale * cosine
+            return self.scale * cosine.scatter(
+                1, labels[:, None], self.shifted(cosine.gather(1, labels[:, None]))
+            )
+
+    def cosine(self, embeddings: Tensor) -> Tensor:
+        """Cosines (N, classes) of the angles between embeddings (N, D) and classes, float32 or float64."""
+        x = embeddings.float() if embeddings.dtype != torch.float64 else embeddings
+        return F.linear(F.normalize(x), F.normalize(self.weight.to(x.dtype)))
+
+    def shifted(self, cosine: Tensor) -> Tensor:
+        """The cosine of the angle plus the margin, and its continuation where that would rise again."""
+        sine = (
+            (1 - cosine**2).clamp(min=1e-7).sqrt()
+        )  # the root's slope is infinite at 0, and infinity times 0 is nan
+        beyond = cosine <= -math.cos(self.margin)
+        turned = cosine * math.cos(self.margin) - sine * math.sin(self.margin)
+        return torch.where(beyond, cosine - self.margin * math.sin(self.margin), turned)
+
+
+class SubCentres(ArcFace):
+    """ArcFace with several ``centres`` a class, of which the nearest counts (Deng et al., ECCV 2020, "Sub-center ArcFace").
+
+    Called and checked as :class:`ArcFace`; ``weight`` has shape (classes · centres, dim), the centres of a class in a row.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        classes: int,
+        *,
+        centres: int,
+        margin: float = MARGIN,
+        scale: float = SCALE,
+    ):
+        super().__init__(dim, classes * centres, margin=margin, scale=scale)
+        self.centres = centres
+
+    def cosine(self, embeddings: Tensor) -> Tensor:
+        return super().cosine(embeddings).unflatten(1, (-1, self.centres)).amax(dim=2)
+
+
+class LinearHead(nn.Module):
+    """The logits of a plain softmax classifier: (N, dim) → (N, classes); it takes labels and needs none."""
+
+    def __init__(self, dim: int, classes: int):
+        super().__init__()
+        self.linear = nn.Linear(dim, classes)
+
+    def forward(self, embeddings: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.linear(embeddings)

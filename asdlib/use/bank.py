@@ -1,0 +1,148 @@
+"""What a finished run keeps of its training clips: their embeddings, for the distance-based scorers, and the percentiles of
+their scores. Read with every part checked, because a run directory may come from anywhere."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from asdlib.errors import AsdError
+from asdlib.files import atomic_write
+from asdlib.judge.scorers import (
+    EMBEDDING_SCORERS,
+    cross_scores,
+    scorer_names,
+    softmax_score,
+)
+from asdlib.learn.classifier import MachineClassifier
+from asdlib.learn.tensors import write_tensors
+from asdlib.use.run import RunConfig, is_of, read_tensors
+
+Percentiles = dict[
+    str, dict[str, list[float]]
+]  # machine -> scorer -> 101 scores, the 0th to the 100th percentile
+
+
+@torch.no_grad()
+def machine_softmax(
+    model: MachineClassifier, embeddings: np.ndarray, label: int, *, margin: bool
+) -> np.ndarray:
+    """The softmax scores (N,) of ``embeddings`` (N, dim) for the machine ``label``."""
+    x = torch.as_tensor(embeddings)
+    logits = model.arcface(x, torch.full((len(x),), label) if margin else None)
+    return softmax_score(logits.numpy(), label)
+
+
+def save_bank(
+    run: Path,
+    config: RunConfig,
+    model: MachineClassifier,
+    bank: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    """Write ``embeddings.safetensors``, then ``scores.json``, the last file of a run."""
+    percentiles = percentiles_of(config, model, bank, labels, scorer_names())
+    tensors = {"embeddings": torch.from_numpy(bank), "labels": torch.from_numpy(labels)}
+    write_tensors(
+        tensors, run / "embeddings.safetensors", metadata={"run": config.identity}
+    )
+    with atomic_write(run / "scores.json") as temporary:
+        temporary.write_text(
+            json.dumps({"run": config.identity, "percentiles": percentiles}) + "\n"
+        )
+
+
+def percentiles_of(
+    config: RunConfig,
+    model: MachineClassifier,
+    bank: np.ndarray,
+    labels: np.ndarray,
+    scorers: Iterable[str],
+) -> Percentiles:
+    """Percentiles of the scores of each machine's training clips by each of ``scorers``; distances by :func:`cross_scores`."""
+    found: Percentiles = {}
+    for label, machine in enumerate(config.machines):
+        own, found[machine] = bank[labels == label], {}
+        for name in scorers:
+            if name in EMBEDDING_SCORERS:
+                scores = cross_scores(EMBEDDING_SCORERS[name], own)
+            else:
+                scores = machine_softmax(model, own, label, margin=name == "softmax")
+            found[machine][name] = np.percentile(scores, range(101)).tolist()
+    return found
+
+
+def read_bank(run: Path, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings (N, dim) and labels (N,) of the training clips. Raises :class:`AsdError` for anything else."""
+    path = run / "embeddings.safetensors"
+    tensors = read_tensors(path, config)
+    bank, labels = (
+        tensors.get(name, torch.empty(0)) for name in ("embeddings", "labels")
+    )
+    sound = (
+        (bank.dtype, labels.dtype) == (torch.float32, torch.int64)
+        and labels.ndim == 1
+        and bank.shape == (len(labels), config.encoder.embedding_dim)
+        and set(labels.tolist()) == set(range(len(config.machines)))
+        and bool(bank.isfinite().all())
+    )
+    if not sound:
+        raise AsdError(
+            f"{path} does not hold one finite embedding for each training clip: restore it or train again"
+        )
+    return bank.numpy(), labels.numpy()
+
+
+def read_percentiles(
+    run: Path,
+    config: RunConfig,
+    model: MachineClassifier,
+    bank: np.ndarray,
+    labels: np.ndarray,
+) -> Percentiles:
+    """The percentiles of every scorer; those of one that the run does not know yet are computed from its ``bank``.
+
+    Raises :class:`AsdError` for a file that is damaged or of another run.
+    """
+    path = run / "scores.json"
+    try:
+        content = json.loads(path.read_text())
+        of_this, kept = is_of(content, config), content["percentiles"]
+        there = [
+            name
+            for name in scorer_names()
+            if all(name in kept[machine] for machine in config.machines)
+        ]
+        found = {
+            m: {name: np.asarray(kept[m][name], float) for name in there}
+            for m in config.machines
+        }
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OSError,
+        RecursionError,
+    ) as error:
+        raise AsdError(f"{path} is damaged ({error}): train it again") from error
+    if not of_this:
+        raise AsdError(f"{path} belongs to another run: restore the files of one run")
+    rows = [row for by_scorer in found.values() for row in by_scorer.values()]
+    if not all(row.shape == (101,) and np.isfinite(row).all() for row in rows):
+        raise AsdError(
+            f"{path} is damaged (not 101 finite scores for each machine and scorer): train it again"
+        )
+    new = percentiles_of(
+        config,
+        model,
+        bank,
+        labels,
+        [name for name in scorer_names() if name not in there],
+    )
+    return {
+        m: {name: row.tolist() for name, row in by_scorer.items()} | new[m]
+        for m, by_scorer in found.items()
+    }

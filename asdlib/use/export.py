@@ -1,0 +1,88 @@
+"""A detector as one ONNX file, front end included: waveforms in, a softmax score for every machine out.
+
+What runs it needs neither torch nor asdlib: onnxruntime is enough, in Python, C, Java or a browser. Needs the extra
+``asdlib[export]`` to write.
+"""
+
+import json
+import logging
+import warnings
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from asdlib.errors import AsdError
+from asdlib.files import writable
+from asdlib.learn.encoder import fold_batch_norms
+from asdlib.sound.features import LogMel
+from asdlib.use.detector import Detector
+
+INPUT, OUTPUTS = "waveform", ("score", "embedding")
+
+
+class WholeDetector(nn.Module):
+    """``forward(waveform)``: (B, samples) in ±1 → the softmax score of each machine that a clip might be of (B, machines), and
+    the embedding (B, dim) that the distance-based scorers use."""
+
+    def __init__(self, detector: Detector):
+        super().__init__()
+        self.front = LogMel(detector.config.features)
+        self.classifier = fold_batch_norms(deepcopy(detector.model).eval())
+
+    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        waveform = (
+            torch.round(waveform.clamp(-1.0, 1 - 2**-15) * 2**15) / 2**15
+        )  # as the clips of training were kept
+        log_mel = self.front(waveform).half().float()  # so were their log-mels
+        embedding = self.classifier.embed(waveform, log_mel)
+        arcface = self.classifier.arcface
+        plain = arcface(embedding)
+        own = arcface.scale * arcface.shifted(plain / arcface.scale)
+        itself = torch.eye(plain.shape[1], dtype=torch.bool)
+        others = plain[:, None, :].masked_fill(itself, -1e9).logsumexp(dim=2)
+        return nn.functional.softplus(others - own), embedding
+
+
+def export(run: str | Path | Detector, path: str | Path) -> None:
+    """Write the detector in ``run`` to the ONNX file ``path``.
+
+    Input ``waveform`` (clips, samples) float32 in ±1; outputs ``score`` (clips, machines) and ``embedding`` (clips, dim). The
+    file's metadata has ``machines`` (a JSON list, in the order of the scores), ``sample_rate`` and ``seconds``. Raises
+    :class:`AsdError` where the export packages are missing, or the file cannot be written.
+    """
+    detector = run if isinstance(run, Detector) else Detector.load(run)
+    try:
+        import onnxscript  # noqa: F401 (torch needs it, and says so in many lines)
+    except ImportError as error:
+        raise AsdError(
+            "the packages for ONNX are not installed: pip install 'asdlib[export]'"
+        ) from error
+    features = detector.config.features
+    quiet = logging.getLogger("torch.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        level = quiet.level
+        quiet.setLevel(logging.ERROR)
+        try:
+            program = torch.onnx.export(
+                WholeDetector(detector).eval(),
+                (torch.zeros(2, features.samples),),
+                input_names=[INPUT],
+                output_names=list(OUTPUTS),
+                dynamic_shapes=({0: torch.export.Dim("clips", min=1, max=2**16)},),
+                dynamo=True,
+                verbose=False,
+            )
+        finally:
+            quiet.setLevel(level)
+    program.model.metadata_props.update(
+        {
+            "machines": json.dumps(detector.config.machines),
+            "sample_rate": str(features.sample_rate),
+            "seconds": repr(features.seconds),
+        }
+    )
+    with writable(path) as temporary:
+        program.save(str(temporary))

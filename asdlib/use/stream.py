@@ -1,0 +1,270 @@
+"""Scores along a recording of any length, or along a live stream: chunks in, scores out.
+
+A window as long as the clips that the network was trained on slides along the sound; every ``every`` seconds there is a score.
+What is kept between two chunks is shorter than one window and one chunk, so memory does not grow with time. A file is scored
+by pushing its blocks through the same class, so file and stream give the same numbers.
+"""
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from asdlib.device import find_device
+from asdlib.errors import AsdError
+from asdlib.files import writable
+from asdlib.learn.embedding import on_device, ready
+from asdlib.progress import OnStep, silent
+from asdlib.sound.cache import ReadOptions, clip_of
+from asdlib.sound.data import in_range, opened, samples_of, to_length
+from asdlib.use.detector import Detector
+
+AT_ONCE = 32  # windows; bounds the memory, however large a chunk is
+BLOCK = 10.0  # seconds of a file that are read at once
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch above a threshold: from the start of its first window to the end of its last (seconds), and its top score."""
+
+    start: float
+    end: float
+    peak: float
+
+
+@dataclass
+class Track:
+    """Scores along a sound. Window i lasts from ``start[i]`` to ``start[i] + seconds``; a silent window has the score NaN.
+
+    A sound shorter than a window has one, in which it is repeated; that one ends after the sound.
+    """
+
+    seconds: float
+    start: list[float] = field(default_factory=list)
+    score: list[float] = field(default_factory=list)
+
+    def extend(self, windows: list[tuple[float, float]]) -> None:
+        """Append what :meth:`StreamScorer.push` returned."""
+        for start, score in windows:
+            self.start.append(start)
+            self.score.append(score)
+
+    @property
+    def highest(self) -> tuple[float, float]:
+        """(start, score) of the window with the highest score."""
+        best = int(np.nanargmax(self.score))
+        return self.start[best], self.score[best]
+
+    def segments(self, threshold: float) -> list[Segment]:
+        """The stretches above ``threshold``, those that overlap or touch made one."""
+        found: list[Segment] = []
+        for start, score in zip(self.start, self.score, strict=True):
+            if not score > threshold:
+                continue
+            if found and start <= found[-1].end + 1e-9:
+                found[-1] = Segment(
+                    found[-1].start, start + self.seconds, max(score, found[-1].peak)
+                )
+            else:
+                found.append(Segment(start, start + self.seconds, score))
+        return found
+
+    def write_csv(self, path: str | Path) -> None:
+        """Write the columns ``start``, ``end`` (seconds) and ``score``; a silent window has an empty score."""
+        with writable(path) as temporary, open(temporary, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("start", "end", "score"))
+            for start, score in zip(self.start, self.score, strict=True):
+                writer.writerow(
+                    (
+                        f"{start:.3f}",
+                        f"{start + self.seconds:.3f}",
+                        "" if np.isnan(score) else f"{score:.6g}",
+                    )
+                )
+
+
+class StreamScorer:
+    """Scores of one machine's sound as it comes in: :meth:`push` chunks of any size, and :meth:`finish` at its end.
+
+    ``every`` is the time between two scores in seconds, at most a window; a window itself when it is None. ``sample_rate`` is
+    that of the chunks: another one than the detector's is converted. A window is scored as soon as its last sample is there.
+    Raises :class:`AsdError` for an unknown machine or scorer and for times that make no sense.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        machine: str,
+        *,
+        every: float | None = None,
+        scorer: str = "softmax",
+        sample_rate: int | None = None,
+        device: str = "auto",
+    ):
+        self.config = detector.config.features
+        self.seconds = self.config.samples / self.config.sample_rate
+        every = self.seconds if every is None else every
+        self._hop = round(every * self.config.sample_rate) if np.isfinite(every) else 0
+        if not 1 <= self._hop <= self.config.samples:
+            raise AsdError(
+                f"a score every {every:g} s makes no sense: choose a time above 0 and up to {self.seconds:g} s"
+            )
+        detector.scores(
+            detector.bank[:1], machine, scorer
+        )  # an unknown name is refused now, not in the first window
+        self._scores = lambda embeddings: detector.scores(embeddings, machine, scorer)
+        self._device = find_device(device)
+        self._embed = ready(detector.model.embed, self._device)
+        self._resampler = None
+        if sample_rate is not None and not 1 <= sample_rate < 2**31:
+            raise AsdError(
+                f"a sample rate of {sample_rate} Hz makes no sense: choose that of the sound"
+            )
+        if sample_rate not in (None, self.config.sample_rate):
+            import soxr
+
+            self._resampler = soxr.ResampleStream(
+                sample_rate, self.config.sample_rate, 1, dtype="float32"
+            )
+        self._begin()
+
+    def _begin(self) -> None:
+        self._kept = np.zeros(
+            0, dtype=np.float32
+        )  # at least what the next window, or one that ends now, begins with
+        self._first = 0  # the place of its first sample in the stream
+        self._next = 0  # the place of the next window
+        self._scored = 0  # up to here there are scores
+
+    def push(self, chunk: np.ndarray) -> list[tuple[float, float]]:
+        """(start in seconds, score) of every window that ``chunk`` (samples,), float in ±1 or int16, completes."""
+        chunk = _checked(chunk)
+        return self._take(
+            chunk if self._resampler is None else self._resampler.resample_chunk(chunk)
+        )
+
+    def finish(self, *, short: str = "repeat") -> list[tuple[float, float]]:
+        """The end of the sound: what is missing up to its last sample, in one more window that ends there.
+
+        A sound shorter than a window is repeated, or refused with ``short="refuse"``. Afterwards another sound may begin.
+        """
+        try:
+            out = []
+            if self._resampler is not None:
+                out = self._take(
+                    self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+                )
+            end = self._first + len(self._kept)
+            if end > self._scored:
+                start = max(0, end - self.config.samples)
+                window, _ = to_length(
+                    self._kept[start - self._first :], self.config.samples, short=short
+                )
+                out += self._score([start], [window])
+            return out
+        finally:
+            if self._resampler is not None:
+                self._resampler.clear()
+            self._begin()
+
+    def _take(self, chunk: np.ndarray) -> list[tuple[float, float]]:
+        samples, x = self.config.samples, np.concatenate([self._kept, chunk])
+        end = self._first + len(x)
+        places = range(self._next, end - samples + 1, self._hop)
+        out = []
+        for i in range(0, len(places), AT_ONCE):
+            group = places[i : i + AT_ONCE]
+            out += self._score(
+                group, [x[place - self._first :][:samples] for place in group]
+            )
+        self._next += len(places) * self._hop
+        forgotten = max(0, min(self._next, end - samples) - self._first)
+        self._kept, self._first = (
+            x[forgotten:].copy(),
+            self._first + forgotten,
+        )  # a copy, or all of x would stay
+        return out
+
+    def _score(self, places, windows: list[np.ndarray]) -> list[tuple[float, float]]:
+        scores = np.full(len(places), np.nan)
+        clips = [clip_of(window, self.config) for window in windows]
+        heard = [i for i, (wave, _) in enumerate(clips) if np.ptp(wave)]
+        if heard:
+            arrays = tuple(np.stack([clips[i][k] for i in heard]) for k in (0, 1))
+            inputs = on_device(arrays, np.arange(len(heard)), self._device)
+            scores[heard] = self._scores(self._embed(*inputs))
+            if not np.isfinite(scores[heard]).all():
+                raise AsdError(
+                    "the network gives scores that are not numbers: its weights are damaged, train again"
+                )
+        self._scored = places[-1] + self.config.samples
+        return [
+            (place / self.config.sample_rate, float(score))
+            for place, score in zip(places, scores, strict=True)
+        ]
+
+
+def _checked(chunk) -> np.ndarray:
+    """A chunk as float32 in ±1."""
+    chunk = np.asarray(chunk)
+    if chunk.ndim != 1:
+        raise AsdError(
+            f"a chunk of shape {chunk.shape}: give one channel, shape (samples,)"
+        )
+    if chunk.dtype != np.int16 and chunk.dtype.kind != "f":
+        raise AsdError(f"a chunk of {chunk.dtype} samples: give floats in ±1, or int16")
+    return in_range(chunk, "a chunk")
+
+
+def score(
+    path: str | Path,
+    *,
+    run: "str | Path | Detector",
+    machine: str,
+    every: float | None = None,
+    scorer: str = "softmax",
+    reading: ReadOptions | None = None,
+    device: str = "auto",
+    on_step: OnStep = silent,
+) -> Track:
+    """Scores along the recording ``path`` of ``machine``, of any length: one every ``every`` seconds (None: a clip's length).
+
+    ``run`` is a run directory or a loaded :class:`Detector`. The file is read in blocks: an hour takes no more memory than a
+    minute. ``reading`` is as in training where it is None. Raises :class:`AsdError` as :func:`asdlib.sound.data.read` does.
+    """
+    detector = run if isinstance(run, Detector) else Detector.load(run)
+    reading = reading or detector.config.reading
+    rate = detector.config.features.sample_rate
+    with opened(
+        path, sample_rate=rate, channel=reading.channel, resample=reading.resample
+    ) as file:
+        options = {
+            "every": every,
+            "scorer": scorer,
+            "sample_rate": file.samplerate,
+            "device": device,
+        }
+        stream = StreamScorer(detector, machine, **options)
+        track = Track(stream.seconds)
+        while len(
+            x := samples_of(
+                file, path, reading.channel, frames=round(BLOCK * file.samplerate)
+            )
+        ):
+            track.extend(stream.push(x))
+            on_step("score", file.tell(), file.frames)
+    try:
+        track.extend(stream.finish(short=reading.short))
+    except AsdError as error:
+        raise AsdError(f"{path}: {error}") from error
+    if not track.score:
+        raise AsdError(
+            f"{path} has no samples that can be read: remove it or record it again"
+        )
+    if np.isnan(track.score).all():
+        raise AsdError(
+            f"{path} is silent (at the 16 bits of a clip): check the microphone, or remove it"
+        )
+    return track
