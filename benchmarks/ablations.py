@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from results import FRACTIONS, SIMULATED, arguments, machine_records, park_clips, write
+
 from asdlib.detector import train
 from asdlib.evaluation import SCORERS
 from asdlib.run import PRESETS
-from results import FRACTIONS, SIMULATED, arguments, machine_records, park_clips, write
 
 BOOK = PRESETS["book"]
 SHORT = replace(BOOK, pretrain=BOOK.pretrain.of(8), finetune=BOOK.finetune.of(8))

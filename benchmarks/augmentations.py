@@ -13,17 +13,17 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from results import SIMULATED, arguments, machine_records, once, park_clips, write
+from sklearn.metrics import silhouette_score
+
 from asdlib.cache import features_of
 from asdlib.classifier import finetune
 from asdlib.contrastive import pretrain, with_new_head
 from asdlib.detector import embed
 from asdlib.evaluation import machine_table
+from asdlib.methods import views
 from asdlib.run import PRESETS, new_encoder
 from asdlib.training import Examples
-from results import SIMULATED, arguments, machine_records, once, park_clips, write
-from sklearn.metrics import silhouette_score
-
-from asdlib.methods import views
 
 BOOK = PRESETS["book"]
 PRETRAIN, FINETUNE = BOOK.pretrain.of(4), BOOK.finetune.of(4)

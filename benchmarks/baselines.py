@@ -8,12 +8,12 @@ a seed on two cores.
 
 import numpy as np
 import pandas as pd
-from asdlib.cache import features_of
-from asdlib.evaluation import mahalanobis_score
-from asdlib.run import PRESETS
 from results import FRACTIONS, SIMULATED, arguments, machine_records, park_clips, write
 
+from asdlib.cache import features_of
+from asdlib.evaluation import mahalanobis_score
 from asdlib.methods import autoencoder
+from asdlib.run import PRESETS
 
 
 def distance_scores(known, own_machines, asked, machines, function) -> np.ndarray:

@@ -21,11 +21,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from asdlib.machines import MACHINE_TYPES, SAMPLE_RATE, plan, render
 from results import FOLDER
 from scipy.io import wavfile
 
 from asdlib.files import atomic_write
+from asdlib.machines import MACHINE_TYPES, SAMPLE_RATE, plan, render
 
 ALIKE = 8  # clips made of one rendered sound
 # The additional training set has the IDs that the development set lacks; its numbers of clips are taken to be like those.

@@ -11,11 +11,12 @@ About 7 minutes a seed on two cores. Simulated machines: this shows how the meth
 from dataclasses import replace
 
 import numpy as np
+from results import FRACTIONS, SIMULATED, arguments, machine_records, park_clips, write
+
 from asdlib.cache import features_of
 from asdlib.detector import train
 from asdlib.evaluation import SCORERS
 from asdlib.run import PRESETS
-from results import FRACTIONS, SIMULATED, arguments, machine_records, park_clips, write
 
 BOOK = PRESETS["book"]
 METHODS = {

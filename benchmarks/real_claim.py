@@ -14,10 +14,11 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from asdlib.spectra import Spectra, read_spectra
 from real_machines import options_for, provenance, records
 from real_methods import HALF, by_machine_pretraining, staged
 from results import once, side_by_side, write
+
+from asdlib.spectra import Spectra, read_spectra
 
 
 def halves(epochs: int) -> dict:

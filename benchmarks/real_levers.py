@@ -17,17 +17,17 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from asdlib.classifier import ArcFace, MachineClassifier, classification_objective
-from asdlib.contrastive import contrastive_objective, with_new_head
-from asdlib.spectra import Spectra, SpectrumEncoder, read_spectra
-from asdlib.training import Examples, StageConfig, fit, seeded
 from real_machines import options_for, provenance, records
 from real_methods import OPTIONS, Scores
 from real_scores import all_scores, combined, summed
 from results import side_by_side, write
 from torch import Tensor, nn
 
+from asdlib.classifier import ArcFace, MachineClassifier, classification_objective
+from asdlib.contrastive import contrastive_objective, with_new_head
 from asdlib.files import atomic_write
+from asdlib.spectra import Spectra, SpectrumEncoder, read_spectra
+from asdlib.training import Examples, StageConfig, fit, seeded
 
 HELD_OUT = 0.1  # of a machine's clips, the normal ones of the rehearsal
 FOLDS = (0, 1)

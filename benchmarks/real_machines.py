@@ -15,9 +15,10 @@ from itertools import chain
 from pathlib import Path
 
 import pandas as pd
-from asdlib.spectra import Spectra, read_spectra
 from real_methods import EPOCHS, METHODS
 from results import FRACTIONS, arguments, machine_records, once, side_by_side, write
+
+from asdlib.spectra import Spectra, read_spectra
 
 
 def records(spectra: Spectra, scores: dict, **about) -> list[dict]:

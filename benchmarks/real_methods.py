@@ -10,14 +10,14 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from asdlib.classifier import MachineClassifier, classification_objective, finetune
 from asdlib.contrastive import ContrastiveModel, pretrain, supervised_contrastive_loss, with_new_head
 from asdlib.detector import embed
+from asdlib.methods import autoencoder
 from asdlib.spectra import Spectra, SpectrumEncoder, distance_scores, score_spectra
 from asdlib.training import Examples, StageConfig, fit, seeded
-from torch import Tensor, nn
-
-from asdlib.methods import autoencoder
 
 EPOCHS = 16
 OPTIONS = {"device": "cpu", "validation": 0.0}  # nothing is held out, because nothing is chosen

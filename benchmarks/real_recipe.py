@@ -13,12 +13,13 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from asdlib.spectra import Spectra, read_spectra
 from real_levers import LEVERS, two_stages
 from real_machines import options_for, provenance, records
 from real_methods import Scores
 from real_scores import BEST, all_scores, combined, summed
 from results import once, side_by_side, write
+
+from asdlib.spectra import Spectra, read_spectra
 
 # The recipe has the lever that was best in both rehearsals by the best way to score. Beside it the same without that lever, to
 # see what it is worth on real faults; that was not known when the recipe was chosen.

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from real_methods import Scores
+
 from asdlib.classifier import MachineClassifier
 from asdlib.spectra import Spectra
-from real_methods import Scores
 
 NEAREST, AROUND = 2, 20  # training clips that a clip is compared with, and those that tell how close clips lie around each
 DEPTHS = ("spectrum", "third convolution", "last convolution", "embedding")

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from asdlib.data import Clip, scan
 from asdlib.evaluation import machine_table
-from asdlib.machines import simulate
-
 from asdlib.files import atomic_write
+from asdlib.machines import simulate
 
 FOLDER = Path(__file__).parents[1] / "data" / "results"
 SIMULATED = "our measurements on simulated clips (asdlib.machines, preset book, park seed 0); not real machines"

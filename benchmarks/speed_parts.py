@@ -55,6 +55,7 @@ def clips_per_second(function: Callable, clips: int, **options) -> float:
 def read(work: Path) -> dict:
     """Decoding a 10 s WAV file."""
     import librosa
+
     from asdlib.data import read
 
     files = wav_files(work)
@@ -67,6 +68,7 @@ def read(work: Path) -> dict:
 def front_end(work: Path) -> dict:
     """Log-mels of decoded clips."""
     import librosa
+
     from asdlib.features import FeatureConfig, LogMel, log_mel
 
     config = FeatureConfig()
@@ -95,6 +97,7 @@ def front_end(work: Path) -> dict:
 def loader(work: Path) -> dict:
     """Batches of waveforms and log-mels: from the cache, and by decoding and transforming in every epoch, as is the custom."""
     import librosa
+
     from asdlib.cache import features_of
     from asdlib.data import scan
     from asdlib.features import FeatureConfig, LogMel
@@ -218,8 +221,9 @@ def scoring(preset: str, work: Path, *, plain: bool) -> dict:
 
 def flops(model, arrays, *, backward: bool) -> float:
     """Floating-point operations a clip, two a multiply-add; the backward pass counts twice the forward pass."""
-    from asdlib.training import Examples
     from torch.utils.flop_counter import FlopCounterMode
+
+    from asdlib.training import Examples
 
     examples = Examples(arrays, np.zeros(len(arrays[0]), int))
     model.eval()
@@ -245,9 +249,10 @@ def gradient(loss: Callable, z: torch.Tensor, labels: torch.Tensor) -> None:
 
 def contrastive_loss(work: Path) -> dict:
     """Milliseconds of stage 1's loss and its gradient, ours and pytorch-metric-learning's, at several batch sizes."""
+    from pytorch_metric_learning.losses import ArcFaceLoss, SupConLoss
+
     from asdlib.classifier import ArcFace
     from asdlib.contrastive import supervised_contrastive_loss
-    from pytorch_metric_learning.losses import ArcFaceLoss, SupConLoss
 
     theirs, out = SupConLoss(temperature=0.1), {}
     for n in (64, 128, 256, 512, 1024):

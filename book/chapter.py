@@ -20,17 +20,17 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from filelock import FileLock
+from IPython.display import HTML, Code
+from myst_nb import glue as _glue
+
+import keep
 from asdlib.cache import Features, features_of
 from asdlib.contrastive import with_new_head
 from asdlib.data import Clip, scan
 from asdlib.detector import Detector, embed, train
 from asdlib.machines import simulate
 from asdlib.run import PRESETS, RunConfig, load_pretrained, new_encoder
-from filelock import FileLock
-from IPython.display import HTML, Code
-from myst_nb import glue as _glue
-
-import keep
 
 SEED = 0
 BOOK = PRESETS["book"]

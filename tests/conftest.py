@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from asdlib.data import scan
 from asdlib.detector import Detector, train
 from asdlib.encoder import EncoderConfig

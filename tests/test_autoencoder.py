@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from asdlib.evaluation import auc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from asdlib.errors import AsdError
+from asdlib.evaluation import auc
 from asdlib.methods.autoencoder import FrameAutoencoder, rebuilt, score, stacked_frames, train
 
 MELS, FRAMES = 12, 10

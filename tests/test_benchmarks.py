@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.neighbors import NearestNeighbors
+
 from asdlib.classifier import ArcFace, MachineClassifier
 from asdlib.evaluation import SCORERS
 from asdlib.spectra import Spectra, SpectrumEncoder
-from sklearn.neighbors import NearestNeighbors
 
 TOP = Path(__file__).parents[1]
 sys.path.append(str(TOP / "benchmarks"))

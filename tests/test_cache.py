@@ -10,14 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
-from asdlib.cache import ReadOptions, features_now, features_of
-from asdlib.data import read, scan
-from asdlib.features import FeatureConfig, log_mel
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asdlib import cache
+from asdlib.cache import ReadOptions, features_now, features_of
+from asdlib.data import read, scan
 from asdlib.errors import AsdError
+from asdlib.features import FeatureConfig, log_mel
 from asdlib.files import locked
 
 CONFIG = FeatureConfig(seconds=1.0)

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from asdlib.classifier import ArcFace, MachineClassifier, finetune
-from asdlib.contrastive import ContrastiveModel
-from asdlib.training import Examples, StageConfig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning.losses import ArcFaceLoss
 
+from asdlib.classifier import ArcFace, MachineClassifier, finetune
+from asdlib.contrastive import ContrastiveModel
 from asdlib.errors import AsdError
+from asdlib.training import Examples, StageConfig
 from tests.test_contrastive import Points, at_angles
 
 

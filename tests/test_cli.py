@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from asdlib.evaluation import SCORERS
 
 from asdlib.cli import main
+from asdlib.evaluation import SCORERS
 
 
 @pytest.fixture

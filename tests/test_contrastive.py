@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from asdlib.contrastive import ContrastiveModel, ProjectionHead, pretrain, supervised_contrastive_loss
-from asdlib.training import Examples, StageConfig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning.losses import SupConLoss
 from torch import nn
 
+from asdlib.contrastive import ContrastiveModel, ProjectionHead, pretrain, supervised_contrastive_loss
 from asdlib.errors import AsdError
+from asdlib.training import Examples, StageConfig
 
 
 def at_angles(degrees, lengths=1.0):

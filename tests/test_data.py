@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import soundfile
-from asdlib.data import Clip, read, scan, to_length, training_clips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asdlib.data import Clip, read, scan, to_length, training_clips
 from asdlib.errors import AsdError
 
 

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+
 from asdlib.cache import features_now, features_of
 from asdlib.checkpoint import read_log
 from asdlib.contrastive import with_new_head
 from asdlib.data import scan, training_clips
 from asdlib.detector import Detector, embed, train
+from asdlib.errors import AsdError
 from asdlib.evaluation import SCORERS, knn_score
 from asdlib.run import PRESETS, load_pretrained, new_encoder, read_config
-from safetensors.torch import load_file, save_file
-
-from asdlib.errors import AsdError
 from tests.conftest import SMALL
 
 
@@ -224,9 +224,7 @@ def test_the_single_stage_method_is_the_same_network_without_stage_1(small_park,
 def test_two_processes_do_not_train_in_one_run_directory(small_park, small_run, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
-    holder = (
-        "import sys; from asdlib.files import locked\nwith locked(sys.argv[1]): print('in', flush=True); sys.stdin.read()"
-    )
+    holder = "import sys; from asdlib.files import locked\nwith locked(sys.argv[1]): print('in', flush=True); sys.stdin.read()"
     other = subprocess.Popen(
         [sys.executable, "-c", holder, str(run)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
     )

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from safetensors.torch import load_file, save_file
+
 from asdlib.checkpoint import read_log
 from asdlib.data import read, scan
 from asdlib.detector import Detector
+from asdlib.errors import AsdError
 from asdlib.run import fingerprint, read_config
 from asdlib.stream import score
-from safetensors.torch import load_file, save_file
-
-from asdlib.errors import AsdError
 
 CASES = int(os.environ.get("ASDLIB_SOAK_FUZZ", 200))  # of each kind
 SIZES = (0, 1, 2**15, 2**16 - 1, 2**31 - 1, 2**32 - 1)

@@ -11,16 +11,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from asdlib.checkpoint import read_log
-from asdlib.classifier import finetune
-from asdlib.contrastive import pretrain
-from asdlib.spectra import SpectrumEncoder
-from asdlib.training import Examples, StageConfig, plan, seeded, share_of
 from safetensors.torch import load_file, save_file
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from asdlib import processes
+from asdlib.checkpoint import read_log
+from asdlib.classifier import finetune
+from asdlib.contrastive import pretrain
 from asdlib.errors import AsdError
+from asdlib.spectra import SpectrumEncoder
+from asdlib.training import Examples, StageConfig, plan, seeded, share_of
 
 TOP = Path(__file__).parents[1]
 BATCH = 16

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+
 from asdlib.classifier import finetune
 from asdlib.contrastive import pretrain
+from asdlib.errors import AsdError
 from asdlib.evaluation import SCORERS, auc, knn_score
 from asdlib.spectra import SpectrumEncoder, read_spectra, score_spectra
 from asdlib.training import Examples, StageConfig
-
-from asdlib.errors import AsdError
 
 SHAPE = (12, 4)
 

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 import soundfile
-from asdlib.cache import features_now
-from asdlib.data import Clip
-from asdlib.detector import embed
-from asdlib.evaluation import SCORERS
-from asdlib.machines import render
-from asdlib.stream import Segment, StreamScorer, Track, score
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from asdlib.cache import features_now
+from asdlib.data import Clip
+from asdlib.detector import embed
 from asdlib.errors import AsdError
+from asdlib.evaluation import SCORERS
+from asdlib.machines import render
+from asdlib.stream import Segment, StreamScorer, Track, score
 
 MACHINE, RATE = "fan/id_02", 16000
 

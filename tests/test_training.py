@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from asdlib.checkpoint import read_log
-from asdlib.training import Examples, StageConfig, fit, hold_out, shuffle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from asdlib.checkpoint import read_log
 from asdlib.errors import AsdError
 from asdlib.files import atomic_write
+from asdlib.training import Examples, StageConfig, fit, hold_out, shuffle
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 EXAMPLES = Examples((X,), (X[:, 0] > 0).astype(int))

@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from asdlib.contrastive import supervised_contrastive_loss
-from asdlib.evaluation import mahalanobis_score
-from asdlib.features import FeatureConfig, log_mel
-from asdlib.run import new_encoder
-from asdlib.training import StageConfig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning.losses import NTXentLoss
 from torch import nn
 
+from asdlib.contrastive import supervised_contrastive_loss
 from asdlib.errors import AsdError
+from asdlib.evaluation import mahalanobis_score
+from asdlib.features import FeatureConfig, log_mel
 from asdlib.methods import views
+from asdlib.run import new_encoder
+from asdlib.training import StageConfig
 from tests.conftest import SMALL
 
 SAMPLES = 4000
