@@ -4,8 +4,8 @@
 
 Stage 1 alone for each augmentation, 4 epochs, a quarter of the preset ``book``; then, for the masked spectrograms and for
 the machine IDs, stage 2 on top, 4 epochs. Writes ``data/results/park_augmentations.json``: a header and a list of records
-{pretraining, stage, seed, machine, auc, pauc, silhouette}. About 12 minutes a seed on one core. What is finished
-in WORK is not measured again.
+{pretraining, stage, seed, machine, auc, pauc, silhouette}. About 12 minutes a seed on one core. What this code
+has finished in WORK is not measured again.
 """
 
 from dataclasses import replace

@@ -5,8 +5,8 @@
 The single stage (ArcFace alone) and the two stages at equal epochs in all, while one thing is varied: the budget, the training
 clips of each machine at equal steps, how the budget is split, whether machine types are trained together, the learning rate
 of stage 2, the margin. Writes ``data/results/dcase2020_modspec_claim.json``: a header and a list of records {study, setting,
-method, scorer, seed, machine, auc, pauc}. About 27 minutes a seed on one core, and 15 for the fresh seeds. What is finished
-in WORK is not measured again.
+method, scorer, seed, machine, auc, pauc}. About 27 minutes a seed on one core, and 15 for the fresh seeds. What this
+code has finished in WORK is not measured again.
 """
 
 from functools import partial

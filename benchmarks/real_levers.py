@@ -7,7 +7,7 @@ of every type is kept from the training, and its clips, mixed half and half in p
 the type, play the faults of that other machine. Two such folds. The effect on the official test clips is measured as well,
 only to be reported. Then scores are added up: of several layers, of several networks. Writes
 ``data/results/dcase2020_modspec_levers.json``: a header and a list of records {lever, on, scorer, seed, machine, auc, pauc}.
-About 40 minutes on two cores. What is finished in WORK is not measured again.
+About 40 minutes on two cores. What this code has finished in WORK is not measured again.
 """
 
 import math

@@ -5,7 +5,7 @@
 What is in the recipe was chosen by ``real_levers.py`` on normal clips: several networks, the distances at several depths, their
 sum by rank. Beside it, to tell how much of the faults is in the spectra at all, forests that are shown faults: no detector can
 be. Writes ``data/results/dcase2020_modspec_recipe.json``: a header and a list of records {method, networks, scorer, seed,
-machine, auc, pauc}. About 17 minutes a seed on one core. What is finished in WORK is not measured again.
+machine, auc, pauc}. About 17 minutes a seed on one core. What this code has finished in WORK is not measured again.
 """
 
 import time

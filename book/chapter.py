@@ -1,7 +1,7 @@
 """What every chapter uses: the recordings, the trained networks, the tables, and the card at its end.
 
 A chapter runs alone and in any order: what another one made is found again, and what is missing is made, under a lock, so
-that two chapters may run at the same time. Everything is kept under ``place``, keyed by the source of ``asdlib`` and by the
+that two chapters may run at the same time. Everything is kept under ``place``, keyed by the code of ``asdlib`` and by the
 settings, so that nothing stale is ever shown.
 """
 
@@ -99,10 +99,10 @@ def trained(
 
 
 def kept(name: str, make, *settings) -> dict[str, np.ndarray]:
-    """The arrays that ``make()`` returns as a dictionary; kept on disk under ``name`` and ``settings``, and found again."""
+    """The arrays that ``make()`` returns as a dictionary; kept on disk under ``name``, ``settings`` and code, and found again."""
+    text = f"{settings} {keep.code_of_all()} {inspect.getsource(make)}"
     path = (
-        place
-        / f"{name}-{hashlib.sha256(repr(settings).encode()).hexdigest()[:12]}.npz"
+        place / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npz"
     )
     with FileLock(f"{path}.lock"):
         if not path.exists():
