@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from asdlib.data import scan
 from asdlib.detector import Detector, train
@@ -68,3 +70,10 @@ def real_excerpt() -> Path:
     if not path.is_dir():
         pytest.skip(f"no real recordings in {path}: set ASDLIB_REAL_DATA to the folder that holds them")
     return path
+
+
+def same_tensors(path: Path, expected: Path) -> bool:
+    """Do two safetensors files hold the same, to the last bit? What they say of the run that they belong to may differ."""
+    found, wanted = load_file(path), load_file(expected)
+    same = found.keys() == wanted.keys()
+    return same and all(x.dtype == wanted[name].dtype and torch.equal(x, wanted[name]) for name, x in found.items())
