@@ -15,6 +15,7 @@ import numpy as np
 from asdlib.errors import AsdError
 
 Method = Literal["quantile", "gamma"]
+METHODS: tuple[str, ...] = get_args(Method)
 REFITS = 1000  # of the gamma distribution, for the interval
 
 
@@ -55,10 +56,8 @@ def choose_threshold(
         raise AsdError(
             f"{np.sum(~np.isfinite(scores))} of {len(scores)} calibration scores are not finite: remove those clips"
         )
-    if method not in get_args(Method):
-        raise AsdError(
-            f"no method {method!r}: choose one of {', '.join(get_args(Method))}"
-        )
+    if method not in METHODS:
+        raise AsdError(f"no method {method!r}: choose one of {', '.join(METHODS)}")
     return (
         _by_quantile(scores, rate) if method == "quantile" else _by_gamma(scores, rate)
     )

@@ -32,6 +32,7 @@ from asdlib.sound.features import FeatureConfig, log_mel
 
 log = logging.getLogger("asdlib")
 FORMAT = 1  # of the files below; part of the key
+SHORT = ("repeat", "refuse")  # what becomes of clips that are too short
 AT_ONCE = 64  # clips; a slow disk must not let the finished ones pile up in memory
 
 
@@ -44,7 +45,7 @@ class ReadOptions:
     short: str = "repeat"
 
     def __post_init__(self):
-        if self.short not in ("repeat", "refuse"):
+        if self.short not in SHORT:
             raise AsdError(
                 f"short clips cannot be {self.short!r}: choose repeat or refuse"
             )
