@@ -5,6 +5,7 @@ What follows a command's name is imported inside it, so that `asd --help` and
 when it is given: no list is kept here.
 """
 
+import math
 import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -13,7 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asdlib.errors import AsdError
+
 if TYPE_CHECKING:
+    import numpy as np
+
     from asdlib.sound.cache import ReadOptions
     from asdlib.use.detector import Detector
 
@@ -53,6 +58,12 @@ Data = Annotated[
         metavar="DATA",
         help="Folder with <type>/{train,test}/*.wav, as in DCASE 2020 Task 2.",
     ),
+]
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE", help="Recordings of one machine.")
+]
+Machine = Annotated[
+    str, typer.Option(help="Which machine they are of, as TYPE/ID, e.g. fan/id_00.")
 ]
 Run = Annotated[Path, typer.Option("--run", help="Run directory.")]
 ScorerName = Annotated[
@@ -102,6 +113,40 @@ def reading_of(
         channel=trained.channel if channel is None else channel,
         resample=resample or trained.resample,
     )
+
+
+def limit_of(run: Path, machine: str, scorer: str, given: float | None) -> float | None:
+    """The threshold that was given, or else the one that is kept in the run."""
+    from asdlib.use.thresholds import read_thresholds
+
+    if given is not None:
+        if not math.isfinite(given):
+            raise AsdError(f"a threshold of {given} makes no sense: choose a number")
+        return given
+    kept = read_thresholds(run).get(machine, {}).get(scorer)
+    return None if kept is None else kept.value
+
+
+def embeddings_of(
+    files: list[Path],
+    detector: "Detector",
+    machine: str,
+    reading: "ReadOptions",
+    device: str,
+) -> "np.ndarray":
+    """The embeddings (N, dim) of recordings of one machine."""
+    from asdlib.learn.embedding import embed
+    from asdlib.progress import progress_bar
+    from asdlib.sound.cache import features_now
+    from asdlib.sound.data import Clip
+
+    name = machine.split("/")
+    clips = [Clip(path, name[0], name[1], "test", "unknown") for path in files]
+    with progress_bar() as on_step:
+        features = detector.config.features
+        arrays = features_now(clips, features, options=reading, on_step=on_step)
+        function, inputs = detector.model.embed, arrays.inputs
+        return embed(function, inputs, device=device, on_step=on_step)
 
 
 def print_table(

@@ -42,7 +42,8 @@ def download(
         typer.Option(
             metavar="PART",
             parser=one_of("asdlib.sound.download:PARTS"),
-            help="dev: development set; add: additional training; eval: evaluation set.",
+            help="dev: development set; add: additional training; "
+            "eval: evaluation set.",
         ),
     ] = "dev",
     machine: Annotated[

@@ -1,40 +1,33 @@
-"""Use a detector: score recordings and streams, thresholds, reports, ONNX."""
+"""Score recordings, of any length, and streams."""
 
+import io
 import json
-import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from asdlib.commands import (
-    Cache,
     Channel,
     Device,
+    Files,
     Json,
+    Machine,
     Resample,
     Run,
     ScorerName,
     app,
-    one_of,
+    embeddings_of,
+    limit_of,
     print_table,
     reading_of,
 )
 from asdlib.errors import AsdError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from asdlib.sound.cache import ReadOptions
     from asdlib.use.detector import Detector
 
-Files = Annotated[
-    list[Path], typer.Argument(metavar="FILE", help="Recordings of one machine.")
-]
-Machine = Annotated[
-    str, typer.Option(help="Which machine they are of, as TYPE/ID, e.g. fan/id_00.")
-]
 Limit = Annotated[
     float | None,
     typer.Option(
@@ -68,7 +61,7 @@ def score(
 
     detector = Detector.load(run)
     detector.label(machine)
-    limit = _limit(run, machine, scorer, threshold)
+    limit = limit_of(run, machine, scorer, threshold)
     reading = reading_of(detector, channel, resample)
     if csv is not None and len({path.stem for path in files}) < len(files):
         raise AsdError(
@@ -84,7 +77,7 @@ def score(
         if as_json:
             print(json.dumps(about | {"tracks": tracks}, indent=1))
         return
-    embeddings = _embeddings(files, detector, machine, reading, device)
+    embeddings = embeddings_of(files, detector, machine, reading, device)
     rows = []
     for path, value in zip(
         files, detector.scores(embeddings, machine, scorer), strict=True
@@ -97,7 +90,7 @@ def score(
         return
     columns = ("file", "score", "above this share of the training clips")
     told = [
-        (row["file"], f"{row['score']:.4f}", f"{row['training_share']:.0%}")
+        (str(row["file"]), f"{row['score']:.4f}", f"{row['training_share']:.0%}")
         for row in rows
     ]
     title = f"{machine}, scorer {scorer}"
@@ -196,9 +189,15 @@ def stream(
     from asdlib.use.stream import StreamScorer
 
     detector = Detector.load(run)
-    limit = _limit(run, machine, scorer, threshold)
-    how = {"every": every, "sample_rate": sample_rate, "device": device}
-    scored = StreamScorer(detector, machine, scorer=scorer, **how)
+    limit = limit_of(run, machine, scorer, threshold)
+    scored = StreamScorer(
+        detector,
+        machine,
+        every=every,
+        scorer=scorer,
+        sample_rate=sample_rate,
+        device=device,
+    )
 
     def tell(windows: list[tuple[float, float]]) -> None:
         for start, value in windows:
@@ -207,156 +206,10 @@ def stream(
             print(f"{start:.3f} {text}", flush=True)
 
     odd = b""
-    while piece := sys.stdin.buffer.read1(2**16):
+    sound = cast(io.BufferedReader, sys.stdin.buffer)
+    while piece := sound.read1(2**16):
         piece = odd + piece
         whole = len(piece) // 2 * 2
         odd = piece[whole:]
         tell(scored.push(np.frombuffer(piece[:whole], "<i2").astype(np.int16)))
     tell(scored.finish(short=detector.config.reading.short))
-
-
-@app.command()
-def threshold(
-    files: Files,
-    run: Run,
-    machine: Machine,
-    scorer: ScorerName = "softmax",
-    rate: Annotated[
-        float, typer.Option(help="Share of healthy clips that may raise an alarm.")
-    ] = 0.05,
-    method: Annotated[
-        str,
-        typer.Option(
-            metavar="METHOD",
-            parser=one_of("asdlib.judge.threshold:METHODS"),
-            help="quantile assumes least, gamma needs fewer clips.",
-        ),
-    ] = "quantile",
-    device: Device = "auto",
-    channel: Channel = None,
-    resample: Resample = False,
-    as_json: Json = False,
-) -> None:
-    """Choose an alarm threshold from healthy recordings, and keep it in the run.
-
-    They must be recordings that were not trained on.
-    """
-    from dataclasses import asdict
-
-    from asdlib.judge.threshold import choose_threshold, refuse_known
-    from asdlib.use.detector import Detector
-    from asdlib.use.thresholds import keep_threshold
-
-    detector = Detector.load(run)
-    detector.label(machine)
-    reading = reading_of(detector, channel, resample)
-    embeddings = _embeddings(files, detector, machine, reading, device)
-    refuse_known(detector.bank, embeddings, list(map(str, files)))
-    scores = detector.scores(embeddings, machine, scorer)
-    found = choose_threshold(scores, rate=rate, method=method)
-    keep_threshold(run, machine, scorer, found)
-    if as_json:
-        about = {"machine": machine, "scorer": scorer}
-        print(json.dumps(about | asdict(found), indent=1))
-        return
-    print(
-        f"{machine}, scorer {scorer}: alarm above {found.value:.4f} ({found.method}, "
-        f"{found.clips} healthy clips)"
-    )
-    print(
-        f"expected false alarms: {found.expected:.1%} of healthy clips of the same kind; "
-        f"for this machine, between {found.low:.1%} and {found.high:.1%} (95 % interval)"
-    )
-    print(f"kept in {run / 'thresholds.json'}; asd score uses it")
-
-
-@app.command()
-def report(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA", help="Folder with recordings to judge, <type>/test/*.wav."
-        ),
-    ],
-    run: Run,
-    out: Annotated[Path, typer.Option(help="HTML file to write.")],
-    scorer: ScorerName = "softmax",
-    device: Device = "auto",
-    channel: Channel = None,
-    resample: Resample = False,
-    cache: Cache = None,
-) -> None:
-    """Write a page with scores, alarms, pictures and players.
-
-    It opens in any browser, offline.
-    """
-    from asdlib.progress import progress_bar
-    from asdlib.sound.data import scan
-    from asdlib.use.detector import Detector
-    from asdlib.use.report import write_report
-    from asdlib.use.thresholds import read_thresholds
-
-    detector = Detector.load(run)
-    known = detector.config.machines
-    tests = [clip for clip in scan(data) if clip.split == "test"]
-    clips = [clip for clip in tests if clip.machine in known]
-    if not clips:
-        raise AsdError(
-            f"{data} has no test clip of a machine that this run knows: choose other "
-            "data or another run"
-        )
-    kept = read_thresholds(run)
-    limits = {name: by[scorer].value for name, by in kept.items() if scorer in by}
-    reading = reading_of(detector, channel, resample)
-    with progress_bar() as on_step:
-        options = {"device": device, "cache": cache, "on_step": on_step}
-        options |= {"scorer": scorer, "reading": reading}
-        alarms = write_report(out, clips, detector, limits, **options)
-    print(f"wrote {out}: {len(clips)} recordings, {alarms} alarms")
-
-
-@app.command()
-def export(
-    run: Run, out: Annotated[Path, typer.Option(help="ONNX file to write.")]
-) -> None:
-    """Write the detector as one ONNX file, for onnxruntime in any language.
-
-    The front end is included.
-    """
-    from asdlib.use.export import export as export_to
-
-    export_to(run, out)
-    print(f"wrote {out}: waveform (clips, samples) in, score (clips, machines) out")
-
-
-def _limit(run: Path, machine: str, scorer: str, given: float | None) -> float | None:
-    """The threshold that was given, or else the one that is kept in the run."""
-    from asdlib.use.thresholds import read_thresholds
-
-    if given is not None:
-        if not math.isfinite(given):
-            raise AsdError(f"a threshold of {given} makes no sense: choose a number")
-        return given
-    kept = read_thresholds(run).get(machine, {}).get(scorer)
-    return None if kept is None else kept.value
-
-
-def _embeddings(
-    files: list[Path],
-    detector: "Detector",
-    machine: str,
-    reading: "ReadOptions",
-    device: str,
-) -> "np.ndarray":
-    from asdlib.learn.embedding import embed
-    from asdlib.progress import progress_bar
-    from asdlib.sound.cache import features_now
-    from asdlib.sound.data import Clip
-
-    name = machine.split("/")
-    clips = [Clip(path, name[0], name[1], "test", "unknown") for path in files]
-    with progress_bar() as on_step:
-        options = {"options": reading, "on_step": on_step}
-        arrays = features_now(clips, detector.config.features, **options)
-        function, inputs = detector.model.embed, arrays.inputs
-        return embed(function, inputs, device=device, on_step=on_step)

@@ -28,7 +28,7 @@ class Threshold:
     """
 
     value: float
-    method: Method
+    method: str
     clips: int
     expected: float
     low: float
@@ -36,7 +36,7 @@ class Threshold:
 
 
 def choose_threshold(
-    scores, *, rate: float = 0.05, method: Method = "quantile"
+    scores, *, rate: float = 0.05, method: str = "quantile"
 ) -> Threshold:
     """The threshold for a false-alarm rate of at most about ``rate``, from the ``scores`` (N,) of healthy calibration clips.
 

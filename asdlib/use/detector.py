@@ -113,12 +113,16 @@ class Detector:
         """
         for machine in {clip.machine for clip in clips}:
             self.label(machine)
-        reading = reading or self.config.reading
-        features = self.config.features
-        where = {"options": reading, "folder": cache}
-        arrays = features_of(clips, features, on_step=on_step, **where)
-        options = {"scorers": scorers, "device": device, "on_step": on_step}
-        return self.score_features(arrays, clips, **options)
+        arrays = features_of(
+            clips,
+            self.config.features,
+            options=reading or self.config.reading,
+            folder=cache,
+            on_step=on_step,
+        )
+        return self.score_features(
+            arrays, clips, scorers=scorers, device=device, on_step=on_step
+        )
 
     def score_features(
         self,

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from asdlib import processes
@@ -68,7 +69,7 @@ def train(
     # What cannot be is refused before hours of work, not after: an unknown device,
     # batches that cannot be shared out.
     device = find_device(device).type
-    labels = Clips((), [clip.machine for clip in clips]).labels
+    labels = Clips((), np.array([clip.machine for clip in clips])).labels
     for stage in config.stages:
         plan_batches(labels, stage, validation=config.validation, seed=config.seed)
     data = digest(clips) if processes.is_first() else ""
@@ -79,8 +80,15 @@ def train(
                 _check_place(run, config, resume)
             processes.barrier()
             if not (run / "scores.json").exists():  # it is written last
-                options = {"device": device, "on_step": on_step}
-                _fill(run, config, clips, resume=resume, cache=cache, **options)
+                _fill(
+                    run,
+                    config,
+                    clips,
+                    resume=resume,
+                    device=device,
+                    cache=cache,
+                    on_step=on_step,
+                )
     except OSError as error:
         raise AsdError(
             f"cannot write to the run directory {run} ({error.strerror}): check space "
@@ -100,8 +108,14 @@ def _fill(
     on_step: OnStep,
 ) -> None:
     """Leave all that a finished run has: train the stages that are not there yet."""
-    reading = {"options": config.reading, "folder": cache, "on_step": on_step}
-    arrays = features_of(clips, config.features, together=True, **reading)
+    arrays = features_of(
+        clips,
+        config.features,
+        options=config.reading,
+        folder=cache,
+        together=True,
+        on_step=on_step,
+    )
     with _held(run, config, resume) as kept:
         options = {
             "seed": kept.seed,
@@ -222,8 +236,14 @@ def _stage_2(
     """Leave the weights of stage 2 in the run, unless they are there."""
     path = run / "weights.safetensors"
     if not path.exists():
-        arcface = {"margin": config.margin, "scale": config.scale}
-        model, _ = finetune(base, clips, config.finetune, **arcface, **options)
+        model, _ = finetune(
+            base,
+            clips,
+            config.finetune,
+            margin=config.margin,
+            scale=config.scale,
+            **options,
+        )
         _keep(model, path, config)
 
 
