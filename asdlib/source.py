@@ -6,7 +6,14 @@ from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 
-COMPUTING = ("numpy", "scikit-learn", "scipy", "soxr", "torch", "torchaudio")  # what asdlib computes with
+COMPUTING = (
+    "numpy",
+    "scikit-learn",
+    "scipy",
+    "soxr",
+    "torch",
+    "torchaudio",
+)  # what asdlib computes with
 # Folders of asdlib that command and show, and change no number that is trained, scored or simulated.
 SHOWING = ("commands", "show")
 
@@ -15,10 +22,19 @@ class _WithoutDocstrings(ast.NodeTransformer):
     """Takes away statements that are a string and nothing else: they do nothing."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:  # noqa: N802 (the name that ast asks for)
-        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
+        return (
+            None
+            if isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+            else node
+        )
 
 
-def code_digest(*paths: Path, without: Collection[str] = SHOWING, packages: Collection[str] = COMPUTING) -> str:
+def code_digest(
+    *paths: Path,
+    without: Collection[str] = SHOWING,
+    packages: Collection[str] = COMPUTING,
+) -> str:
     """12 hexadecimal digits that tell Python code apart: of the files ``paths``, and of all ``*.py`` in folders among them.
 
     Names, numbers and the order of statements count, and so do the files' names in their folders and the installed versions
@@ -30,6 +46,8 @@ def code_digest(*paths: Path, without: Collection[str] = SHOWING, packages: Coll
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             name = file.relative_to(path.parent)
             if not set(name.parts[1:-1]) & set(without):
-                code = ast.dump(_WithoutDocstrings().visit(ast.parse(file.read_bytes())))
+                code = ast.dump(
+                    _WithoutDocstrings().visit(ast.parse(file.read_bytes()))
+                )
                 digest.update(f"{name.as_posix()}\0{code}\0".encode())
     return digest.hexdigest()[:12]

@@ -5,10 +5,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from asdlib.clips import Clips
 from asdlib.data import scan
 from asdlib.detector import Detector, train
 from asdlib.encoder import EncoderConfig
@@ -70,6 +72,11 @@ def real_excerpt() -> Path:
     if not path.is_dir():
         pytest.skip(f"no real recordings in {path}: set ASDLIB_REAL_DATA to the folder that holds them")
     return path
+
+
+def clips_of(inputs, labels) -> Clips:
+    """Clips of machines that are called m/0, m/1, ..., so that they have these labels, counted from 0."""
+    return Clips(inputs, np.array([f"m/{label}" for label in labels]))
 
 
 def same_tensors(path: Path, expected: Path) -> bool:

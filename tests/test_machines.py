@@ -93,7 +93,7 @@ def test_a_file_holds_the_rendered_clip(park):
 
 
 def test_the_challenge_preset_has_the_challenge_counts():
-    names = [name for name, _ in machines.plan("dcase")]
+    names = [name for name, _ in machines.clip_plan("dcase")]
     assert len(names) == len(set(names))
     assert sum("/train/" in name for name in names) == 20119
     assert sum("/test/" in name for name in names) == 10868  # the development test set, all 23 machines

@@ -1,7 +1,8 @@
-"""From embeddings to anomaly scores. A score is larger the more anomalous a clip is.
+"""From embeddings to anomaly scores: larger, the more anomalous a clip is.
 
-A scorer of embeddings is an entry of :data:`EMBEDDING_SCORERS`: ``(known (N, d), asked (M, d)) -> (M,)``, where ``known`` are
-normal clips of the same machine. One more entry is all that a new scorer takes.
+A scorer of embeddings is an entry of :data:`EMBEDDING_SCORERS`:
+``(known (N, d), asked (M, d)) -> (M,)``, where ``known`` are normal clips of the same
+machine. One more entry is all that a new scorer takes.
 """
 
 from collections.abc import Callable
@@ -11,32 +12,36 @@ import numpy as np
 from asdlib.errors import AsdError
 
 Scorer = Callable[[np.ndarray, np.ndarray], np.ndarray]
-Rows = tuple[
-    np.ndarray, np.ndarray
-]  # rows (N, ...), and the name of the machine of each (N,)
+# Rows (N, ...), and the name of the machine of each (N,).
+Rows = tuple[np.ndarray, np.ndarray]
 
 
 def by_machine(function: Scorer, known: Rows, asked: Rows) -> np.ndarray:
-    """``function(known rows, asked rows)`` for each machine on its own: the scores (M,) of all that is ``asked``.
+    """``function(known rows, asked rows)`` for each machine on its own: scores (M,).
 
-    ``known`` and ``asked`` are pairs of rows and machine names. Raises :class:`AsdError` where their lengths differ, or where
-    a machine that is asked about has no known clip.
+    ``known`` and ``asked`` are pairs of rows (N, ...) or (M, ...) and as many machine
+    names. Raises :class:`AsdError` where their lengths differ, or where a machine that
+    is asked about has no known clip.
 
     >>> nearest = lambda known, asked: np.abs(asked[:, None] - known).min(axis=1)
-    >>> by_machine(nearest, (np.array([0.0, 5.0]), ["a/1", "a/2"]), (np.array([1.0, 1.0]), ["a/1", "a/2"]))
+    >>> machines = np.array(["fan/id_00", "fan/id_02"])
+    >>> known, asked = np.array([0.0, 5.0]), np.array([1.0, 1.0])
+    >>> by_machine(nearest, (known, machines), (asked, machines))
     array([1., 4.])
     """
     for rows, machines in (known, asked):
         if len(rows) != len(machines):
             raise AsdError(
-                f"{len(rows)} rows and {len(machines)} machine names: give one name for each clip"
+                f"{len(rows)} rows and {len(machines)} machine names: "
+                "give one name for each clip"
             )
     own, machines = np.asarray(known[1]), np.asarray(asked[1])
     scores = np.empty(len(machines))
     for machine in np.unique(machines):
         if not (own == machine).any():
             raise AsdError(
-                f"no training clip of {machine}: give normal clips of every machine that is to be scored"
+                f"no training clip of {machine}: "
+                "give normal clips of every machine that is to be scored"
             )
         here = machines == machine
         scores[here] = function(known[0][own == machine], asked[0][here])
@@ -46,8 +51,11 @@ def by_machine(function: Scorer, known: Rows, asked: Rows) -> np.ndarray:
 def softmax_score(logits: np.ndarray, label: int) -> np.ndarray:
     """-log p(own machine ID), from ``logits`` (N, classes): (N,) scores > 0.
 
-    Written as log(1 + Σ exp(other - own)): a log-softmax would round the many probabilities near 1 to exactly 1, and their
-    scores to ties at 0.
+    Written as log(1 + Σ exp(other - own)): a log-softmax would round the many
+    probabilities near 1 to exactly 1, and their scores to ties at 0.
+
+    >>> softmax_score(np.array([[0.0, 0.0], [50.0, 0.0]]), 0)
+    array([6.93147181e-01, 1.92874985e-22])
     """
     logits = np.asarray(logits, dtype=np.float64)
     own, others = logits[:, label], np.delete(logits, label, axis=1)
@@ -55,21 +63,28 @@ def softmax_score(logits: np.ndarray, label: int) -> np.ndarray:
 
 
 def knn_score(
-    train: np.ndarray, test: np.ndarray, *, neighbours: int = 2
+    known: np.ndarray, asked: np.ndarray, *, neighbours: int = 2
 ) -> np.ndarray:
-    """Mean cosine distance of each of ``test`` (N, D) to its nearest ``neighbours`` in ``train`` (M, D): (N,) in 0..2."""
-    distance = 1 - _unit(test) @ _unit(train).T
-    nearest = np.sort(distance, axis=1)[
-        :, :neighbours
-    ]  # all there are, where train is shorter
+    """Mean cosine distance of each of ``asked`` (M, d) to its nearest ``neighbours``.
+
+    These are sought in ``known`` (N, d), which may be fewer. Scores (M,) in 0..2.
+
+    >>> known = np.array([[2.0, 0.0], [3.0, 0.0]])
+    >>> knn_score(known, np.array([[5.0, 0.0], [0.0, 1.0]]))
+    array([0., 1.])
+    """
+    distance = 1 - _unit(asked) @ _unit(known).T
+    nearest = np.sort(distance, axis=1)[:, :neighbours]
     return nearest.mean(axis=1).clip(min=0)
 
 
-def mahalanobis_score(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Squared Mahalanobis distance to the mean of ``train``, both of unit length: (N,) scores ≥ 0.
+def mahalanobis_score(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Squared Mahalanobis distance of ``asked`` (M, d) to the mean of ``known`` (N, d).
 
-    The covariance is shrunk as Ledoit and Wolf (2004) say, because a machine may have fewer clips than dimensions, and by
-    no less than 1/M, because their estimate takes two or three clips for the whole truth. One clip has no spread at all.
+    Rows are brought to unit length first; scores (M,) ≥ 0. The covariance is shrunk as
+    Ledoit and Wolf (2004) say, because a machine may have fewer clips than dimensions,
+    and by no less than 1/N, because their estimate takes two or three clips for the
+    whole truth. One clip has no spread at all.
     """
     from sklearn.covariance import (
         empirical_covariance,
@@ -77,34 +92,36 @@ def mahalanobis_score(train: np.ndarray, test: np.ndarray) -> np.ndarray:
         shrunk_covariance,
     )
 
-    train, test = _unit(train), _unit(test)
-    covariance = 1e-6 * np.eye(train.shape[1])
-    if len(train) > 1:
-        covariance += shrunk_covariance(
-            empirical_covariance(train),
-            max(ledoit_wolf_shrinkage(train), 1 / len(train)),
-        )
-    off = test - train.mean(axis=0)
+    known, asked = _unit(known), _unit(asked)
+    covariance = 1e-6 * np.eye(known.shape[1])
+    if len(known) > 1:
+        shrinkage = max(ledoit_wolf_shrinkage(known), 1 / len(known))
+        covariance += shrunk_covariance(empirical_covariance(known), shrinkage)
+    off = asked - known.mean(axis=0)
     return np.sum(off * np.linalg.solve(covariance, off.T).T, axis=1)
 
 
 def gmm_score(
-    train: np.ndarray, test: np.ndarray, *, components: int = 2
+    known: np.ndarray, asked: np.ndarray, *, components: int = 2
 ) -> np.ndarray:
-    """-log density under a Gaussian mixture with diagonal covariances fitted to ``train``, both of unit length: (N,)."""
+    """-log density of ``asked`` (M, d) under a Gaussian mixture: (M,) scores.
+
+    The mixture has diagonal covariances and is fitted to ``known`` (N, d); rows are
+    brought to unit length first.
+    """
     from sklearn.mixture import GaussianMixture
 
-    # The floor under the variances keeps a handful of clips from looking like a density without width.
+    # The floor under the variances keeps a handful of clips from looking like a density
+    # without width.
     mixture = GaussianMixture(
-        min(components, len(train)),
+        min(components, len(known)),
         covariance_type="diag",
         reg_covar=1e-4,
         random_state=0,
     )
-    rows = _unit(
-        train if len(train) > 1 else np.repeat(train, 2, axis=0)
-    )  # scikit-learn wants two rows at least
-    return -mixture.fit(rows).score_samples(_unit(test))
+    # scikit-learn wants two rows at least
+    rows = known if len(known) > 1 else np.repeat(known, 2, axis=0)
+    return -mixture.fit(_unit(rows)).score_samples(_unit(asked))
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
@@ -117,12 +134,17 @@ EMBEDDING_SCORERS: dict[str, Scorer] = {
     "mahalanobis": mahalanobis_score,
     "gmm": gmm_score,
 }
-# "softmax" keeps ArcFace's margin on the clip's own ID, as the paper's code does; "softmax-plain" scores without it.
+# "softmax" keeps ArcFace's margin on the clip's own ID, as the paper's code does;
+# "softmax-plain" scores without it.
 SOFTMAX_SCORERS = ("softmax", "softmax-plain")
 
 
 def scorer_names() -> tuple[str, ...]:
-    """Every scorer that there is, the likelihoods first."""
+    """Every scorer that there is, the likelihoods first.
+
+    >>> scorer_names()
+    ('softmax', 'softmax-plain', 'knn', 'mahalanobis', 'gmm')
+    """
     return (*SOFTMAX_SCORERS, *EMBEDDING_SCORERS)
 
 
@@ -130,7 +152,11 @@ SCORERS = scorer_names()
 
 
 def distance_scores(known: Rows, asked: Rows) -> dict[str, np.ndarray]:
-    """Scores (M,) of ``asked`` by every scorer of embeddings, each clip against the ``known`` ones of its machine."""
+    """Scores (M,) of ``asked`` by every scorer of embeddings, by the scorer's name.
+
+    Each clip (M, d) is held against the ``known`` ones (N, d) of its machine. Raises as
+    :func:`by_machine`.
+    """
     return {
         name: by_machine(function, known, asked)
         for name, function in EMBEDDING_SCORERS.items()
@@ -140,9 +166,14 @@ def distance_scores(known: Rows, asked: Rows) -> dict[str, np.ndarray]:
 def cross_scores(
     function: Scorer, embeddings: np.ndarray, *, folds: int = 5
 ) -> np.ndarray:
-    """Scores (N,) of a machine's own training clips (N, d), each against those of the other folds.
+    """Scores (N,) of a machine's own training clips (N, d), by cross-validation.
 
-    No clip is its own neighbour. Two clips at least.
+    Each is scored against those of the other ``folds``: no clip is its own neighbour.
+    Clip i is in fold i mod ``folds``. Two clips at least.
+
+    >>> nearest = lambda known, asked: np.abs(asked - known.T).min(axis=1)
+    >>> cross_scores(nearest, np.array([[0.0], [1.0], [3.0]]))
+    array([1., 1., 2.])
     """
     fold = np.arange(len(embeddings)) % min(folds, len(embeddings))
     scores = np.empty(len(embeddings))

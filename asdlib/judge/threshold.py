@@ -1,30 +1,38 @@
-"""A decision threshold from healthy clips that the network has not learned from, and what may be expected of it.
+"""A decision threshold from healthy clips that the network has not learned from,
+and what may be expected of it.
 
-A clip raises an alarm when its score is *above* the threshold. Faulty clips are not needed, and not used: a threshold is chosen
-by the share of healthy clips that it lets alarm. Two ways to get there: the k-th highest of n calibration scores, which assumes
-nothing but that new healthy clips are like those (Wilks 1941), or a gamma distribution fitted to the scores, as in the baseline
-of DCASE 2020 Task 2, which asks for less data and is wrong where the scores have another shape.
+A clip raises an alarm when its score is *above* the threshold. Faulty clips are not
+needed, and not used: a threshold is chosen by the share of healthy clips that it lets
+alarm, the false-alarm rate. Two ways to get there: the k-th highest of n calibration
+scores, which assumes nothing but that new healthy clips are like those (Wilks 1941), or
+a gamma distribution fitted to the scores, as in the baseline of DCASE 2020 Task 2,
+which asks for less data and is wrong where the scores have another shape.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from asdlib.errors import AsdError
 
 Method = Literal["quantile", "gamma"]
 METHODS: tuple[str, ...] = get_args(Method)
 REFITS = 1000  # of the gamma distribution, for the interval
+INTERVAL = (0.025, 0.975)  # the quantiles between which 95 % lies
+SAME = 1e-4  # of the largest number: one clip, embedded in batches of different sizes
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """``value``, and the false-alarm rate (0 to 1) that is ``expected`` of it on new healthy clips of the same kind.
+    """``value``, and the false-alarm rate (0 to 1) that is ``expected`` of it.
 
-    For a single machine the true rate lies between ``low`` and ``high`` in 95 % of all calibrations. ``clips`` is the number of
-    calibration clips.
+    It is expected on new healthy clips of the same kind. For a single machine the true
+    rate lies between ``low`` and ``high`` in 95 % of all calibrations. ``clips`` is the
+    number of calibration clips.
     """
 
     value: float
@@ -36,68 +44,76 @@ class Threshold:
 
 
 def choose_threshold(
-    scores, *, rate: float = 0.05, method: str = "quantile"
+    scores: ArrayLike, *, rate: float = 0.05, method: str = "quantile"
 ) -> Threshold:
-    """The threshold for a false-alarm rate of at most about ``rate``, from the ``scores`` (N,) of healthy calibration clips.
+    """The threshold for a false-alarm rate of at most about ``rate`` (0 to 1).
 
-    Raises :class:`AsdError` for a rate outside 0..1, scores that are not finite, too few of them for the rate ("quantile"), or
-    scores that no gamma distribution can have ("gamma").
+    ``scores`` (N,) are those of healthy calibration clips. Raises :class:`AsdError` for
+    a false-alarm rate outside 0..1, scores that are not finite, too few of them for the
+    rate ("quantile"), or scores that no gamma distribution can have ("gamma").
+
+    >>> found = choose_threshold(range(1, 100), rate=0.05)
+    >>> found.value, found.expected  # 96 to 99 are above it: 5 of the 100 gaps
+    (95.0, 0.05)
     """
     scores = np.asarray(scores, dtype=np.float64)
     if not 0 < rate < 1:
         raise AsdError(
-            f"a false-alarm rate of {rate:g} makes no sense: choose one between 0 and 1, for example 0.05"
+            f"a false-alarm rate of {rate:g} makes no sense: "
+            "choose one between 0 and 1, for example 0.05"
         )
     if scores.ndim != 1 or not len(scores):
         raise AsdError(
-            f"calibration scores of shape {scores.shape}: give one score for each of some healthy clips"
+            f"calibration scores of shape {scores.shape}: "
+            "give one score for each of some healthy clips"
         )
     if not np.isfinite(scores).all():
         raise AsdError(
-            f"{np.sum(~np.isfinite(scores))} of {len(scores)} calibration scores are not finite: remove those clips"
+            f"{np.sum(~np.isfinite(scores))} of {len(scores)} calibration scores "
+            "are not finite: remove those clips"
         )
     if method not in METHODS:
-        raise AsdError(f"no method {method!r}: choose one of {', '.join(METHODS)}")
-    return (
-        _by_quantile(scores, rate) if method == "quantile" else _by_gamma(scores, rate)
-    )
+        choices = ", ".join(get_args(Method))
+        raise AsdError(f"no method {method!r}: choose one of {choices}")
+    return (_by_quantile if method == "quantile" else _by_gamma)(scores, rate)
 
 
 def _by_quantile(scores: np.ndarray, rate: float) -> Threshold:
-    """The k-th highest score: a new one is equally likely to fall into each of the n + 1 gaps, so k of them are alarms."""
+    """The k-th highest score.
+
+    A new score is equally likely to fall into each of the n + 1 gaps, so k of them are
+    alarms.
+    """
     from scipy.stats import beta
 
     n = len(scores)
-    k = min(
-        n, math.floor(rate * (n + 1) + 1e-9)
-    )  # 0.05 · 20 is 1, whatever its last bit says
+    # The small number: 0.05 · 20 is 1, whatever its last bit says.
+    k = min(n, math.floor(rate * (n + 1) + 1e-9))
     if k < 1:
+        least = math.ceil(1000 / (n + 1)) / 1000
         raise AsdError(
-            f"{n} calibration clips cannot promise a false-alarm rate of {rate:g}: record {math.ceil(1 / rate) - 1} or more, "
-            f"choose a rate of at least {math.ceil(1000 / (n + 1)) / 1000:g}, or the method gamma"
+            f"{n} calibration clips cannot promise a false-alarm rate of {rate:g}: "
+            f"record {math.ceil(1 / rate) - 1} or more, "
+            f"choose a rate of at least {least:g}, or the method gamma"
         )
-    low, high = beta.ppf([0.025, 0.975], k, n + 1 - k)
-    return Threshold(
-        float(np.sort(scores)[n - k]),
-        "quantile",
-        n,
-        k / (n + 1),
-        float(low),
-        float(high),
-    )
+    value = float(np.sort(scores)[n - k])
+    low, high = map(float, beta.ppf(INTERVAL, k, n + 1 - k))
+    return Threshold(value, "quantile", n, k / (n + 1), low, high)
 
 
 def _by_gamma(scores: np.ndarray, rate: float) -> Threshold:
     """The score that a fitted gamma distribution exceeds with probability ``rate``.
 
-    What rate to expect of it is simulated: scores are drawn from the fitted distribution, as many as there were, a gamma
-    distribution is fitted to them, and its threshold is held against the first one.
+    What rate to expect of it is simulated: scores are drawn from the fitted
+    distribution, as many as there were, a gamma distribution is fitted to them, and its
+    threshold is held against the first one.
     """
     from scipy.stats import gamma
 
     if len(scores) < 3 or scores.min() <= 0 or np.ptp(scores) < 1e-3 * scores.max():
         raise AsdError(
-            f"no gamma distribution fits these {len(scores)} scores (it needs three clearly different ones, all above 0): "
+            f"no gamma distribution fits these {len(scores)} scores (it needs three "
+            "clearly different ones, all above 0): "
             "choose the method quantile, or another scorer"
         )
 
@@ -106,47 +122,50 @@ def _by_gamma(scores: np.ndarray, rate: float) -> Threshold:
     again, wider = fit_gamma(drawn)
     again = np.clip(again, 1e-8, 1e8)  # beyond these scipy does not come back
     rates = gamma.sf(gamma.isf(rate, again, scale=wider), shape, scale=scale)
-    low, high = np.quantile(rates, [0.025, 0.975])
     value = float(gamma.isf(rate, shape, scale=scale))
-    return Threshold(
-        value, "gamma", len(scores), float(np.mean(rates)), float(low), float(high)
-    )
+    low, high = map(float, np.quantile(rates, INTERVAL))
+    return Threshold(value, "gamma", len(scores), float(np.mean(rates)), low, high)
 
 
 def fit_gamma(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shape and scale of the likeliest gamma distribution of ``x`` (..., N), all above 0 (Minka 2002)."""
+    """Shape and scale (...) of the likeliest gamma distribution of ``x`` (..., N).
+
+    All of ``x`` are above 0. Minka (2002).
+
+    >>> shape, scale = fit_gamma(np.array([1.0, 2.0, 4.0]))
+    >>> round(float(shape * scale), 6)  # its mean is that of the numbers
+    2.333333
+    """
     from scipy.special import polygamma, psi
 
     s = np.log(x.mean(axis=-1)) - np.log(x).mean(axis=-1)
     shape = (3 - s + np.sqrt((s - 3) ** 2 + 24 * s)) / (12 * s)
     for _ in range(4):  # Newton's, for log(shape) - psi(shape) = s; two would do
-        shape = shape - (np.log(shape) - psi(shape) - s) / (
-            1 / shape - polygamma(1, shape)
-        )
+        slope = 1 / shape - polygamma(1, shape)
+        shape = shape - (np.log(shape) - psi(shape) - s) / slope
     return shape, x.mean(axis=-1) / shape
 
 
-def refuse_known(bank: np.ndarray, embeddings: np.ndarray, names: list[str]) -> None:
+def refuse_known(
+    bank: np.ndarray, embeddings: np.ndarray, names: Sequence[str]
+) -> None:
     """Raise :class:`AsdError` if a clip was trained on, or is there twice.
 
-    By their embeddings: ``bank`` (M, dim) of the training clips, ``embeddings`` (N, dim) of the clips called ``names``.
+    By their embeddings: ``bank`` (M, dim) of the training clips, ``embeddings`` (N,
+    dim) of the clips called ``names`` (N). Two are the same clip where no number
+    differs by more than a ten-thousandth of the largest.
     """
     for i, (name, embedding) in enumerate(zip(names, embeddings, strict=True)):
-        near = (
-            1e-4 * np.abs(embedding).max()
-        )  # the same clip, in a batch of another size
+        near = SAME * np.abs(embedding).max()
         if np.abs(bank - embedding).max(axis=1).min() < near:
             raise AsdError(
-                f"{name} was trained on, so its score says nothing about new clips: calibrate on other recordings"
+                f"{name} was trained on, so its score says nothing about new clips: "
+                "calibrate on other recordings"
             )
-        if (
-            i
-            and (
-                twins := np.flatnonzero(
-                    np.abs(embeddings[:i] - embedding).max(axis=1) < near
-                )
-            ).size
-        ):
+        off = np.abs(embeddings[:i] - embedding).max(axis=1)
+        twins = np.flatnonzero(off < near)
+        if twins.size:
             raise AsdError(
-                f"{name} is the same recording as {names[twins[0]]}, and would count twice: leave one out"
+                f"{name} is the same recording as {names[twins[0]]}, "
+                "and would count twice: leave one out"
             )
