@@ -2,10 +2,13 @@
 
 import logging
 import sys
+from importlib import import_module
 
-# Importing them adds their commands.
 from asdlib.commands import app
 from asdlib.errors import AsdError
+
+for name in ("data", "learn", "compare", "use", "judge"):
+    import_module(f"asdlib.commands.{name}")  # adds its commands, in this order
 
 
 def main() -> None:

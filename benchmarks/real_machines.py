@@ -27,7 +27,7 @@ def records(spectra: Spectra, scores: dict, **about) -> list[dict]:
     out = []
     for scorer, values in scores.items():
         label = ["anomaly" if anomalous else "normal" for anomalous in spectra.test_is_anomaly]
-        clips = pd.DataFrame({"machine": spectra.test_machine, "label": label, "score": values})
+        clips = pd.DataFrame({"machine": spectra.test.machines, "label": label, "score": values})
         out += machine_records(clips, **about, scorer=scorer)
     return out
 

@@ -46,9 +46,9 @@ def seen(spectra: Spectra, seed: int) -> Scores:
 
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     scores = np.empty(len(spectra.test))
-    for machine in set(spectra.test_machine.tolist()):
-        own = spectra.test_machine == machine
-        x, truth = spectra.test[own].reshape(own.sum(), -1), spectra.test_is_anomaly[own]
+    for machine in spectra.test.names:
+        own = spectra.test.machines == machine
+        x, truth = spectra.test.inputs[0][own].reshape(own.sum(), -1), spectra.test_is_anomaly[own]
         forest = RandomForestClassifier(500, min_samples_leaf=2, random_state=seed)
         scores[own] = cross_val_predict(forest, x, truth, cv=folds, method="predict_proba")[:, 1]
     return {"forest": scores}

@@ -84,7 +84,7 @@ def test_the_cache_of_any_clips_in_any_order_has_their_rows(clips, tmp_path, row
     config = FeatureConfig(seconds=seconds)
     whole = features_of(clips, config, folder=tmp_path)
     some = features_of([clips[i] for i in rows], config, folder=tmp_path)
-    for array, expected in zip(some.arrays, whole.arrays, strict=True):
+    for array, expected in zip(some.inputs, whole.inputs, strict=True):
         np.testing.assert_array_equal(array, expected[rows])
 
 

@@ -61,9 +61,10 @@ def test_a_run_from_before_a_setting_was_added_loads_and_is_resumed(small_park, 
             raise KeyboardInterrupt
 
     default = replace(SMALL, encoder=replace(SMALL.encoder, last_channels=512))
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(RunConfig, "as_dict", before)
+    monkeypatch.setattr(RunConfig, "as_dict", before)
+    with pytest.raises(KeyboardInterrupt):
         train(scan(small_park), tmp_path / "run", default, on_step=interrupt)
+    monkeypatch.setattr(RunConfig, "as_dict", whole)
     kept = (tmp_path / "run" / "config.json").read_bytes()
     assert b"precision" not in kept
     detector = train(scan(small_park), tmp_path / "run", default, resume=True)

@@ -272,8 +272,8 @@ def test_random_numbers_belong_to_the_step_so_that_a_resumed_run_has_the_same(tm
     whole, other = make(), make()
     log = fit(whole, loss, CLIPS, CONFIG, stage="t", device="cpu", validation=0.2)
     fit(other, loss, CLIPS, CONFIG, stage="t", device="cpu", validation=0.2, seed=1)
+    options = {"folder": tmp_path, "on_step": stopping_after(9)}
     with pytest.raises(Stop):
-        options = {"folder": tmp_path, "on_step": stopping_after(9)}
         fit(make(), loss, CLIPS, CONFIG, stage="t", device="cpu", validation=0.2, **options)
     resumed = make()
     torch.manual_seed(77)  # what the caller has drawn meanwhile does not matter

@@ -46,11 +46,13 @@ class FrameAutoencoder(nn.Module):
 
 
 class TypeAutoencoders(nn.Module):
-    """One autoencoder for each machine type, in ``of``, and the frames that they read at a time."""
+    """One autoencoder for each machine type, ``networks`` in the order of ``names``, and
+    the frames that they read at a time."""
 
     def __init__(self, of: dict[str, FrameAutoencoder], *, context: int):
         super().__init__()
-        self.of, self.context = nn.ModuleDict(of), context
+        self.names, self.context = list(of), context
+        self.networks = nn.ModuleList(of.values())  # a name may have a dot
 
 
 def stacked_frames(pictures: np.ndarray, context: int = CONTEXT) -> np.ndarray:
@@ -138,11 +140,12 @@ def rebuilt(
 
 
 def _of_type(model: TypeAutoencoders, machine_type: str) -> nn.Module:
-    if machine_type not in model.of:
+    if machine_type not in model.names:
         raise AsdError(
-            f"no autoencoder of the type {machine_type!r}: train on clips of that type first"
+            f"no autoencoder of the type {machine_type!r}: train on clips of that type "
+            "first"
         )
-    return model.of[machine_type]
+    return model.networks[model.names.index(machine_type)]
 
 
 def score(
