@@ -129,14 +129,17 @@ def rebuilding_objective(
     return F.mse_loss(model(*inputs), inputs[0])
 
 
+@torch.no_grad()
 def rebuilt(
-    model: TypeAutoencoders, picture: np.ndarray, machine_type: str
+    model: nn.Module, picture: np.ndarray, *, context: int = CONTEXT
 ) -> np.ndarray:
-    """What the network makes of one clip (bands, frames): the middle frame of every stack, (bands, frames - context + 1)."""
-    with torch.no_grad():
-        stacks = stacked_frames(picture[None], model.context)[0]
-        out = _of_type(model, machine_type)(torch.from_numpy(stacks)).numpy()
-    return out.reshape(len(out), model.context, len(picture))[:, model.context // 2].T
+    """What the network of a type makes of one clip (bands, frames).
+
+    The middle frame of every stack: (bands, frames - context + 1).
+    """
+    stacks = torch.from_numpy(stacked_frames(picture[None], context)[0])
+    out = model(stacks).numpy()
+    return out.reshape(len(out), context, len(picture))[:, context // 2].T
 
 
 def _of_type(model: TypeAutoencoders, machine_type: str) -> nn.Module:

@@ -125,6 +125,19 @@ def run_cards(notebooks: dict[str, dict]) -> str:
     return "\n".join(rows)
 
 
+def methods_reference() -> str:
+    """A section of the reference for every method that there is: a new file in ``asdlib/methods`` is in the book as it is."""
+    from asdlib import methods
+
+    sections = []
+    for name in methods.names():
+        about = methods.get(name)
+        head = f"## {about.NAME}: `asdlib.methods.{name}`\n\n{about.PAPER}. Reads {' and '.join(about.INPUTS)}."
+        sections.append(f"{head}\n\n```{{eval-rst}}\n.. automodule:: asdlib.methods.{name}\n   :members:\n```")
+    intro = "## What a method is: `asdlib.methods`\n\n```{eval-rst}\n.. automodule:: asdlib.methods\n   :members:\n```"
+    return "\n\n".join([intro, *sections])
+
+
 def write_sources(notebooks: dict[str, dict], edition: str, folder: Path) -> None:
     """What jupyter-book reads for the ``edition``; files that would not change are left alone."""
     config = yaml.safe_load((TOP / "_config.yml").read_text())
@@ -143,6 +156,7 @@ def write_sources(notebooks: dict[str, dict], edition: str, folder: Path) -> Non
     extension = [path for path in (TOP / "book" / "_ext").iterdir() if path.suffix in (".py", ".css")]
     names += [path.relative_to(TOP).as_posix() for path in extension]
     files |= {name: (TOP / name).read_text() for name in names if (TOP / name).exists()}
+    files["book/api.md"] = files["book/api.md"].replace("<!-- methods -->", methods_reference())
     files["book/run_cards.md"] = files["book/run_cards.md"].replace("<!-- rows -->", run_cards(notebooks))
     files |= {f"book/{name}.ipynb": json.dumps(for_edition(notebook, edition)) for name, notebook in notebooks.items()}
     for name, text in files.items():
