@@ -14,7 +14,7 @@ SHOWING = ("commands", "show")
 class _WithoutDocstrings(ast.NodeTransformer):
     """Takes away statements that are a string and nothing else: they do nothing."""
 
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:  # noqa: N802 (the name that ast asks for)
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
 
 
