@@ -1,7 +1,12 @@
-"""Fixtures shared by the tests: a tiny simulated park, a small finished run on it, and real recordings where there are any."""
+"""Fixtures shared by the tests: a tiny simulated park, a small finished run on it, and real recordings where there are any.
+
+What was skipped, and why, is said at the end of every run. ``ASDLIB_MAY_SKIP`` allows only skips whose reason has these words
+in it; any other then fails, so that continuous integration does not pass by leaving out.
+"""
 
 import os
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +34,39 @@ SMALL = replace(
     pretrain=StageConfig(epochs=3, batch_size=16, learning_rate=1e-3),
     finetune=StageConfig(epochs=4, batch_size=16, learning_rate=1e-3, cosine_from=1),
 )
+
+
+def _reason(report) -> str:
+    """Why a test, or a file of tests, was skipped."""
+    return report.longrepr[2].removeprefix("Skipped: ")
+
+
+def _allowed(report):
+    """``report``, or a failure where it tells of a skip that ``ASDLIB_MAY_SKIP`` does not allow."""
+    words = os.environ.get("ASDLIB_MAY_SKIP")
+    if words and report.skipped and not hasattr(report, "wasxfail") and words not in _reason(report):
+        report.outcome, report.longrepr = "failed", f"nothing may be skipped here but for {words!r}: {_reason(report)}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    return _allowed((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    return _allowed((yield))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter):
+    """The last lines: how many tests were skipped for each reason, which says what would make them run."""
+    reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
+    if reasons:
+        terminalreporter.section("skipped")
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count} of the tests: {reason}")
 
 
 @pytest.fixture(autouse=True)
