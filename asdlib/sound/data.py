@@ -247,7 +247,7 @@ def read(
 
 
 def to_length(
-    x: np.ndarray, samples: int, *, short: Literal["repeat", "refuse"] = "repeat"
+    x: np.ndarray, samples: int, *, short: str = "repeat"
 ) -> tuple[np.ndarray, str]:
     """``x`` with exactly ``samples`` samples, and what that took: "exact", "cropped" or "repeated".
 
