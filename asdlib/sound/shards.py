@@ -163,9 +163,8 @@ def open_shards(
     left = set(wanted)
     holding = []
     for path in folder.glob(f"{settings}-*"):
-        with suppress(OSError, ValueError, KeyError):
-            keys = json.loads((path / ABOUT).read_text())["keys"]
-            holding.append((len(left.intersection(keys)), path, keys))
+        keys, _ = _about(path)
+        holding.append((len(left.intersection(keys)), path, keys))
     shards: list[Shard] = []
     for _, path, keys in sorted(holding, key=lambda held: (-held[0], held[1])):
         if len(shards) == MOST or not left:
@@ -181,19 +180,28 @@ def open_shards(
 
 def _opened(path: Path, config: FeatureConfig) -> Shard | None:
     """The shard at ``path``; None where it has gone or is not whole."""
+    keys, fits = _about(path)
+    arrays = []
+    for kind in kinds_of(config):
+        try:
+            file = path / f"{kind.name}.npy"
+            array = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError):
+            return None
+        if array.shape != (len(keys), *kind.shape) or array.dtype != kind.dtype:
+            return None
+        arrays.append(array)
+    return Shard(path, keys, fits, tuple(arrays))
+
+
+def _about(path: Path) -> tuple[list[str], list[str]]:
+    """Keys and fits of the clips in a shard; of none where it is damaged or has gone."""
     try:
         about = json.loads((path / ABOUT).read_text())
-        keys, fits, arrays = about["keys"], about["fits"], []
-        for kind in kinds_of(config):
-            file = path / f"{kind.name}.npy"
-            arrays.append(np.load(file, mmap_mode="r", allow_pickle=False))
-            if arrays[-1].shape != (len(keys), *kind.shape) or len(fits) != len(keys):
-                return None
-            if arrays[-1].dtype != kind.dtype:
-                return None
+        pairs = list(zip(about["keys"], about["fits"], strict=True))
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return Shard(path, keys, fits, tuple(arrays))
+        return [], []
+    return [key for key, _ in pairs], [fit for _, fit in pairs]
 
 
 def discard(shard: Path) -> None:
