@@ -8,6 +8,7 @@ import numpy as np
 
 from asdlib.errors import AsdError
 from asdlib.sound.features import FeatureConfig
+from asdlib.sound.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,10 @@ class Clips:
     def only(self, rows: np.ndarray) -> "Clips":
         """Some of the clips: ``rows`` are places, or a truth value for each clip. Labels count the machines that are left."""
         return Clips(
-            tuple(array[rows] for array in self.inputs),
+            tuple(
+                array.only(rows) if isinstance(array, Rows) else array[rows]
+                for array in self.inputs
+            ),
             self.machines[rows],
             self.features,
         )

@@ -1,38 +1,38 @@
-"""Clips on disk in the layout of DCASE 2020 Task 2: find them, check them, read them.
+"""Clips on disk: find them, check them, read them.
 
-::
+They lie as one of :data:`asdlib.sound.layouts.LAYOUTS` says, such as that of DCASE 2020
+Task 2::
 
     <root>/.../<machine type>/train/normal_id_<nn>_<number>.wav
-    <root>/.../<machine type>/test/{normal_,anomaly_,}id_<nn>_<number>.wav      (no prefix: label unknown)
+    <root>/.../<machine type>/test/{normal_,anomaly_,}id_<nn>_<number>.wav
 
-Real or simulated, any machine types and IDs: there is one path. ``<root>`` may be a level or more above the machine types, so
-one root can hold the development, additional and evaluation sets side by side.
+where a name without prefix leaves the label unknown. Real or simulated, any machine types
+and IDs: there is one path. ``<root>`` may be a level or more above the machine types,
+so one root can hold the development, additional and evaluation sets side by side.
 """
 
 import logging
 import math
 import os
-import re
 import struct
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import soundfile
 
 from asdlib.errors import AsdError
+from asdlib.sound import layouts
+from asdlib.sound.layouts import Label, Split
 
 log = logging.getLogger("asdlib")
-NAME = re.compile(
-    r"(?:(?P<label>normal|anomaly)_)?(?P<id>id_\d+)_.+\.wav", re.IGNORECASE
-)
-LAYOUT = "<machine type>/{train,test}/{normal,anomaly}_id_<nn>_<number>.wav"
-FULL_SCALE = 1.5  # decoders of compressed sound overshoot ±1 a little; what goes beyond this is in another unit
-UNKNOWN_SIZE = 0xFFFFFFFF  # written by programs that stream a WAV and never come back to fill in its size
+# Decoders of compressed sound overshoot ±1 a little; beyond this it is in another unit.
+FULL_SCALE = 1.5
+# Written by programs that stream a WAV and never come back to fill in its size.
+UNKNOWN_SIZE = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Clip:
     path: Path
     machine_type: str
     machine_id: str
-    split: Literal["train", "test"]
-    label: Literal["normal", "anomaly", "unknown"]
+    split: Split
+    label: Label
 
     @property
     def machine(self) -> str:
@@ -55,30 +55,32 @@ def scan(root: str | Path) -> list[Clip]:
     """Every clip under ``root``, sorted by path.
 
     Raises :class:`AsdError` when there is no such folder, when it holds no clip, when the name of a WAV file under
-    ``train/`` or ``test/`` does not follow the layout, or when a training clip is called an anomaly.
+    ``train/`` or ``test/`` follows no layout, or when a training clip is called an anomaly.
     """
     if not Path(root).is_dir():
-        raise AsdError(f"no folder {root}: give the folder that holds {LAYOUT}")
-    clips = []
-    for path in sorted(_files(Path(root).absolute())):
-        split = path.parent.name
-        if path.suffix.lower() != ".wav" or split not in ("train", "test"):
-            continue
-        match = NAME.fullmatch(path.name)
-        if match is None:
-            raise AsdError(
-                f"{path} does not say which machine it is of: call it normal_id_<nn>_<number>.wav or move it away"
-            )
-        label = (match["label"] or "unknown").lower()
-        if split == "train" and label != "normal":
-            raise AsdError(
-                f"{path} is in a train folder and not called normal: train on normal clips only, move it to test"
-            )
-        clips.append(
-            Clip(path, path.parent.parent.name, match["id"].lower(), split, label)
+        raise AsdError(
+            f"no folder {root}: give the folder that holds {layouts.expected()}"
         )
+    clips, words = [], layouts.split_words()
+    for path in sorted(_files(Path(root).absolute())):
+        if path.suffix.lower() != ".wav":
+            continue
+        named = layouts.parse(path)
+        if named is None and path.parent.name not in words:
+            continue
+        if named is None:
+            raise AsdError(
+                f"{path} does not say which machine it is of: "
+                f"call it {layouts.examples()} or move it away"
+            )
+        if named.split == "train" and named.label != "normal":
+            raise AsdError(
+                f"{path} is in a train folder and not called normal: "
+                "train on normal clips only, move it to test"
+            )
+        clips.append(Clip(path, *named))
     if not clips:
-        raise AsdError(f"no clips in {root}: expected {LAYOUT} below it")
+        raise AsdError(f"no clips in {root}: expected {layouts.expected()} below it")
     return clips
 
 
@@ -247,7 +249,7 @@ def read(
 
 
 def to_length(
-    x: np.ndarray, samples: int, *, short: Literal["repeat", "refuse"] = "repeat"
+    x: np.ndarray, samples: int, *, short: str = "repeat"
 ) -> tuple[np.ndarray, str]:
     """``x`` with exactly ``samples`` samples, and what that took: "exact", "cropped" or "repeated".
 

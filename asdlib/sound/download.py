@@ -24,15 +24,13 @@ import requests
 
 from asdlib.errors import AsdError
 from asdlib.progress import OnStep, silent
+from asdlib.sound.layouts import LAYOUTS
 
 ZENODO_API = "https://zenodo.org/api"
-PARTS = {  # the record on Zenodo and what its files are called
-    "dev": (3678171, "dev_data_{}.zip"),
-    "add": (3727685, "eval_data_train_{}.zip"),
-    "eval": (3841772, "eval_data_test_{}.zip"),
-}
-MACHINE_TYPES = ("fan", "pump", "slider", "valve", "ToyCar", "ToyConveyor")
-MARKER = ".complete"  # in the folder of a machine type: all of it is there, from the ZIP with this checksum
+PARTS = LAYOUTS["dcase2020"].parts
+MACHINE_TYPES = LAYOUTS["dcase2020"].machine_types
+# In the folder of a machine type: all of it is there, from the ZIP with this checksum.
+MARKER = ".complete"
 TIMEOUT = (10, 60)  # seconds to connect, seconds without a byte
 PAUSES = (1, 2, 4, 8)  # seconds before each further try
 DROPPED = (
@@ -63,29 +61,39 @@ def download(
     *,
     part: str = "dev",
     machine_types: Iterable[str] | None = None,
+    layout: str = "dcase2020",
     api: str = ZENODO_API,
     on_step: OnStep = silent,
 ) -> list[Path]:
-    """Download a part of DCASE 2020 Task 2 into ``out`` and return the folders ``<out>/<part>/<machine type>``.
+    """Download a part of a collection; its folders ``<out>/<part>/<machine type>``.
 
-    ``part`` is "dev" (development), "add" (additional training) or "eval" (evaluation, without labels); ``machine_types``
-    are some of :data:`MACHINE_TYPES`, all when None; ``api`` is the address of a Zenodo. ``on_step(name, done, total)`` is
-    called with a ZIP's name and bytes as they arrive, and with clips as they are unpacked. Types that are complete already
-    are skipped, without a request. Raises :class:`AsdError` for an unknown part or type, when a type's folder exists and is
-    not from here, when Zenodo cannot be reached or lacks the file, when a file arrives damaged or is not a plain archive of
-    its machine type, and when the disk has too little room or cannot be written.
+    Of DCASE 2020 Task 2, ``part`` is "dev" (development), "add" (additional training) or
+    "eval" (evaluation, without labels); ``machine_types`` are some of
+    :data:`MACHINE_TYPES`, all when None. ``layout`` is another collection of
+    :data:`asdlib.sound.layouts.LAYOUTS`, ``api`` the address of a Zenodo. ``on_step(name,
+    done, total)`` is called with a ZIP's name and bytes as they arrive, and with clips as
+    they are unpacked. Types that are complete already are skipped, without a request.
+
+    Raises :class:`AsdError` for an unknown layout, part or type, when a type's folder
+    exists and is not from here, when Zenodo cannot be reached or lacks the file, when a
+    file arrives damaged or is not a plain archive of its machine type, and when the disk
+    has too little room or cannot be written.
     """
-    if part not in PARTS:
+    if layout not in LAYOUTS:
+        raise AsdError(f"no layout {layout!r}: choose one of {', '.join(LAYOUTS)}")
+    row = LAYOUTS[layout]
+    if part not in row.parts:
         raise AsdError(
-            f"no part {part!r} of DCASE 2020 Task 2: choose one of {', '.join(PARTS)}"
+            f"no part {part!r} of {row.name}: choose one of {', '.join(row.parts)}"
         )
     wanted = list(
-        dict.fromkeys(MACHINE_TYPES if machine_types is None else machine_types)
+        dict.fromkeys(row.machine_types if machine_types is None else machine_types)
     )
     for machine_type in wanted:
-        if machine_type not in MACHINE_TYPES:
+        if machine_type not in row.machine_types:
             raise AsdError(
-                f"no machine type {machine_type!r} in DCASE 2020 Task 2: choose from {', '.join(MACHINE_TYPES)}"
+                f"no machine type {machine_type!r} in {row.name}: "
+                f"choose from {', '.join(row.machine_types)}"
             )
     root = Path(out) / part
     missing = [
@@ -99,7 +107,7 @@ def download(
                 f"{root / machine_type} exists and is not a finished download: move it away or name another folder"
             )
     if missing:
-        record, name = PARTS[part]
+        record, name = row.parts[part]
         files = _published(
             f"{api.rstrip('/')}/records/{record}",
             [name.format(machine_type) for machine_type in missing],
