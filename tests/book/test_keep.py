@@ -163,7 +163,9 @@ def book(tmp_path, monkeypatch):
     def run(*, chromium: bool):
         program.unlink(missing_ok=True)
         if chromium:
-            program.write_text('#!/bin/sh\nfor word; do case $word in --print-to-pdf=*) echo %PDF > "${word#*=}";; esac; done\n')
+            program.write_text(
+                '#!/bin/sh\nfor word; do case $word in --print-to-pdf=*) echo %PDF > "${word#*=}";; esac; done\n'
+            )
             program.chmod(0o755)
         done.clear()
         build.main()
