@@ -92,7 +92,8 @@ def test_the_key_needs_nothing_heavy_and_ignores_a_comment_in_the_package(tmp_pa
     def keys():
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(TOP / "book")])}
         command = [sys.executable, "-c", said]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split(maxsplit=2)
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.split(maxsplit=2)
 
     before = keys()
     assert before == [keep.key(), keep.code_of_all(), "set()\n"]
@@ -212,7 +213,7 @@ def test_a_change_makes_everything_anew_and_no_pdf_of_the_old_book_stays(book, m
 def test_a_pdf_that_could_not_be_printed_is_made_by_the_next_build(book, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name, which=shutil.which: which(name, path=os.environ["PATH"].split(":")[0]))
     with monkeypatch.context() as broken:
-        broken.setattr(build, "write_pdf", lambda page, pdf: pdf.write_text("half")[:0] or 1 / 0)
+        broken.setattr(build, "write_pdf", lambda page, pdf: pdf.write_text("half") / 0)
         with pytest.raises(ZeroDivisionError):
             book(chromium=True)
     assert not build.PDF.exists()
