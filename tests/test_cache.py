@@ -90,6 +90,9 @@ def test_each_setting_of_the_features_has_a_cache_of_its_own(clips, tmp_path, co
     assert len(computed) == 2
     expected = features_now(clips[:2], replace(config, **{field: OTHER_CONFIG[field]}), options=options)
     np.testing.assert_array_equal(other.log_mels, expected.log_mels)
+    computed.clear()
+    features_of(clips[:2], config, options=options, folder=tmp_path)
+    assert computed == []  # the first is still there
 
 
 @pytest.mark.parametrize("field", [f.name for f in fields(ReadOptions)])

@@ -69,9 +69,10 @@ def test_what_was_not_used_for_longest_goes_and_never_what_is_asked_for(clips, t
     features_of(clips[:4], CONFIG, folder=tmp_path)  # the first is used again
     old = old_cache(tmp_path)
     os.utime(old / "about.json", (0, 0))
-    monkeypatch.setenv("ASDLIB_CACHE_GB", str(9 * CLIP / 1e9))
+    monkeypatch.setenv("ASDLIB_CACHE_GB", str(5 * CLIP / 1e9))
     features_of(clips[:2], CONFIG, folder=tmp_path)  # computes nothing, so removes nothing
     assert set(left(tmp_path)) == {first, second, old.name}
+    monkeypatch.setenv("ASDLIB_CACHE_GB", str(9 * CLIP / 1e9))
     held = features_of(clips[8:12], CONFIG, folder=tmp_path)
     assert first in left(tmp_path)
     assert len(left(tmp_path)) == 2

@@ -167,9 +167,9 @@ class _Held:
 
 def _computed(
     clips: list[Clip], config: FeatureConfig, options: ReadOptions, on_step: OnStep
-) -> Generator[tuple[np.ndarray, np.ndarray, str], None, None]:
+) -> Generator[shards.Row, None, None]:
     """:func:`clip_arrays` of each clip, in order, a few ahead and on all cores."""
-    ahead: deque[Future[tuple[np.ndarray, np.ndarray, str]]] = deque()
+    ahead: deque[Future[shards.Row]] = deque()
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         for done in range(len(clips)):
@@ -181,9 +181,7 @@ def _computed(
         pool.shutdown(cancel_futures=True)
 
 
-def clip_arrays(
-    clip: Clip, config: FeatureConfig, options: ReadOptions
-) -> tuple[np.ndarray, np.ndarray, str]:
+def clip_arrays(clip: Clip, config: FeatureConfig, options: ReadOptions) -> shards.Row:
     """One clip as it is kept, and what its length needed.
 
     That is "exact", "cropped" or "repeated". Waveform int16 (samples,) and log-mel

@@ -1,9 +1,9 @@
-"""How collections of recordings are laid out and named: a row of :data:`LAYOUTS` for each.
+"""How collections of recordings are laid out and named: a row for each.
 
-Whatever differs from collection to collection stands here: which machine a file is of,
-by its path; where the files are published, and under which conditions. Finding clips
-(:mod:`asdlib.sound.data`) and downloading them (:mod:`asdlib.sound.download`) read these
-rows, so another collection is another row.
+Whatever differs from collection to collection stands in :data:`LAYOUTS`: which machine
+a file is of, by its path; where the files are published, and under which conditions.
+Finding clips (:mod:`asdlib.sound.data`) and downloading them
+(:mod:`asdlib.sound.download`) read these rows, so another collection is another row.
 """
 
 import re
@@ -30,11 +30,11 @@ class Part(NamedTuple):
 class Layout:
     """One way of naming recordings of machines.
 
-    ``pattern`` is a regular expression of the end of a recording's path, with the groups
-    ``type``, ``id``, ``split`` and ``label``; parts of the path are separated by ``/``.
-    ``splits`` and ``labels`` say what the words mean that ``split`` and ``label`` find, in
-    small letters; the label is unknown where no such group takes part. ``tree`` and
-    ``example`` describe for people what is expected.
+    ``pattern`` is a regular expression of the end of a recording's path, with the
+    groups ``type``, ``id``, ``split`` and ``label``; parts of the path are separated by
+    ``/``. ``splits`` and ``labels`` say what the words mean that ``split`` and
+    ``label`` find, in small letters; the label is unknown where no such group takes
+    part. ``tree`` and ``example`` describe for people what is expected.
 
     >>> path = Path("dev/fan/test/anomaly_id_02_00000007.wav")
     >>> LAYOUTS["dcase2020"].parse(path)

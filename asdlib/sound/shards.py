@@ -35,6 +35,7 @@ from asdlib.sound.features import FeatureConfig
 if TYPE_CHECKING:
     from asdlib.sound.cache import ReadOptions
 
+Row = tuple[np.ndarray, np.ndarray, str]  # waveform, log-mel, fit
 FORMAT = 2  # of these files; a part of the settings
 ABOUT = "about.json"
 # Format 1 kept each list of clips, in a folder named by 32 digits with the same files.
@@ -106,7 +107,7 @@ def write_shard(
     settings: str,
     keys: list[str],
     config: FeatureConfig,
-    rows: Iterator[tuple[np.ndarray, np.ndarray, str]],
+    rows: Iterator[Row],
 ) -> None:
     """Write the next ``len(keys)`` of ``rows``, each a waveform, a log-mel and a fit.
 
@@ -133,7 +134,9 @@ def write_shard(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write_files(folder: Path, keys: list[str], config: FeatureConfig, rows) -> None:
+def _write_files(
+    folder: Path, keys: list[str], config: FeatureConfig, rows: Iterator[Row]
+) -> None:
     kinds, fits = kinds_of(config), []
     paths = [folder / f"{kind.name}.npy" for kind in kinds]
     with open(paths[0], "wb") as first, open(paths[1], "wb") as second:
@@ -195,7 +198,7 @@ def _opened(path: Path, config: FeatureConfig) -> Shard | None:
 
 
 def _about(path: Path) -> tuple[list[str], list[str]]:
-    """Keys and fits of the clips in a shard; of none where it is damaged or has gone."""
+    """Keys and fits of the clips in a shard; none where it is damaged or has gone."""
     try:
         about = json.loads((path / ABOUT).read_text())
         pairs = list(zip(about["keys"], about["fits"], strict=True))
