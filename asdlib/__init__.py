@@ -1,4 +1,6 @@
-"""asdlib: anomalous sound detection with machine-ID based contrastive pretraining, in two readable stages."""
+"""asdlib: anomalous sound detection with machine-ID based contrastive pretraining, in
+two readable stages.
+"""
 
 from asdlib import _paths  # noqa: F401 (asdlib.data, asdlib.run, ...)
 
@@ -6,7 +8,9 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str):
-    """``asdlib.train``, ``asdlib.Detector`` and ``asdlib.score``, imported when they are asked for: torch takes its time."""
+    """``asdlib.train``, ``asdlib.Detector`` and ``asdlib.score``, imported when they
+    are asked for: torch takes its time.
+    """
     from importlib import import_module
 
     places = {

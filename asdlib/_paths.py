@@ -1,7 +1,9 @@
-"""The short public names of the package's modules: ``asdlib.data`` for what lies in the room ``asdlib.sound`` as ``data``.
+"""The short public names of the package's modules.
 
-What readers, chapters and programs import are these names; they stay when a file moves to another room. A name with several
-places offers what any of them has.
+``asdlib.data`` for what lies in the room ``asdlib.sound`` as ``data``.
+
+What readers, chapters and programs import are these names; they stay when a file moves
+to another room. A name with several places offers what any of them has.
 """
 
 import sys
@@ -22,7 +24,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "clips": ("sound.clips",),
     "augment": ("sound.augment",),
     "spectra": ("sound.spectra", "learn.spectrum_encoder"),
-    "training": ("learn.training", "device", "sound.clips"),
+    "training": ("learn.training", "learn.batches", "device", "sound.clips"),
     "checkpoint": ("learn.checkpoint",),
     "encoder": ("learn.encoder",),
     "encoders": ("learn.encoders",),
@@ -47,7 +49,10 @@ PUBLIC: dict[str, tuple[str, ...]] = {
 
 
 class _Rooms(MetaPathFinder, Loader):
-    """Finds the modules of :data:`PUBLIC`: the module itself where there is one place, else one that asks them in turn."""
+    """Finds the modules of :data:`PUBLIC`.
+
+    The module itself where there is one place, else one that asks them in turn.
+    """
 
     def find_spec(
         self, fullname: str, path: Any = None, target: ModuleType | None = None

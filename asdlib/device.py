@@ -37,14 +37,19 @@ def find_device(name: str) -> torch.device:
 
 @contextmanager
 def seeded(seed: int, part: str) -> Iterator[None]:
-    """New weights that are drawn inside depend on (seed, part) only; the caller's random numbers go on undisturbed."""
+    """New weights that are drawn inside depend on (seed, part) only.
+
+    The caller's random numbers go on undisturbed.
+    """
     with torch_seeded(seed, *part.encode()):
         yield
 
 
 @contextmanager
 def torch_seeded(*numbers: int) -> Iterator[None]:
-    """Inside, torch's random numbers, on every device, depend on ``numbers`` (0 or more each) only."""
+    """Inside, torch's random numbers, on every device, depend on ``numbers`` (0 or more
+    each) only.
+    """
     gpus = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices=gpus):
         torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
@@ -53,9 +58,11 @@ def torch_seeded(*numbers: int) -> Iterator[None]:
 
 @cache
 def keep_freed_memory() -> None:
-    """On Linux, let the C allocator keep freed memory instead of returning it to the kernel after every operation.
+    """On Linux, let the C allocator keep freed memory instead of returning it to the
+    kernel after every operation.
 
-    Each activation of a training step is otherwise mapped and zeroed anew; keeping it doubles the speed on CPU.
+    Each activation of a training step is otherwise mapped and zeroed anew; keeping it
+    doubles the speed on CPU.
     """
     if sys.platform == "linux":
         m_trim_threshold, m_mmap_max = -1, -4

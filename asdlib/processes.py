@@ -1,8 +1,11 @@
-"""One process or many: what the processes that ``torchrun`` starts share, and who of them writes.
+"""One process or many: what the processes that ``torchrun`` starts share, and who of
+them writes.
 
-Each process has a share of every batch. So that N processes with batches of B/N do what one does with a batch of B, the
-contrastive loss compares the clips of all of them (:func:`all_gather`), and batch norms take the statistics of all
-(:func:`synced_batch_norms`); gradients are averaged by DistributedDataParallel. In a single process all of this does nothing.
+Each process has a share of every batch. So that N processes with batches of B/N do what
+one does with a batch of B, the contrastive loss compares the clips of all of them
+(:func:`all_gather`), and batch norms take the statistics of all
+(:func:`synced_batch_norms`); gradients are averaged by DistributedDataParallel. In a
+single process all of this does nothing.
 """
 
 import os
@@ -11,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import torch
 import torch.distributed
@@ -46,7 +50,10 @@ def local_world_size() -> int:
 
 @contextmanager
 def process_group(device: str) -> Iterator[None]:
-    """Inside, the processes that torchrun started know each other; nothing where it started none, or they do already."""
+    """Inside, the processes that torchrun started know each other.
+
+    Nothing where it started none, or they do already.
+    """
     if world_size() == 1 or torch.distributed.is_initialized():
         yield
         return
@@ -54,7 +61,8 @@ def process_group(device: str) -> Iterator[None]:
         here, gpus = local_rank(), torch.cuda.device_count()
         if here >= gpus:
             raise AsdError(
-                f"{here + 1} processes or more on a machine with {gpus} GPUs: start one for each"
+                f"{here + 1} processes or more on a machine with {gpus} GPUs: start "
+                "one for each"
             )
         torch.cuda.set_device(here)
     patience = timedelta(days=1)  # others wait while one fills the feature cache
@@ -90,14 +98,19 @@ def barrier() -> None:
 
 
 def all_gather(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The rows of all processes, in the same order in each, with gradients back to each. Outside training: as they are."""
+    """The rows of all processes, in the same order in each, with gradients back to
+    each. Outside training: as they are.
+    """
     if world_size() == 1 or not torch.is_grad_enabled():
         return tensors
     return tuple(_Gather.apply(tensor.contiguous()) for tensor in tensors)
 
 
 class _Gather(torch.autograd.Function):
-    """(n, ...) of each process → (count · n, ...). Its gradient is the sum of what all processes send back to these rows."""
+    """(n, ...) of each process → (count · n, ...).
+
+    Its gradient is the sum of what all processes send back to these rows.
+    """
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -113,7 +126,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _Mean(torch.autograd.Function):
-    """The mean over the processes; so is its gradient, of what all processes send back."""
+    """The mean over the processes; so is its gradient, of what all send back."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -133,9 +146,11 @@ def all_reduce_mean(value: Tensor) -> Tensor:
 
 @contextmanager
 def synced_batch_norms(model: nn.Module) -> Iterator[None]:
-    """Inside, batch norms in training mode take mean and variance over the clips of all processes.
+    """Inside, batch norms in training mode take mean and variance over the clips of all
+    processes.
 
-    torch's own SyncBatchNorm knows GPUs only; this one works on any device. Each process must have as many clips as the others.
+    torch's own SyncBatchNorm knows GPUs only; this one works on any device. Each
+    process must have as many clips as the others.
     """
     norms = [
         module
@@ -144,9 +159,8 @@ def synced_batch_norms(model: nn.Module) -> Iterator[None]:
     ]
     norms = norms if world_size() > 1 else []
     for norm in norms:
-        norm.forward = partial(
-            _synced_batch_norm, norm
-        )  # of this object, instead of its class's
+        # Of this object, instead of its class's.
+        setattr(norm, "forward", partial(_synced_batch_norm, norm))  # noqa: B010
     try:
         yield
     finally:
@@ -154,7 +168,7 @@ def synced_batch_norms(model: nn.Module) -> Iterator[None]:
             del norm.forward
 
 
-def _synced_batch_norm(norm: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Tensor:
+def _synced_batch_norm(norm: Any, x: Tensor) -> Tensor:
     if not norm.training:
         return type(norm).forward(norm, x)
     over = [i for i in range(x.ndim) if i != 1]

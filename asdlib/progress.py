@@ -1,4 +1,7 @@
-"""Progress of long work: every function that may take more than a second takes an ``on_step(text, done, total)``."""
+"""Progress of long work.
+
+Every function that may take more than a second takes an ``on_step(text, done, total)``.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,7 +16,9 @@ def silent(text: str, done: int, total: int) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[OnStep]:
-    """A progress bar on the terminal's standard error, or in the notebook, as an ``on_step``; under torchrun, one in all."""
+    """A progress bar on the terminal's standard error, or in the notebook, as an
+    ``on_step``; under torchrun, one in all.
+    """
     if os.environ.get("RANK", "0") != "0":
         yield silent
         return

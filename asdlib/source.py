@@ -1,4 +1,7 @@
-"""A digest of what code does: what it has computed may be kept for as long as it would compute the same."""
+"""A digest of what code does.
+
+What it has computed may be kept for as long as it would compute the same.
+"""
 
 import ast
 import hashlib
@@ -14,7 +17,8 @@ COMPUTING = (
     "torch",
     "torchaudio",
 )  # what asdlib computes with
-# Folders of asdlib that command and show, and change no number that is trained, scored or simulated.
+# Folders of asdlib that command and show, and change no number that is trained, scored
+# or simulated.
 SHOWING = ("commands", "show")
 
 
@@ -35,11 +39,15 @@ def code_digest(
     without: Collection[str] = SHOWING,
     packages: Collection[str] = COMPUTING,
 ) -> str:
-    """12 hexadecimal digits that tell Python code apart: of the files ``paths``, and of all ``*.py`` in folders among them.
+    """12 hexadecimal digits that tell Python code apart.
 
-    Names, numbers and the order of statements count, and so do the files' names in their folders and the installed versions
-    of ``packages``. Comments, docstrings, blank lines and line breaks do not. Folders called as one of ``without`` are passed
-    over. Raises SyntaxError for a file that is not Python, and PackageNotFoundError for a package that is not installed.
+    Of the files ``paths``, and of all ``*.py`` in folders among them.
+
+    Names, numbers and the order of statements count, and so do the files' names in
+    their folders and the installed versions of ``packages``. Comments, docstrings,
+    blank lines and line breaks do not. Folders called as one of ``without`` are passed
+    over. Raises SyntaxError for a file that is not Python, and PackageNotFoundError for
+    a package that is not installed.
     """
     digest = hashlib.sha256(" ".join(map(version, packages)).encode())
     for path in map(Path, paths):

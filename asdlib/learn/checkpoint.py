@@ -24,7 +24,10 @@ LOG_COLUMNS = (
 
 @dataclass(frozen=True)
 class Place:
-    """How far a stage has come: whole epochs, steps of the next one, and the sum of the losses of those steps."""
+    """How far a stage has come.
+
+    Whole epochs, steps of the next one, and the sum of the losses of those steps.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -32,7 +35,9 @@ class Place:
 
 
 class Checkpoint:
-    """The state of a stage after some epochs and steps, in one safetensors file that is replaced as a whole."""
+    """The state of a stage after some epochs and steps, in one safetensors file that is
+    replaced as a whole.
+    """
 
     def __init__(self, folder: Path, stage: str):
         self.path, self.log_path, self.stage = (
@@ -73,7 +78,10 @@ class Checkpoint:
         write_tensors(tensors, self.path, metadata={"stage": self.stage} | where)
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Place:
-        """Bring model and optimizer to the saved state, and say which that is; they stay as they are where there is none."""
+        """Bring model and optimizer to the saved state, and say which that is.
+
+        They stay as they are where there is none.
+        """
         if not self.path.exists():
             return Place()
         try:
@@ -86,7 +94,8 @@ class Checkpoint:
                     int(about.get("steps", 0)),
                     float(about.get("total", 0)),
                 )
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+                names = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
             model.load_state_dict(
                 {
                     k.removeprefix("model."): v
@@ -108,13 +117,17 @@ class Checkpoint:
             ValueError,
         ) as error:
             raise AsdError(
-                f"{self.path} is not a checkpoint of this run: delete it to train from the start"
+                f"{self.path} is not a checkpoint of this run: delete it to train from "
+                "the start"
             ) from error
         return place
 
 
 def read_log(path: Path) -> list[dict]:
-    """The rows of a ``log.csv``, numbers as numbers and empty cells as None; no rows where there is no file."""
+    """The rows of a ``log.csv``, numbers as numbers and empty cells as None.
+
+    No rows where there is no file.
+    """
     if not path.exists():
         return []
     number = {"epoch": int, "stage": str}

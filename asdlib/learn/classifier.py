@@ -1,7 +1,7 @@
-"""Stage 2: a classifier of machine IDs whose surprise at a clip's own ID is the anomaly score.
+"""Stage 2: a classifier of machine IDs; surprise at a clip's own ID is its score.
 
-ArcFace (Deng et al., CVPR 2019, arXiv 1801.07698) on the encoder and the first layer of the pretrained projection head,
-everything trained on (Guan et al., ICASSP 2023).
+ArcFace (Deng et al., CVPR 2019, arXiv 1801.07698) on the encoder and the first layer of
+the pretrained projection head, everything trained on (Guan et al., ICASSP 2023).
 """
 
 from collections.abc import Callable
@@ -13,23 +13,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asdlib.device import seeded
+from asdlib.learn.batches import StageConfig
 from asdlib.learn.contrastive import ContrastiveModel
 from asdlib.learn.heads import MARGIN, SCALE, ArcFace, linear_bn
-from asdlib.learn.training import StageConfig, fit
+from asdlib.learn.training import fit
 from asdlib.sound.clips import Clips
 
 
 class MachineClassifier(nn.Module):
-    """Encoder, the head's first layer, and a class head: :class:`ArcFace`, or another one of :mod:`asdlib.learn.heads`.
+    """Encoder, the projection head's first layer, and a class head.
 
-    ``forward(*inputs, labels=None)`` → logits (N, classes); ``embed(*inputs)`` → the embedding (N, dim) that the
-    distance-based scorers use. Built from a pretrained :class:`ContrastiveModel`, whose encoder and first head layer it
-    shares, or from a bare encoder (the single-stage method: same network, nothing pretrained).
+    The class head is :class:`ArcFace`, or another one of :mod:`asdlib.learn.heads`,
+    made by ``head(dim, classes)``. ``forward(*inputs, labels=None)`` → logits (N,
+    classes); ``embed(*inputs)`` → the embedding (N, dim) that the distance-based
+    scorers use.
+
+    Built from a pretrained :class:`ContrastiveModel`, whose encoder and first head
+    layer it shares, or from a bare encoder (the single-stage method: same network,
+    nothing pretrained).
     """
 
     def __init__(
         self,
-        base: ContrastiveModel | nn.Module,
+        base: Any,
         classes: int,
         *,
         margin: float = MARGIN,
@@ -38,10 +44,11 @@ class MachineClassifier(nn.Module):
     ):
         super().__init__()
         pretrained = isinstance(base, ContrastiveModel)
-        self.encoder = base.encoder if pretrained else base
-        self.first = base.head.first if pretrained else linear_bn(base.embedding_dim)
-        head = partial(ArcFace, margin=margin, scale=scale) if head is None else head
-        self.arcface = head(self.encoder.embedding_dim, classes)
+        self.encoder: Any = base.encoder if pretrained else base
+        dim = self.encoder.embedding_dim
+        self.first: nn.Module = base.head.first if pretrained else linear_bn(dim)
+        make = head or partial(ArcFace, margin=margin, scale=scale)
+        self.arcface: Any = make(dim, classes)
 
     def embed(self, *inputs: Tensor) -> Tensor:
         return self.first(self.encoder(*inputs))
@@ -56,7 +63,7 @@ def classification_objective(
     labels: Tensor,
     rng: np.random.Generator,
 ) -> Tensor:
-    """The loss of one batch, in the form that :func:`asdlib.learn.training.fit` calls."""
+    """The loss of one batch, as :func:`asdlib.learn.training.fit` calls it."""
     return F.cross_entropy(model(*inputs, labels=labels), labels)
 
 
@@ -71,20 +78,13 @@ def finetune(
     seed: int = 0,
     **fit_options: Any,
 ) -> tuple[MachineClassifier, list[dict]]:
-    """Stage 2: train a :class:`MachineClassifier` on ``base``, nothing frozen; the model and the log of :func:`fit`.
+    """Stage 2: train a :class:`MachineClassifier` on ``base``, nothing frozen.
 
-    ``head(dim, classes)`` makes another class head than ArcFace. ``fit_options`` go to :func:`asdlib.learn.training.fit`.
+    Returns the model and the log of :func:`asdlib.learn.training.fit`, to which
+    ``fit_options`` go. ``head(dim, classes)`` makes another class head than ArcFace.
     """
+    classes = len(clips.names)
     with seeded(seed, "classifier"):
-        model = MachineClassifier(
-            base, len(clips.names), margin=margin, scale=scale, head=head
-        )
-    return model, fit(
-        model,
-        classification_objective,
-        clips,
-        config,
-        stage="finetune",
-        seed=seed,
-        **fit_options,
-    )
+        model = MachineClassifier(base, classes, margin=margin, scale=scale, head=head)
+    options = {"stage": "finetune", "seed": seed, **fit_options}
+    return model, fit(model, classification_objective, clips, config, **options)

@@ -1,8 +1,11 @@
-"""The encoders by name: a table of config and module. One more row is all that a new encoder takes.
+"""The encoders by name: a table of config and module.
 
-An encoder is made as ``encoder(config, features)``, has an ``embedding_dim``, and maps its inputs to (B, embedding_dim). Its
-config is a frozen dataclass with a ``NAME``, which is kept in the config of a run. ``features`` are the front end's settings,
-None for inputs other than sound.
+One more row is all that a new encoder takes.
+
+An encoder is made as ``encoder(config, features)``, has an ``embedding_dim``, and maps
+its inputs to (B, embedding_dim). Its config is a frozen dataclass with a ``NAME``,
+which is kept in the config of a run. ``features`` are the front end's settings, None
+for inputs other than sound.
 """
 
 from collections.abc import Callable
@@ -27,7 +30,10 @@ ENCODERS: dict[str, tuple[type, Callable[..., nn.Module]]] = {
 def new_encoder(
     config: Any, features: FeatureConfig | None, *, seed: int = 0
 ) -> nn.Module:
-    """An untrained encoder with the initial weights that ``seed`` gives. Raises :class:`AsdError` for an unknown config."""
+    """An untrained encoder with the initial weights that ``seed`` gives.
+
+    Raises :class:`AsdError` for an unknown config.
+    """
     name = getattr(config, "NAME", type(config).__name__)
     if name not in ENCODERS:
         raise AsdError(f"no encoder {name!r}: choose one of {', '.join(ENCODERS)}")
@@ -36,27 +42,35 @@ def new_encoder(
 
 
 def encoder_for(clips: Clips) -> Any:
-    """The config of the small encoder that suits the inputs of ``clips``: sound, or spectra (N, 1, bands, modulations)."""
+    """The config of the small encoder that suits the inputs of ``clips``.
+
+    Sound, or spectra (N, 1, bands, modulations).
+    """
     if clips.features is not None:
         return BOOK_ENCODER
     shape = clips.inputs[0].shape
     if len(clips.inputs) != 1 or len(shape) != 4 or shape[1] != 1:
         shapes = ", ".join(str(array.shape) for array in clips.inputs)
         raise AsdError(
-            f"no encoder reads inputs of shape {shapes}: give sound, or spectra (N, 1, bands, modulations)"
+            f"no encoder reads inputs of shape {shapes}: give sound, or spectra (N, 1, "
+            "bands, modulations)"
         )
     return SpectrumConfig(shape[2], shape[3])
 
 
 def config_of(values: dict[str, Any]) -> tuple[type, dict[str, Any]]:
-    """The config class that the kept ``values`` name, and its fields. Raises :class:`AsdError` for an unknown name."""
+    """The config class that the kept ``values`` name, and its fields.
+
+    Raises :class:`AsdError` for an unknown name.
+    """
     values = dict(values)
     name = values.pop(
         "name", EncoderConfig.NAME
     )  # runs of version 0.1 knew one encoder only
     if name not in ENCODERS:
         raise AsdError(
-            f"no encoder {name!r} in this version: upgrade asdlib, or choose one of {', '.join(ENCODERS)}"
+            f"no encoder {name!r} in this version: upgrade asdlib, or choose one of "
+            f"{', '.join(ENCODERS)}"
         )
     return ENCODERS[name][0], values
 

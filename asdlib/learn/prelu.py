@@ -1,8 +1,11 @@
-"""PReLU with a backward pass written for the CPU; everything else about it is PyTorch's.
+"""PReLU with a backward pass written for the CPU.
 
-PyTorch's own backward pass fills a gradient of the slopes as large as the input, through a kernel that is not vectorised
-where the channels lie innermost, and sums it up afterwards: a third of a training step of the paper's network. Here the
-same gradients come from a few vectorised operations on pieces that stay in the processor's cache.
+Everything else about it is PyTorch's.
+
+PyTorch's own backward pass fills a gradient of the slopes as large as the input,
+through a kernel that is not vectorised where the channels lie innermost, and sums it up
+afterwards: a third of a training step of the paper's network. Here the same gradients
+come from a few vectorised operations on pieces that stay in the processor's cache.
 """
 
 import torch

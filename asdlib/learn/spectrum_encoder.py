@@ -23,8 +23,9 @@ class SpectrumConfig:
 class SpectrumEncoder(nn.Module):
     """Spectra (B, 1, bands, modulations) → embedding (B, embedding_dim).
 
-    Each number is first brought to mean 0 and variance 1 over the training clips (a batch norm without weights). Then five
-    convolutions run along the bands; the modulations are their channels, because neighbouring bands hold the same kind of
+    Each number is first brought to mean 0 and variance 1 over the training clips (a
+    batch norm without weights). Then five convolutions run along the bands; the
+    modulations are their channels, because neighbouring bands hold the same kind of
     thing and neighbouring modulations do not.
     """
 
@@ -50,14 +51,18 @@ class SpectrumEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1:] != self.shape:
             raise AsdError(
-                f"the encoder expects spectra of shape (B, {', '.join(map(str, self.shape))}), not {tuple(x.shape)}"
+                "the encoder expects spectra of shape (B, "
+                f"{', '.join(map(str, self.shape))}), not {tuple(x.shape)}"
             )
         x = self.standardise(x.flatten(1)).view(-1, *self.shape[1:]).transpose(1, 2)
         return self.project(self.layers(x).flatten(1))
 
 
 def conv_bn_relu(cin: int, cout: int, *, stride: int = 1) -> nn.Sequential:
-    """Bias-free 3-tap convolution along the bands, batch norm, ReLU: (B, cin, bands) → (B, cout, bands / stride)."""
+    """Bias-free 3-tap convolution along the bands, batch norm, ReLU.
+
+    (B, cin, bands) → (B, cout, bands / stride).
+    """
     return nn.Sequential(
         nn.Conv1d(cin, cout, 3, stride, 1, bias=False),
         nn.BatchNorm1d(cout),

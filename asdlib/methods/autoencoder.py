@@ -1,13 +1,17 @@
-"""The baseline of DCASE 2020 Task 2: an autoencoder of log-mel frames, one for each machine type.
+"""The baseline of DCASE 2020 Task 2.
 
-Five consecutive frames of 128 mel bands are squeezed through 8 numbers and rebuilt; what the network rebuilds badly is
-unlike what it has learned (Koizumi et al., DCASE Workshop 2020). It knows nothing of machine IDs. Of spectra (bands,
-modulations) a whole one is read at a time.
+An autoencoder of log-mel frames, one for each machine type.
+
+Five consecutive frames of 128 mel bands are squeezed through 8 numbers and rebuilt;
+what the network rebuilds badly is unlike what it has learned (Koizumi et al., DCASE
+Workshop 2020). It knows nothing of machine IDs. Of spectra (bands, modulations) a whole
+one is read at a time.
 """
 
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +21,9 @@ from torch import Tensor, nn
 
 from asdlib.device import find_device, seeded
 from asdlib.errors import AsdError
+from asdlib.learn.batches import StageConfig
 from asdlib.learn.embedding import ready
-from asdlib.learn.training import StageConfig, fit
+from asdlib.learn.training import fit
 from asdlib.methods import check_kind
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
@@ -31,7 +36,10 @@ STACKS = 512  # in a batch, as in the baseline
 
 
 class FrameAutoencoder(nn.Module):
-    """(N, width) → (N, width) by way of 8 numbers: four hidden layers of 128 on either side, with batch norm and ReLU."""
+    """(N, width) → (N, width) by way of 8 numbers.
+
+    Four hidden layers of 128 on either side, with batch norm and ReLU.
+    """
 
     def __init__(self, width: int, *, hidden: int = 128, bottleneck: int = 8):
         super().__init__()
@@ -46,8 +54,9 @@ class FrameAutoencoder(nn.Module):
 
 
 class TypeAutoencoders(nn.Module):
-    """One autoencoder for each machine type, ``networks`` in the order of ``names``, and
-    the frames that they read at a time."""
+    """One autoencoder for each machine type, ``networks`` in the order of ``names``,
+    and the frames that they read at a time.
+    """
 
     def __init__(self, of: dict[str, FrameAutoencoder], *, context: int):
         super().__init__()
@@ -56,10 +65,14 @@ class TypeAutoencoders(nn.Module):
 
 
 def stacked_frames(pictures: np.ndarray, context: int = CONTEXT) -> np.ndarray:
-    """Every c = ``context`` consecutive frames as one row: (N, mels, frames) → (N, frames - c + 1, c · mels) float32."""
+    """Every c = ``context`` consecutive frames as one row.
+
+    (N, mels, frames) → (N, frames - c + 1, c · mels) float32.
+    """
     if pictures.shape[-1] < context:
         raise AsdError(
-            f"clips of {pictures.shape[-1]} frames are too short: the autoencoder reads {context} at a time"
+            f"clips of {pictures.shape[-1]} frames are too short: the autoencoder "
+            f"reads {context} at a time"
         )
     windows = sliding_window_view(
         pictures, context, axis=2
@@ -72,7 +85,9 @@ def stacked_frames(pictures: np.ndarray, context: int = CONTEXT) -> np.ndarray:
 
 
 def pictures_of(clips: Clips) -> tuple[np.ndarray, int]:
-    """What the autoencoder reads of each clip, (N, bands, frames), and how many frames at a time."""
+    """What the autoencoder reads of each clip, (N, bands, frames), and how many frames
+    at a time.
+    """
     if clips.features is not None:
         return clips.log_mels, CONTEXT
     return clips.inputs[0][:, 0], clips.inputs[0].shape[-1]
@@ -90,8 +105,8 @@ def train(
 ) -> nn.Module:
     """One autoencoder for each machine type; a :class:`TypeAutoencoders`.
 
-    An epoch of the budget sees every frame of every clip once. Of sound, a batch holds :data:`STACKS` stacks of frames
-    instead of the budget's number of clips.
+    An epoch of the budget sees every frame of every clip once. Of sound, a batch holds
+    :data:`STACKS` stacks of frames instead of the budget's number of clips.
     """
     check_kind(clips, NAME, INPUTS)
     stage = (
@@ -112,9 +127,17 @@ def train(
         with seeded(seed, f"autoencoder {machine_type}"):
             model = FrameAutoencoder(stacks.shape[2])
         fit(
-            model, rebuilding_objective, rows, stage, stage=f"autoencoder {machine_type}", seed=seed, device=device,
-            validation=validation, folder=folder and folder / machine_type, on_step=on_step,
-        )  # fmt: skip
+            model,
+            rebuilding_objective,
+            rows,
+            stage,
+            stage=f"autoencoder {machine_type}",
+            seed=seed,
+            device=device,
+            validation=validation,
+            folder=folder and folder / machine_type,
+            on_step=on_step,
+        )
         models[machine_type] = model
     return TypeAutoencoders(models, context=context).eval()
 
@@ -125,7 +148,9 @@ def rebuilding_objective(
     labels: Tensor,
     rng: np.random.Generator,
 ) -> Tensor:
-    """The mean squared error of rebuilding a batch, in the form that :func:`asdlib.learn.training.fit` calls."""
+    """The mean squared error of rebuilding a batch, in the form that
+    :func:`asdlib.learn.training.fit` calls.
+    """
     return F.mse_loss(model(*inputs), inputs[0])
 
 
@@ -152,9 +177,11 @@ def _of_type(model: TypeAutoencoders, machine_type: str) -> nn.Module:
 
 
 def score(
-    model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
+    model: Any, known: Clips, asked: Clips, *, device: str = "auto"
 ) -> dict[str, np.ndarray]:
-    """The scorer "reconstruction" (M,): the mean squared error of rebuilding each clip's stacked frames.
+    """The scorer "reconstruction" (M,).
+
+    The mean squared error of rebuilding each clip's stacked frames.
 
     ``known`` is not used.
     """

@@ -1,9 +1,12 @@
-"""The book's method: contrast by machine ID, then a classifier of machine IDs, whose surprise is the score.
+"""The book's method: contrast by machine ID, then a classifier of machine IDs, whose
+surprise is the score.
 
-Guan et al., "Anomalous Sound Detection using Audio Representation with Machine ID based Contrastive Learning Pretraining",
-ICASSP 2023 (arXiv 2304.03588). Stage 1 pulls clips of the same machine together (:mod:`asdlib.learn.contrastive`), stage 2
-trains ArcFace on what stage 1 has learned (:mod:`asdlib.learn.classifier`); the score is -log p(own machine). Without stage 1
-this is the single-stage method (STgram-MFN, Liu et al., ICASSP 2022); without stage 2 it is the contrast alone, by distances.
+Guan et al., "Anomalous Sound Detection using Audio Representation with Machine ID based
+Contrastive Learning Pretraining", ICASSP 2023 (arXiv 2304.03588). Stage 1 pulls clips
+of the same machine together (:mod:`asdlib.learn.contrastive`), stage 2 trains ArcFace
+on what stage 1 has learned (:mod:`asdlib.learn.classifier`); the score is -log p(own
+machine). Without stage 1 this is the single-stage method (STgram-MFN, Liu et al.,
+ICASSP 2022); without stage 2 it is the contrast alone, by distances.
 """
 
 from collections.abc import Callable
@@ -16,11 +19,11 @@ import torch
 from torch import nn
 
 from asdlib.judge.scorers import distance_scores, softmax_score
+from asdlib.learn.batches import StageConfig
 from asdlib.learn.classifier import MachineClassifier, finetune
 from asdlib.learn.contrastive import TEMPERATURE, pretrain
 from asdlib.learn.encoders import encoder_for, new_encoder
 from asdlib.learn.heads import MARGIN, SCALE, ArcFace
-from asdlib.learn.training import StageConfig
 from asdlib.methods import check_kind, embedded
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
@@ -48,11 +51,17 @@ def train(
     folder: Path | None = None,
     on_step: OnStep = silent,
 ) -> nn.Module:
-    """Train both stages; a :class:`MachineClassifier`, or a :class:`ContrastiveModel` where ``first`` is 1.
+    """Train both stages: a :class:`MachineClassifier`.
 
-    ``first`` is the share of the budget's epochs that stage 1 has: 0 is the single-stage method. ``encoder`` is a config of
-    :data:`asdlib.learn.encoders.ENCODERS` (None: the small one for these inputs). ``pretraining`` is another stage 1, called
-    as :func:`asdlib.learn.contrastive.pretrain` and returning the model only. The rest as in the two stages.
+    Where ``first`` is 1, there is no stage 2: a :class:`ContrastiveModel`. ``first`` is
+    the share of the budget's epochs that stage 1 has; 0 is the single-stage method.
+    ``encoder`` is a config of :data:`asdlib.learn.encoders.ENCODERS` (None: the small
+    one for these inputs). ``pretraining`` is another stage 1, called as
+    :func:`asdlib.learn.contrastive.pretrain` and returning the model only.
+    ``second_rate`` is the learning rate of stage 2 (None: the budget's). The rest is as
+    in the two stages; with a ``folder``, a training that was interrupted goes on.
+    Raises :class:`AsdError` for inputs that no encoder reads, and for a single clip of
+    a machine.
     """
     check_kind(clips, NAME, INPUTS)
     model = new_encoder(encoder or encoder_for(clips), clips.features, seed=seed)
@@ -90,17 +99,19 @@ def train(
 def by_machine_id(
     encoder: nn.Module, clips: Clips, config: StageConfig, **options: Any
 ) -> nn.Module:
-    """Stage 1 of the paper: :func:`asdlib.learn.contrastive.pretrain`, without its log."""
+    """Stage 1: :func:`asdlib.learn.contrastive.pretrain`, without its log."""
     return pretrain(encoder, clips, config, **options)[0]
 
 
 def score(
     model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
 ) -> dict[str, np.ndarray]:
-    """Scores (M,): the distances between embeddings and, of a classifier, the surprise at the own machine.
+    """Scores (M,): the distances between embeddings and, of a classifier, the surprise
+    at the own machine.
 
-    Machines of ``known``, sorted, are the classes of the classifier: give the clips that it was trained on. "softmax" has the
-    margin on the own machine, "softmax-plain" has not; a head without a margin has the latter only.
+    Machines of ``known``, sorted, are the classes of the classifier: give the clips
+    that it was trained on. "softmax" has the margin on the own machine, "softmax-plain"
+    has not; a head without a margin has the latter only.
     """
     rows = [embedded(model, clips, device=device) for clips in (known, asked)]
     scores = distance_scores(*rows)
@@ -120,7 +131,10 @@ def surprise(
     *,
     margin: bool,
 ) -> np.ndarray:
-    """-log p(own machine) (M,) of ``embeddings`` (M, dim); ``names`` are the machines in label order."""
+    """-log p(own machine) (M,) of ``embeddings`` (M, dim).
+
+    ``names`` are the machines in label order.
+    """
     scores = np.empty(len(machines))
     for machine in np.unique(machines):
         own, label = machines == machine, names.index(machine)

@@ -1,8 +1,10 @@
-"""Contrast of two disguised views of a clip (SimCLR, Chen et al., ICML 2020), which the paper argues against.
+"""Contrast of two disguised views of a clip (SimCLR, Chen et al., ICML 2020), which the
+paper argues against.
 
-The positives of a clip are its own disguises, not its machine's other clips. Of sound the waveform is disguised
-(:mod:`asdlib.sound.augment`); of spectra, bands and modulations are masked. The score is the Mahalanobis distance of the
-embedding to those of the machine's known clips, or another distance.
+The positives of a clip are its own disguises, not its machine's other clips. Of sound
+the waveform is disguised (:mod:`asdlib.sound.augment`); of spectra, bands and
+modulations are masked. The score is the Mahalanobis distance of the embedding to those
+of the machine's known clips, or another distance.
 """
 
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from asdlib.judge.scorers import distance_scores
+from asdlib.learn.batches import StageConfig
 from asdlib.learn.contrastive import (
     TEMPERATURE,
     ContrastiveModel,
@@ -21,13 +24,13 @@ from asdlib.learn.contrastive import (
     with_new_head,
 )
 from asdlib.learn.encoders import encoder_for, new_encoder
-from asdlib.learn.training import StageConfig, fit
+from asdlib.learn.training import fit
 from asdlib.methods import check_kind, embedded
 from asdlib.processes import all_gather, rank
 from asdlib.progress import OnStep, silent
 from asdlib.sound.augment import MASKS, disguise, mask_spectra
 from asdlib.sound.clips import Clips
-from asdlib.sound.features import LogMel
+from asdlib.sound.features import FeatureConfig, LogMel
 
 NAME = "contrast of two views (SimCLR)"
 PAPER = "Chen et al., ICML 2020, arXiv 2002.05709"
@@ -46,10 +49,13 @@ def train(
     on_step: OnStep = silent,
     **options: Any,
 ) -> nn.Module:
-    """Train an encoder and a head to find the other view of each clip; a :class:`ContrastiveModel`.
+    """Train an encoder and a head to find the other view of each clip.
 
-    ``encoder`` is a config of :data:`asdlib.learn.encoders.ENCODERS` (None: the small one for these inputs). The machines of
-    the clips decide only which clips are held out; the loss never sees them. ``options`` go to :func:`pretrain`.
+    A :class:`ContrastiveModel`.
+
+    ``encoder`` is a config of :data:`asdlib.learn.encoders.ENCODERS` (None: the small
+    one for these inputs). The machines of the clips decide only which clips are held
+    out; the loss never sees them. ``options`` go to :func:`pretrain`.
     """
     check_kind(clips, NAME, INPUTS)
     model = new_encoder(encoder or encoder_for(clips), clips.features, seed=seed)
@@ -73,17 +79,20 @@ def pretrain(
     seed: int = 0,
     **fit_options: Any,
 ) -> tuple[ContrastiveModel, list[dict]]:
-    """Train ``encoder`` (in place) under a new head; both, and the log of :func:`asdlib.learn.training.fit`.
+    """Train ``encoder`` (in place) under a new head.
 
-    ``augmentations`` are names of :data:`asdlib.sound.augment.AUGMENTATIONS`, for sound. Raises :class:`AsdError` for an
-    unknown one.
+    Both, and the log of :func:`asdlib.learn.training.fit`.
+
+    ``augmentations`` are names of :data:`asdlib.sound.augment.AUGMENTATIONS`, for
+    sound. Raises :class:`AsdError` for an unknown one.
     """
     disguise(
         torch.zeros(1, 64), augmentations, np.random.default_rng(0)
     )  # refused now, not in the training
-    view = (
-        _sound_view(clips, augmentations) if clips.features else _spectrum_view(clips)
-    )
+    if clips.features is None:
+        view = _spectrum_view(clips)
+    else:
+        view = _sound_view(clips.features, augmentations)
 
     def objective(
         model: nn.Module,
@@ -94,7 +103,8 @@ def pretrain(
         return two_view_loss(model, inputs[0], view, rng, temperature=temperature)
 
     model = with_new_head(encoder, seed=seed)
-    # Of sound, the log-mel is computed anew from each view: the one in the cache is of the clip undisguised.
+    # Of sound, the log-mel is computed anew from each view: the one in the cache is of
+    # the clip undisguised.
     heard = Clips(clips.inputs[:1], clips.machines, clips.features)
     return model, fit(
         model, objective, heard, config, stage="pretrain", seed=seed, **fit_options
@@ -109,9 +119,12 @@ def two_view_loss(
     *,
     temperature: float = TEMPERATURE,
 ) -> Tensor:
-    """The NT-Xent loss of the clips ``x`` (B, ...): ``view(x, rng)`` makes the inputs of the model from one disguise of them.
+    """The NT-Xent loss of the clips ``x`` (B, ...).
 
-    Where several processes share a batch, each disguises all of it alike and keeps its own rows, so that many do what one does.
+    ``view(x, rng)`` makes the inputs of the model from one disguise of them.
+
+    Where several processes share a batch, each disguises all of it alike and keeps its
+    own rows, so that many do what one does.
     """
     first, whole = all_gather(torch.tensor([rng.integers(2**62)], device=x.device), x)
     begin = (
@@ -128,8 +141,8 @@ def two_view_loss(
     )  # one positive each
 
 
-def _sound_view(clips: Clips, augmentations: Sequence[str]) -> Any:
-    front_end = LogMel(clips.features)
+def _sound_view(features: FeatureConfig, augmentations: Sequence[str]) -> Any:
+    front_end = LogMel(features)
 
     def view(x: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         disguised = disguise(x.cpu(), augmentations, rng)

@@ -1,6 +1,9 @@
-"""Pictures to work with: the audible embedding map, the threshold room and the blind ear test.
+"""Pictures to work with.
 
-Each is one :class:`asdlib.show.widget.Widget`, with its sounds inlined, so that it works in Jupyter and in a page opened from disk.
+The audible embedding map, the threshold room and the blind ear test.
+
+Each is one :class:`asdlib.show.widget.Widget`, with its sounds inlined, so that it
+works in Jupyter and in a page opened from disk.
 """
 
 import html
@@ -24,9 +27,11 @@ SHAPES = (
 )
 WIDTH, HEIGHT, MARGIN = 640, 440, 18
 # Filled by the page's script: the spectrogram of the chosen clip above its sound.
-PLAYER = """<div class="player"><div class="picture" tabindex="0" role="slider" aria-label="Position" aria-valuemin="0"
- aria-valuemax="10" aria-valuenow="0"><canvas width="560" height="190" role="img" aria-label="Spectrogram of the chosen clip">
-</canvas><div class="cursor" style="left:9.3%"></div></div><audio controls aria-label="The chosen clip"></audio></div>"""
+PLAYER = """<div class="player"><div class="picture" tabindex="0" role="slider"
+ aria-label="Position" aria-valuemin="0" aria-valuemax="10" aria-valuenow="0"><canvas
+ width="560" height="190" role="img" aria-label="Spectrogram of the chosen clip">
+</canvas><div class="cursor" style="left:9.3%"></div></div><audio controls
+ aria-label="The chosen clip"></audio></div>"""
 
 
 def audible_map(
@@ -39,11 +44,15 @@ def audible_map(
     faulty: Sequence[bool] | None = None,
     sample_rate: int = 16000,
 ) -> Widget:
-    """Points of N clips in the plane, one clip a point: look at one to read its text, click it to hear it.
+    """Points of N clips in the plane, one clip a point.
 
-    ``stages`` maps a name ("untrained", "after stage 1", ...) to points (N, 2); a control moves the points from stage to
-    stage. ``machines`` (N names ``type/id``) give shape (type) and colour (ID), ``texts`` (N) say what each clip is,
-    ``notes`` a sentence for each stage. ``faulty`` clips are drawn hollow. Raises :class:`AsdError` where lengths differ.
+    Look at one to read its text, click it to hear it.
+
+    ``stages`` maps a name ("untrained", "after stage 1", ...) to points (N, 2); a
+    control moves the points from stage to stage. ``machines`` (N names ``type/id``)
+    give shape (type) and colour (ID), ``texts`` (N) say what each clip is, ``notes`` a
+    sentence for each stage. ``faulty`` clips are drawn hollow. Raises :class:`AsdError`
+    where lengths differ.
     """
     n = len(waveforms)
     if not n or not stages:
@@ -64,7 +73,8 @@ def audible_map(
     for name, points in stages.items():
         if np.shape(points) != (n, 2) or not np.isfinite(points).all():
             raise AsdError(
-                f"the points of {name!r} are not {n} finite pairs: give an array ({n}, 2)"
+                f"the points of {name!r} are not {n} finite pairs: give an array ({n}, "
+                "2)"
             )
     types = sorted({machine.split("/")[0] for machine in machines})
     ids = {
@@ -86,9 +96,11 @@ def audible_map(
         )
         return f'<path d="{SHAPES[types.index(kind) % len(SHAPES)]}" {paint}/>'
 
-    points = "".join(
-        f'<g class="point" role="button" tabindex="{0 if i == 0 else -1}" aria-label="{html.escape(texts[i])}" '
-        f'style="transform:translate({x}px,{y}px)" data-type="{html.escape(machines[i].split("/")[0])}">'
+    marks = "".join(
+        f'<g class="point" role="button" tabindex="{0 if i == 0 else -1}" '
+        f'aria-label="{html.escape(texts[i])}" '
+        f'style="transform:translate({x}px,{y}px)" '
+        f'data-type="{html.escape(machines[i].split("/")[0])}">'
         f"<title>{html.escape(texts[i])}</title>{mark(machines[i], faulty[i])}</g>"
         for i, (x, y) in enumerate(first)
     )
@@ -102,10 +114,12 @@ def audible_map(
     hollow = "<p>Filled: healthy. Hollow: faulty.</p>" if any(faulty) else ""
     body = f"""
 <div class="controls"><fieldset class="stages"></fieldset>
-<label>zoom in on <select class="types"><option value="">all types</option>{choices}</select></label></div>
+<label>zoom in on <select class="types"><option value="">all types</option>{choices}
+</select></label></div>
 <p class="note" aria-live="polite"></p>
-<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="Map of {n} clips; arrow keys move from point to point, Enter plays"
- style="width:100%;height:auto;border:1px solid #bbb">{points}</svg>
+<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="group"
+ aria-label="Map of {n} clips; arrow keys move from point to point, Enter plays"
+ style="width:100%;height:auto;border:1px solid #bbb">{marks}</svg>
 <p class="told" aria-live="polite">Click a point to hear its clip.</p>
 {PLAYER}
 <div class="legend">{legend}</div>{hollow}"""
@@ -134,11 +148,15 @@ def _fitted(points: np.ndarray) -> np.ndarray:
 def threshold_room(
     machines: Mapping[str, Mapping[str, Sequence]], *, sample_rate: int = 16000
 ) -> Widget:
-    """Move an alarm threshold over the scores of test clips and see what it does; click a clip in the histogram to hear it.
+    """Move an alarm threshold over the scores of test clips and see what it does.
 
-    ``machines`` maps a machine's name to ``scores`` (N,), ``faulty`` (N booleans), ``texts`` (N) and ``waveforms`` (N).
-    Shown are the confusion counts, the ROC curve with the pAUC area up to a false-alarm rate of 0.1, and the mean cost of a
-    recording for a chosen share of faulty ones and price of a miss. Raises :class:`AsdError` as :func:`asdlib.judge.evaluation.auc`.
+    Click a clip in the histogram to hear it.
+
+    ``machines`` maps a machine's name to ``scores`` (N,), ``faulty`` (N booleans),
+    ``texts`` (N) and ``waveforms`` (N). Shown are the confusion counts, the ROC curve
+    with the pAUC area up to a false-alarm rate of 0.1, and the mean cost of a recording
+    for a chosen share of faulty ones and price of a miss. Raises :class:`AsdError` as
+    :func:`asdlib.judge.evaluation.auc`.
     """
     if not machines:
         raise AsdError(
@@ -152,7 +170,8 @@ def threshold_room(
         for part in ("texts", "waveforms"):
             if len(table[part]) != len(table["scores"]):
                 raise AsdError(
-                    f"{name} has {len(table[part])} {part} for {len(table['scores'])} scores: give one a clip"
+                    f"{name} has {len(table[part])} {part} for {len(table['scores'])} "
+                    "scores: give one a clip"
                 )
         data[name] = {
             "scores": [float(f"{score:.12g}") for score in table["scores"]],
@@ -162,23 +181,32 @@ def threshold_room(
         }
     options = "".join(f"<option>{html.escape(name)}</option>" for name in data)
     body = f"""
-<div class="controls"><label>machine <select class="machine">{options}</select></label></div>
-<div class="panels">
-<div><svg class="histogram" viewBox="0 0 420 260" role="group" aria-label="Histogram of scores, one block a clip; arrow keys
- move from clip to clip, Enter plays" style="width:100%;height:auto"></svg></div>
-<div><svg class="roc" viewBox="0 0 300 260" role="img" aria-label="ROC curve" style="width:100%;height:auto"></svg></div>
+<div class="controls"><label>machine <select class="machine">{options}</select></label>
 </div>
-<label style="display:block">alarm threshold <input class="threshold" type="range" min="0" max="1000" value="500"></label>
+<div class="panels">
+<div><svg class="histogram" viewBox="0 0 420 260" role="group"
+ aria-label="Histogram of scores, one block a clip; arrow keys move from clip to clip,
+ Enter plays" style="width:100%;height:auto"></svg></div>
+<div><svg class="roc" viewBox="0 0 300 260" role="img" aria-label="ROC curve"
+ style="width:100%;height:auto"></svg></div>
+</div>
+<label style="display:block">alarm threshold <input class="threshold" type="range"
+ min="0" max="1000" value="500"></label>
 <table><tbody>
 <tr><th scope="row">threshold</th><td class="at"></td></tr>
-<tr><th scope="row">faulty: alarm (found) / no alarm (missed)</th><td class="found"></td></tr>
-<tr><th scope="row">healthy: alarm (false alarm) / no alarm</th><td class="false"></td></tr>
+<tr><th scope="row">faulty: alarm (found) / no alarm (missed)</th><td class="found">
+</td></tr>
+<tr><th scope="row">healthy: alarm (false alarm) / no alarm</th><td class="false">
+</td></tr>
 <tr><th scope="row">false-alarm rate / detection rate</th><td class="rates"></td></tr>
-<tr><th scope="row">AUC / pAUC (up to 10 % false alarms)</th><td class="areas"></td></tr>
+<tr><th scope="row">AUC / pAUC (up to 10 % false alarms)</th><td class="areas">
+</td></tr>
 <tr><th scope="row">cost of 1,000 recordings</th><td class="cost"></td></tr>
 </tbody></table>
-<div class="controls"><label>faulty recordings in 1,000 <input class="rare" type="number" min="0" max="1000" value="10"></label>
-<label>a missed fault costs as much as <input class="price" type="number" min="0" value="50"> false alarms</label></div>
+<div class="controls"><label>faulty recordings in 1,000 <input class="rare"
+ type="number" min="0" max="1000" value="10"></label>
+<label>a missed fault costs as much as <input class="price" type="number" min="0"
+ value="50"> false alarms</label></div>
 <p class="told" aria-live="polite">Click a block to hear its clip.</p>
 {PLAYER}"""
     return Widget(
@@ -197,10 +225,12 @@ def ear_test(
     rivals: Mapping[str, Sequence[float]] | None = None,
     sample_rate: int = 16000,
 ) -> Widget:
-    """A blind test: rate each clip from 1 (surely healthy) to 5 (surely faulty), and be told your own AUC.
+    """A blind test: rate each clip from 1 (surely healthy) to 5 (surely faulty), and be
+    told your own AUC.
 
-    ``clips`` are triples of a waveform, whether it is faulty, and the text that is told at the end. ``known`` are healthy
-    clips, with texts, that may be heard beforehand; ``rivals`` maps the name of a detector to its scores of the same clips.
+    ``clips`` are triples of a waveform, whether it is faulty, and the text that is told
+    at the end. ``known`` are healthy clips, with texts, that may be heard beforehand;
+    ``rivals`` maps the name of a detector to its scores of the same clips.
     """
     if not clips:
         raise AsdError("no clips to rate: give healthy and faulty ones")
@@ -221,13 +251,16 @@ def ear_test(
         for i, name in enumerate(names, 1)
     )
     healthy = "".join(
-        f'<p>{html.escape(text)}</p><audio controls aria-label="{html.escape(text)}" src="{mp3(x, sample_rate)}"></audio>'
+        f"<p>{html.escape(text)}</p><audio controls "
+        f'aria-label="{html.escape(text)}" src="{mp3(x, sample_rate)}"></audio>'
         for x, text in known
     )
     body = f"""
 {healthy}
-<p class="where" aria-live="polite">{len(clips)} clips wait. Press play, listen, then rate; the keys 1 to 5 do it, too.</p>
-<div class="controls"><label><input type="checkbox" class="look"> show its picture, too</label></div>
+<p class="where" aria-live="polite">{len(clips)} clips wait. Press play, listen, then
+ rate; the keys 1 to 5 do it, too.</p>
+<div class="controls"><label><input type="checkbox" class="look"> show its picture, too
+</label></div>
 {PLAYER.replace('class="picture"', 'class="picture" hidden')}
 <div class="controls rate" role="group" aria-label="Your rating">{rate}</div>
 <div class="result" aria-live="polite"></div>

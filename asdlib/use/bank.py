@@ -1,7 +1,7 @@
 """What a finished run keeps of its training clips.
 
-The memory bank: their embeddings, for the distance-based scorers; and the percentiles of
-their scores. Read with every part checked, because a run directory may come from
+The memory bank: their embeddings, for the distance-based scorers; and the percentiles
+of their scores. Read with every part checked, because a run directory may come from
 anywhere.
 """
 
@@ -47,7 +47,7 @@ def save_bank(
     bank: np.ndarray,
     labels: np.ndarray,
 ) -> None:
-    """Write ``embeddings.safetensors``, then ``scores.json``, the last file of a run."""
+    """Write ``embeddings.safetensors``, then ``scores.json``, the last of a run."""
     percentiles = percentiles_of(config, model, bank, labels, scorer_names())
     tensors = {"embeddings": torch.from_numpy(bank), "labels": torch.from_numpy(labels)}
     write_tensors(
@@ -66,7 +66,9 @@ def percentiles_of(
     labels: np.ndarray,
     scorers: Iterable[str],
 ) -> Percentiles:
-    """Percentiles of the scores of each machine's training clips by each of ``scorers``; distances by :func:`cross_scores`."""
+    """Percentiles of the scores of each machine's training clips by each of
+    ``scorers``; distances by :func:`cross_scores`.
+    """
     found: Percentiles = {}
     for label, machine in enumerate(config.machines):
         own, found[machine] = bank[labels == label], {}
@@ -80,7 +82,10 @@ def percentiles_of(
 
 
 def read_bank(run: Path, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings (N, dim) and labels (N,) of the training clips. Raises :class:`AsdError` for anything else."""
+    """Embeddings (N, dim) and labels (N,) of the training clips.
+
+    Raises :class:`AsdError` for anything else.
+    """
     path = run / "embeddings.safetensors"
     tensors = read_tensors(path, config)
     bank, labels = (
@@ -95,7 +100,8 @@ def read_bank(run: Path, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
     )
     if not sound:
         raise AsdError(
-            f"{path} does not hold one finite embedding for each training clip: restore it or train again"
+            f"{path} does not hold one finite embedding for each training clip: "
+            "restore it or train again"
         )
     return bank.numpy(), labels.numpy()
 
@@ -107,7 +113,9 @@ def read_percentiles(
     bank: np.ndarray,
     labels: np.ndarray,
 ) -> Percentiles:
-    """The percentiles of every scorer; those of one that the run does not know yet are computed from its ``bank``.
+    """The percentiles of every scorer.
+
+    Those of one that the run does not know yet are computed from its ``bank``.
 
     Raises :class:`AsdError` for a file that is damaged or of another run.
     """
@@ -140,7 +148,8 @@ def read_percentiles(
     rows = [row for by_scorer in found.values() for row in by_scorer.values()]
     if not all(row.shape == (101,) and np.isfinite(row).all() for row in rows):
         raise AsdError(
-            f"{path} is damaged (not 101 finite scores for each machine and scorer): train it again"
+            f"{path} is damaged (not 101 finite scores for each machine and scorer): "
+            "train it again"
         )
     new = percentiles_of(
         config,

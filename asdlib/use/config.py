@@ -1,4 +1,5 @@
-"""The config of a run: everything that was chosen, as one frozen dataclass, to JSON and back.
+"""The config of a run: everything that was chosen, as one frozen dataclass, to JSON and
+back.
 
 A setting that a kept config does not have, because it was written before there was one,
 has its default; a setting that this version does not know is refused by name.
@@ -12,10 +13,10 @@ from typing import Any, get_args, get_origin
 from asdlib import __version__
 from asdlib.errors import AsdError
 from asdlib.learn import encoders
+from asdlib.learn.batches import StageConfig
 from asdlib.learn.contrastive import TEMPERATURE
 from asdlib.learn.encoder import BOOK_ENCODER, PAPER_ENCODER
 from asdlib.learn.heads import MARGIN, SCALE
-from asdlib.learn.training import StageConfig
 from asdlib.sound.cache import ReadOptions
 from asdlib.sound.features import FeatureConfig
 
@@ -28,10 +29,10 @@ class RunConfig:
     """Everything that determines a run.
 
     The defaults are the preset ``paper``: the settings of the paper's public code,
-    except that a clip is not compared with itself (``self_in_denominator``), that 5 % of
-    the clips are held out, that the learning rate of stage 2 falls to 0 once, at the
-    end, and that no epoch is chosen on labelled test clips. ``pretrain`` is None for the
-    single-stage method. ``encoder`` is a config of
+    except that a clip is not compared with itself (``self_in_denominator``), that 5 %
+    of the clips are held out, that the learning rate of stage 2 falls to 0 once, at the
+    end, and that no epoch is chosen on labelled test clips. ``pretrain`` is None for
+    the single-stage method. ``encoder`` is a config of
     :data:`asdlib.learn.encoders.ENCODERS`.
 
     Training fills in ``machines``, the training machines in label order, ``data``, a
@@ -85,7 +86,9 @@ class RunConfig:
     def from_dict(
         cls, values: dict[str, Any], *, base: "RunConfig | None" = None
     ) -> "RunConfig":
-        """A config from plain values; what is missing is as in ``base``, or the default.
+        """A config from plain values.
+
+        What is missing is as in ``base``, or the default.
 
         Raises :class:`AsdError` for a setting that there is not, and TypeError or
         ValueError for values of other types.

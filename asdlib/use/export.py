@@ -1,7 +1,9 @@
-"""A detector as one ONNX file, front end included: waveforms in, a softmax score for every machine out.
+"""A detector as one ONNX file, front end included.
 
-What runs it needs neither torch nor asdlib: onnxruntime is enough, in Python, C, Java or a browser. Needs the extra
-``asdlib[export]`` to write.
+Waveforms in, a softmax score for every machine out.
+
+What runs it needs neither torch nor asdlib: onnxruntime is enough, in Python, C, Java
+or a browser. Needs the extra ``asdlib[export]`` to write.
 """
 
 import json
@@ -9,6 +11,7 @@ import logging
 import warnings
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,19 +26,22 @@ INPUT, OUTPUTS = "waveform", ("score", "embedding")
 
 
 class WholeDetector(nn.Module):
-    """``forward(waveform)``: (B, samples) in ±1 → the softmax score of each machine that a clip might be of (B, machines), and
-    the embedding (B, dim) that the distance-based scorers use."""
+    """The detector as one module, front end included.
+
+    ``forward(waveform)``: (B, samples) in ±1 → the softmax score of each machine that a
+    clip might be of (B, machines), and the embedding (B, dim) that the distance-based
+    scorers use.
+    """
 
     def __init__(self, detector: Detector):
         super().__init__()
         self.front = LogMel(detector.config.features)
-        self.classifier = fold_batch_norms(deepcopy(detector.model).eval())
+        self.classifier: Any = fold_batch_norms(deepcopy(detector.model).eval())
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        waveform = (
-            torch.round(waveform.clamp(-1.0, 1 - 2**-15) * 2**15) / 2**15
-        )  # as the clips of training were kept
-        log_mel = self.front(waveform).half().float()  # so were their log-mels
+        # As the clips of training were kept, and their log-mels.
+        waveform = torch.round(waveform.clamp(-1.0, 1 - 2**-15) * 2**15) / 2**15
+        log_mel = self.front(waveform).half().float()
         embedding = self.classifier.embed(waveform, log_mel)
         arcface = self.classifier.arcface
         plain = arcface(embedding)
@@ -48,9 +54,11 @@ class WholeDetector(nn.Module):
 def export(run: str | Path | Detector, path: str | Path) -> None:
     """Write the detector in ``run`` to the ONNX file ``path``.
 
-    Input ``waveform`` (clips, samples) float32 in ±1; outputs ``score`` (clips, machines) and ``embedding`` (clips, dim). The
-    file's metadata has ``machines`` (a JSON list, in the order of the scores), ``sample_rate`` and ``seconds``. Raises
-    :class:`AsdError` where the export packages are missing, or the file cannot be written.
+    Input ``waveform`` (clips, samples) float32 in ±1; outputs ``score`` (clips,
+    machines) and ``embedding`` (clips, dim). The file's metadata has ``machines`` (a
+    JSON list, in the order of the scores), ``sample_rate`` and ``seconds``. Raises
+    :class:`AsdError` where the export packages are missing, or the file cannot be
+    written.
     """
     detector = run if isinstance(run, Detector) else Detector.load(run)
     try:
@@ -66,7 +74,7 @@ def export(run: str | Path | Detector, path: str | Path) -> None:
         level = quiet.level
         quiet.setLevel(logging.ERROR)
         try:
-            program = torch.onnx.export(
+            program: Any = torch.onnx.export(
                 WholeDetector(detector).eval(),
                 (torch.zeros(2, features.samples),),
                 input_names=[INPUT],

@@ -163,7 +163,10 @@ def _no_config(path: Path, error: Exception) -> AsdError:
 
 
 def is_of(about: Mapping[str, Any], config: RunConfig) -> bool:
-    """Is a file of the run of ``config``? ``about`` is its metadata, or JSON content."""
+    """Is a file of the run of ``config``?
+
+    ``about`` is its metadata, or JSON content.
+    """
     # Format 1 called the mark "config".
     return bool(config.mark) and about.get("run", about.get("config")) == config.mark
 
@@ -234,7 +237,8 @@ def loaded(make: Callable[[], nn.Module], path: Path, config: RunConfig) -> Any:
         ) from error
     if _shapes(tensors) != _shapes(expected):
         raise AsdError(
-            f"{path} does not fit the config.json beside it: restore the files of one run"
+            f"{path} does not fit the config.json beside it: restore the files of one "
+            "run"
         )
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise AsdError(

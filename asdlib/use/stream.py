@@ -1,8 +1,11 @@
-"""Scores along a recording of any length, or along a live stream: chunks in, scores out.
+"""Scores along a recording of any length, or along a live stream.
 
-A window as long as the clips that the network was trained on slides along the sound; every ``every`` seconds there is a score.
-What is kept between two chunks is shorter than one window and one chunk, so memory does not grow with time. A file is scored
-by pushing its blocks through the same class, so file and stream give the same numbers.
+Chunks in, scores out.
+
+A window as long as the clips that the network was trained on slides along the sound;
+every ``every`` seconds there is a score. What is kept between two chunks is shorter
+than one window and one chunk, so memory does not grow with time. A file is scored by
+pushing its blocks through the same class, so file and stream give the same numbers.
 """
 
 import csv
@@ -14,7 +17,8 @@ import numpy as np
 from asdlib.device import find_device
 from asdlib.errors import AsdError
 from asdlib.files import writable
-from asdlib.learn.embedding import on_device, ready
+from asdlib.learn.batches import inputs_of
+from asdlib.learn.embedding import ready
 from asdlib.progress import OnStep, silent
 from asdlib.sound.cache import ReadOptions, clip_of
 from asdlib.sound.data import in_range, opened, samples_of, to_length
@@ -26,7 +30,11 @@ BLOCK = 10.0  # seconds of a file that are read at once
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch above a threshold: from the start of its first window to the end of its last (seconds), and its top score."""
+    """A stretch above a threshold.
+
+    From the start of its first window to the end of its last (seconds), and its top
+    score.
+    """
 
     start: float
     end: float
@@ -35,9 +43,13 @@ class Segment:
 
 @dataclass
 class Track:
-    """Scores along a sound. Window i lasts from ``start[i]`` to ``start[i] + seconds``; a silent window has the score NaN.
+    """Scores along a sound.
 
-    A sound shorter than a window has one, in which it is repeated; that one ends after the sound.
+    Window i lasts from ``start[i]`` to ``start[i] + seconds``; a silent window has the
+    score NaN.
+
+    A sound shorter than a window has one, in which it is repeated; that one ends after
+    the sound.
     """
 
     seconds: float
@@ -71,7 +83,10 @@ class Track:
         return found
 
     def write_csv(self, path: str | Path) -> None:
-        """Write the columns ``start``, ``end`` (seconds) and ``score``; a silent window has an empty score."""
+        """Write the columns ``start``, ``end`` (seconds) and ``score``.
+
+        A silent window has an empty score.
+        """
         with writable(path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("start", "end", "score"))
@@ -86,11 +101,15 @@ class Track:
 
 
 class StreamScorer:
-    """Scores of one machine's sound as it comes in: :meth:`push` chunks of any size, and :meth:`finish` at its end.
+    """Scores of one machine's sound as it comes in.
 
-    ``every`` is the time between two scores in seconds, at most a window; a window itself when it is None. ``sample_rate`` is
-    that of the chunks: another one than the detector's is converted. A window is scored as soon as its last sample is there.
-    Raises :class:`AsdError` for an unknown machine or scorer and for times that make no sense.
+    :meth:`push` chunks of any size, and :meth:`finish` at its end.
+
+    ``every`` is the time between two scores in seconds, at most a window; a window
+    itself when it is None. ``sample_rate`` is that of the chunks: another one than the
+    detector's is converted. A window is scored as soon as its last sample is there.
+    Raises :class:`AsdError` for an unknown machine or scorer and for times that make no
+    sense.
     """
 
     def __init__(
@@ -109,7 +128,8 @@ class StreamScorer:
         self._hop = round(every * self.config.sample_rate) if np.isfinite(every) else 0
         if not 1 <= self._hop <= self.config.samples:
             raise AsdError(
-                f"a score every {every:g} s makes no sense: choose a time above 0 and up to {self.seconds:g} s"
+                f"a score every {every:g} s makes no sense: choose a time above 0 and "
+                f"up to {self.seconds:g} s"
             )
         detector.scores(
             detector.bank[:1], machine, scorer
@@ -120,7 +140,8 @@ class StreamScorer:
         self._resampler = None
         if sample_rate is not None and not 1 <= sample_rate < 2**31:
             raise AsdError(
-                f"a sample rate of {sample_rate} Hz makes no sense: choose that of the sound"
+                f"a sample rate of {sample_rate} Hz makes no sense: choose that of the "
+                "sound"
             )
         if sample_rate not in (None, self.config.sample_rate):
             import soxr
@@ -139,16 +160,20 @@ class StreamScorer:
         self._scored = 0  # up to here there are scores
 
     def push(self, chunk: np.ndarray) -> list[tuple[float, float]]:
-        """(start in seconds, score) of every window that ``chunk`` (samples,), float in ±1 or int16, completes."""
+        """(start in seconds, score) of every window that ``chunk`` (samples,), float in
+        ±1 or int16, completes.
+        """
         chunk = _checked(chunk)
         return self._take(
             chunk if self._resampler is None else self._resampler.resample_chunk(chunk)
         )
 
     def finish(self, *, short: str = "repeat") -> list[tuple[float, float]]:
-        """The end of the sound: what is missing up to its last sample, in one more window that ends there.
+        """The end of the sound: what is missing up to its last sample, in one more
+        window that ends there.
 
-        A sound shorter than a window is repeated, or refused with ``short="refuse"``. Afterwards another sound may begin.
+        A sound shorter than a window is repeated, or refused with ``short="refuse"``.
+        Afterwards another sound may begin.
         """
         try:
             out = []
@@ -193,11 +218,12 @@ class StreamScorer:
         heard = [i for i, (wave, _) in enumerate(clips) if np.ptp(wave)]
         if heard:
             arrays = tuple(np.stack([clips[i][k] for i in heard]) for k in (0, 1))
-            inputs = on_device(arrays, np.arange(len(heard)), self._device)
+            inputs = inputs_of(arrays, np.arange(len(heard)), self._device)
             scores[heard] = self._scores(self._embed(*inputs))
             if not np.isfinite(scores[heard]).all():
                 raise AsdError(
-                    "the network gives scores that are not numbers: its weights are damaged, train again"
+                    "the network gives scores that are not numbers: its weights are "
+                    "damaged, train again"
                 )
         self._scored = places[-1] + self.config.samples
         return [
@@ -229,10 +255,13 @@ def score(
     device: str = "auto",
     on_step: OnStep = silent,
 ) -> Track:
-    """Scores along the recording ``path`` of ``machine``, of any length: one every ``every`` seconds (None: a clip's length).
+    """Scores along the recording ``path`` of ``machine``, of any length.
 
-    ``run`` is a run directory or a loaded :class:`Detector`. The file is read in blocks: an hour takes no more memory than a
-    minute. ``reading`` is as in training where it is None. Raises :class:`AsdError` as :func:`asdlib.sound.data.read` does.
+    One every ``every`` seconds (None: a clip's length).
+
+    ``run`` is a run directory or a loaded :class:`Detector`. The file is read in
+    blocks: an hour takes no more memory than a minute. ``reading`` is as in training
+    where it is None. Raises :class:`AsdError` as :func:`asdlib.sound.data.read` does.
     """
     detector = run if isinstance(run, Detector) else Detector.load(run)
     reading = reading or detector.config.reading
@@ -265,6 +294,7 @@ def score(
         )
     if np.isnan(track.score).all():
         raise AsdError(
-            f"{path} is silent (at the 16 bits of a clip): check the microphone, or remove it"
+            f"{path} is silent (at the 16 bits of a clip): check the microphone, or "
+            "remove it"
         )
     return track

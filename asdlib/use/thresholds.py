@@ -1,4 +1,7 @@
-"""The thresholds that a run keeps: one for each machine and scorer for which one was chosen."""
+"""The thresholds that a run keeps.
+
+One for each machine and scorer for which one was chosen.
+"""
 
 import json
 import math
@@ -15,7 +18,9 @@ from asdlib.use.run import is_of, read_config
 def keep_threshold(
     run: str | Path, machine: str, scorer: str, threshold: Threshold
 ) -> None:
-    """Write a threshold into the ``thresholds.json`` of a run directory, in the place of an earlier one."""
+    """Write a threshold into the ``thresholds.json`` of a run directory, in the place
+    of an earlier one.
+    """
     run = Path(run)
     with locked(run):
         kept = read_thresholds(run)
@@ -32,7 +37,10 @@ def keep_threshold(
 
 
 def read_thresholds(run: str | Path) -> dict[str, dict[str, Threshold]]:
-    """The thresholds kept in a run directory: machine -> scorer -> threshold; empty where none has been kept."""
+    """The thresholds kept in a run directory: machine -> scorer -> threshold.
+
+    Empty where none has been kept.
+    """
     path = Path(run) / "thresholds.json"
     if not path.exists():
         return {}
@@ -62,10 +70,12 @@ def read_thresholds(run: str | Path) -> dict[str, dict[str, Threshold]]:
         ) from error
     if not sound:
         raise AsdError(
-            f"{path} holds a threshold that makes no sense: remove it and calibrate again"
+            f"{path} holds a threshold that makes no sense: remove it and calibrate "
+            "again"
         )
     if not of_this:
         raise AsdError(
-            f"{path} belongs to other settings than the config.json beside it: remove it and calibrate again"
+            f"{path} belongs to other settings than the config.json beside it: remove "
+            "it and calibrate again"
         )
     return found

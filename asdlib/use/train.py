@@ -17,10 +17,10 @@ from asdlib import processes
 from asdlib.device import find_device
 from asdlib.errors import AsdError
 from asdlib.files import locked
+from asdlib.learn.batches import plan_batches
 from asdlib.learn.classifier import MachineClassifier, finetune
 from asdlib.learn.contrastive import ContrastiveModel, pretrain
 from asdlib.learn.embedding import embed
-from asdlib.learn.training import plan_batches
 from asdlib.progress import OnStep, silent
 from asdlib.sound.cache import features_of
 from asdlib.sound.clips import Clips
@@ -52,8 +52,8 @@ def train(
 ) -> Detector:
     """Train on the training clips among ``clips`` and fill the run directory ``run``.
 
-    Returns the finished detector. ``config.machines`` and ``config.data`` are taken from
-    the clips. A run that was stopped goes on with ``resume=True`` and the same
+    Returns the finished detector. ``config.machines`` and ``config.data`` are taken
+    from the clips. A run that was stopped goes on with ``resume=True`` and the same
     arguments. Raises :class:`AsdError` when the directory holds something already
     (without ``resume``) or a run of other settings or clips (with it), and for unusable
     clips, see :func:`asdlib.data.training_clips`.
@@ -63,7 +63,8 @@ def train(
     machines = tuple(sorted({clip.machine for clip in clips}))
     if len(machines) < 2:
         raise AsdError(
-            f"only one machine ({machines[0]}): the method tells machines apart, so give "
+            f"only one machine ({machines[0]}): the method tells machines apart, so "
+            "give "
             "clips of two or more"
         )
     # What cannot be is refused before hours of work, not after: an unknown device,
@@ -183,7 +184,7 @@ def digest(clips: Sequence[Clip]) -> str:
 
 
 def _check_place(run: Path, config: RunConfig, resume: bool) -> None:
-    """Refuse to train over what is there: something else, or a run of other settings."""
+    """Refuse to train over something else, or a run of other settings."""
     if resume and (run / "config.json").exists():
         earlier = read_config(run)
         names = [field.name for field in fields(config) if field.compare]
@@ -199,7 +200,8 @@ def _check_place(run: Path, config: RunConfig, resume: bool) -> None:
         )
     elif run.exists() and (not run.is_dir() or _filled(run)):
         raise AsdError(
-            f"{run} exists already and is left as it is: pass --resume to go on with it, "
+            f"{run} exists already and is left as it is: pass --resume to go on with "
+            "it, "
             "or name a new directory"
         )
 
