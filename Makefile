@@ -37,6 +37,8 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/nbstripout --verify book/*.ipynb
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules asdlib
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 	$(TOOK)
 
@@ -68,4 +70,4 @@ format: $(READY)
 	$(BIN)/nbstripout book/*.ipynb
 
 clean:
-	rm -rf _build _executed data/generated .pytest_cache .ruff_cache
+	rm -rf _build _executed data/generated .pytest_cache .ruff_cache .mypy_cache

@@ -10,7 +10,7 @@ def __getattr__(name: str):
     from importlib import import_module
 
     places = {
-        "train": "asdlib.use.detector",
+        "train": "asdlib.use.train",
         "Detector": "asdlib.use.detector",
         "score": "asdlib.use.stream",
     }

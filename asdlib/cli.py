@@ -2,16 +2,21 @@
 
 import logging
 import sys
+from importlib import import_module
 
-import asdlib.commands.data
-import asdlib.commands.learn
-import asdlib.commands.use  # noqa: F401 (importing them adds their commands)
 from asdlib.commands import app
 from asdlib.errors import AsdError
 
+for name in ("data", "learn", "compare", "use", "judge", "cache"):
+    import_module(f"asdlib.commands.{name}")  # adds its commands, in this order
+
 
 def main() -> None:
-    """Run ``asd``: exit code 0, 2 for bad input (one sentence on standard error), 130 when training is interrupted."""
+    """Run ``asd``.
+
+    Exit code 0; 2 for bad input, with one sentence on standard error; 130 when a
+    training is interrupted.
+    """
     logging.basicConfig(format="%(message)s")
     try:
         app()

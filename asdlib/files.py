@@ -1,4 +1,7 @@
-"""Writing files so that a reader sees the old content or the new, never half of it; and locks on folders."""
+"""Files that are never half there, locks on folders, and what is below one.
+
+A reader sees the old content of a file or the new, never half of it.
+"""
 
 import os
 from collections.abc import Iterator
@@ -10,9 +13,10 @@ from asdlib.errors import AsdError
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Write to the path that is given inside; it replaces ``path`` when all is written, and is removed when that fails.
+    """Write to the path that is given inside; it replaces ``path`` when all is written.
 
-    File and folder are flushed to the disk before and after the rename, so that neither a crash nor a power cut leaves half.
+    When that fails, it is removed.     File and folder are flushed to the disk before
+    and after the rename, so that neither a crash nor a power cut leaves half.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -26,7 +30,10 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk; where a system cannot do that for folders, go on."""
+    """Wait until a file, or the names in a folder, are on the disk.
+
+    Where a system cannot do that for folders, go on.
+    """
     try:
         handle = os.open(path, os.O_RDONLY)
     except PermissionError:  # folders on Windows
@@ -42,10 +49,11 @@ def flush(path: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[bool]:
-    """Keep other processes of this kind out of ``folder`` while inside; a process that dies lets go.
+    """Keep other processes of this kind out of ``folder`` while inside.
 
-    Raises :class:`AsdError` where another one is inside. Yields whether the folder is held: where the system has no such
-    locks (Windows, some network disks) nobody is kept out.
+    A process that dies lets go.     Raises :class:`AsdError` where another one is
+    inside. Yields whether the folder is held: where the system has no such locks
+    (Windows, some network disks) nobody is kept out.
     """
     try:
         import fcntl
@@ -59,7 +67,8 @@ def locked(folder: Path) -> Iterator[bool]:
             held = True
         except BlockingIOError as error:
             raise AsdError(
-                f"another process is at work in {folder}: wait for it, or name another directory"
+                f"another process is at work in {folder}: "
+                "wait for it, or name another directory"
             ) from error
         except OSError:
             held = False
@@ -70,14 +79,18 @@ def locked(folder: Path) -> Iterator[bool]:
 
 @contextmanager
 def writable(path: str | Path) -> Iterator[Path]:
-    """As :func:`atomic_write`, for a file that the user has named: raises :class:`AsdError` where it cannot be written."""
+    """As :func:`atomic_write`, for a file that the user has named.
+
+    Raises :class:`AsdError` where it cannot be written.
+    """
     path = Path(path)
     try:
         if not path.name or path.is_dir():
             raise AsdError(f"{str(path)!r} is no name of a file: give one")
         if not path.parent.is_dir():
             raise AsdError(
-                f"cannot write {path} (there is no folder {path.parent}): make it, or choose another place"
+                f"cannot write {path} (there is no folder {path.parent}): "
+                "make it, or choose another place"
             )
         with atomic_write(path) as temporary:
             yield temporary
@@ -85,3 +98,19 @@ def writable(path: str | Path) -> Iterator[Path]:
         raise AsdError(
             f"cannot write {path} ({error.strerror}): check space and permissions"
         ) from error
+
+
+def files_below(root: Path) -> Iterator[Path]:
+    """Every file below ``root`` that is not hidden.
+
+    Also through links to folders, each folder once.
+    """
+    seen: set[str] = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        yield from (Path(folder) / name for name in names if not name.startswith("."))

@@ -4,18 +4,19 @@
 
 Every setting is trained with 8 + 8 epochs, half of the preset ``book``, because there are many; with fewer clips for about as
 many steps, and a single stage for 16 epochs. Writes ``data/results/park_ablations.json``: a header and a list of records
-{study, setting, scorer, seed, machine, auc, pauc}. About 20 minutes a seed on two cores. Finished runs in WORK are not trained
-again.
+{study, setting, scorer, seed, machine, auc, pauc}. About 20 minutes a seed on two cores. Runs that this code has finished in
+WORK are not trained again.
 """
 
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from results import FRACTIONS, SIMULATED, arguments, machine_records, park_clips, write
+
 from asdlib.detector import train
 from asdlib.evaluation import SCORERS
 from asdlib.run import PRESETS
-from results import FRACTIONS, SIMULATED, arguments, machine_records, park_clips, write
 
 BOOK = PRESETS["book"]
 SHORT = replace(BOOK, pretrain=BOOK.pretrain.of(8), finetune=BOOK.finetune.of(8))

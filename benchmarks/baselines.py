@@ -8,20 +8,13 @@ a seed on two cores.
 
 import numpy as np
 import pandas as pd
-from asdlib.cache import features_of
-from asdlib.evaluation import mahalanobis_score
-from asdlib.run import PRESETS
 from results import FRACTIONS, SIMULATED, arguments, machine_records, park_clips, write
 
+from asdlib.cache import features_of
+from asdlib.evaluation import by_machine, mahalanobis_score
 from asdlib.methods import autoencoder
-
-
-def distance_scores(known, own_machines, asked, machines, function) -> np.ndarray:
-    """``function(training rows, test rows)`` for each machine on its own."""
-    scores = np.empty(len(asked))
-    for machine in np.unique(machines):
-        scores[machines == machine] = function(known[own_machines == machine], asked[machines == machine])
-    return scores
+from asdlib.run import PRESETS
+from asdlib.training import StageConfig
 
 
 def nearest_two(known, asked):
@@ -34,20 +27,20 @@ def main():
     parser.add_argument("--epochs", type=int, default=100)
     options = parser.parse_args()
     training, test = park_clips(options.work)
-    known, asked = (features_of(c, PRESETS["book"].features).log_mels.astype(np.float32) for c in (training, test))
-    own, machines = (np.array([clip.machine for clip in group]) for group in (training, test))
+    known, asked = (features_of(group, PRESETS["book"].features) for group in (training, test))
     results = []
 
     def keep(method, seed, scores):
-        table = pd.DataFrame({"machine": machines, "label": [clip.label for clip in test], "score": scores})
+        table = pd.DataFrame({"machine": asked.machines, "label": [clip.label for clip in test], "score": scores})
         results.extend(machine_records(table, method=method, seed=seed))
 
-    means = known.mean(axis=2), asked.mean(axis=2)
-    keep("2-NN on mean log-mel", None, distance_scores(means[0], own, means[1], machines, nearest_two))
-    keep("Mahalanobis on mean log-mel", None, distance_scores(means[0], own, means[1], machines, mahalanobis_score))
+    means = [(clips.log_mels.astype(np.float32).mean(axis=2), clips.machines) for clips in (known, asked)]
+    keep("2-NN on mean log-mel", None, by_machine(nearest_two, *means))
+    keep("Mahalanobis on mean log-mel", None, by_machine(mahalanobis_score, *means))
     for seed in options.seeds:
-        models = autoencoder.train(known, [clip.machine_type for clip in training], epochs=options.epochs, seed=seed)
-        keep("autoencoder", seed, autoencoder.score(models, asked, [clip.machine_type for clip in test]))
+        budget = StageConfig(options.epochs, learning_rate=1e-3)
+        models = autoencoder.train(known, budget=budget, seed=seed)
+        keep("autoencoder", seed, autoencoder.score(models, known, asked)["reconstruction"])
         print("autoencoder", seed, "done", flush=True)
     header = {
         "what": SIMULATED,

@@ -21,11 +21,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from asdlib.machines import MACHINE_TYPES, SAMPLE_RATE, plan, render
 from results import FOLDER
 from scipy.io import wavfile
 
 from asdlib.files import atomic_write
+from asdlib.machines import MACHINE_TYPES, SAMPLE_RATE, clip_plan, render
 
 ALIKE = 8  # clips made of one rendered sound
 # The additional training set has the IDs that the development set lacks; its numbers of clips are taken to be like those.
@@ -39,9 +39,9 @@ ADDITIONAL = {
 def clips(part: str) -> list[tuple[str, dict]]:
     """Pairs of a path and what renders it: the development set, or the training clips of 18 machines of another park."""
     if part == "dev":
-        return list(plan("dcase", seed=0))
+        return list(clip_plan("dcase", seed=0))
     out = []
-    for name, how in plan("dcase", seed=1):
+    for name, how in clip_plan("dcase", seed=1):
         kind, machine_id = how["machine"].split("/")
         place = MACHINE_TYPES[kind].ids.index(machine_id)
         if how["split"] == "train" and place < len(ADDITIONAL[kind]):

@@ -11,11 +11,12 @@ About 7 minutes a seed on two cores. Simulated machines: this shows how the meth
 from dataclasses import replace
 
 import numpy as np
+from results import FRACTIONS, SIMULATED, arguments, machine_records, park_clips, write
+
 from asdlib.cache import features_of
 from asdlib.detector import train
-from asdlib.evaluation import SCORERS
+from asdlib.evaluation import SCORERS, by_machine
 from asdlib.run import PRESETS
-from results import FRACTIONS, SIMULATED, arguments, machine_records, park_clips, write
 
 BOOK = PRESETS["book"]
 METHODS = {
@@ -27,13 +28,12 @@ METHODS = {
 
 def raw_2nn(training, test):
     """Mean Euclidean distance of each test clip's time-averaged log-mel to the two nearest of its own machine."""
-    own, asked = (features_of(clips, BOOK.features).log_mels.mean(axis=2, dtype=np.float32) for clips in (training, test))
-    machines = np.array([clip.machine for clip in training])
-    scores = []
-    for clip, x in zip(test, asked, strict=True):
-        distance = np.linalg.norm(own[machines == clip.machine] - x, axis=1)
-        scores.append(np.sort(distance)[:2].mean())
-    return np.array(scores)
+
+    def nearest_two(known, asked):
+        return np.array([np.sort(np.linalg.norm(known - x, axis=1))[:2].mean() for x in asked])
+
+    clips = (features_of(clips, BOOK.features) for clips in (training, test))
+    return by_machine(nearest_two, *((part.log_mels.mean(axis=2, dtype=np.float32), part.machines) for part in clips))
 
 
 def main():

@@ -5,8 +5,8 @@
 The single stage (ArcFace alone) and the two stages at equal epochs in all, while one thing is varied: the budget, the training
 clips of each machine at equal steps, how the budget is split, whether machine types are trained together, the learning rate
 of stage 2, the margin. Writes ``data/results/dcase2020_modspec_claim.json``: a header and a list of records {study, setting,
-method, scorer, seed, machine, auc, pauc}. About 27 minutes a seed on one core, and 15 for the fresh seeds. What is finished
-in WORK is not measured again.
+method, scorer, seed, machine, auc, pauc}. About 27 minutes a seed on one core, and 15 for the fresh seeds. What this
+code has finished in WORK is not measured again.
 """
 
 from functools import partial
@@ -14,25 +14,26 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from asdlib.spectra import Spectra, read_spectra
 from real_machines import options_for, provenance, records
-from real_methods import HALF, by_machine_pretraining, staged
+from real_methods import HALF, staged
 from results import once, side_by_side, write
+
+from asdlib.spectra import Spectra, read_spectra
 
 
 def halves(epochs: int) -> dict:
     """The two methods at ``epochs`` in all."""
     return {
         "single stage": partial(staged, second=epochs),
-        "two stages": partial(staged, pretraining=by_machine_pretraining, first=epochs // 2, second=epochs // 2),
+        "two stages": partial(staged, first=epochs // 2, second=epochs // 2),
     }
 
 
 def of_each(spectra: Spectra, clips: int, seed: int) -> Spectra:
     """The set with so many training clips of each machine, drawn by ``seed``."""
     rng = np.random.default_rng([seed, 3])
-    machines = spectra.train_machine
-    return spectra.only(np.concatenate([rng.permutation(np.flatnonzero(machines == m))[:clips] for m in spectra.machines]))
+    machines = spectra.train.machines
+    return spectra.only(np.concatenate([rng.permutation(np.flatnonzero(machines == m))[:clips] for m in spectra.train.names]))
 
 
 def few_clips(clips: int, method: str):
@@ -50,9 +51,9 @@ def type_by_type(method: str):
 
     def run(spectra: Spectra, seed: int):
         scores = {}
-        for kind in sorted({name.split("/")[0] for name in spectra.test_machine.tolist()}):
-            ours = np.char.startswith(spectra.train_machine, f"{kind}/")
-            tested = np.char.startswith(spectra.test_machine, f"{kind}/")
+        for kind in sorted({name.split("/")[0] for name in spectra.test.machines.tolist()}):
+            ours = np.char.startswith(spectra.train.machines, f"{kind}/")
+            tested = np.char.startswith(spectra.test.machines, f"{kind}/")
             for scorer, values in halves(2 * HALF)[method](spectra.only(np.flatnonzero(ours)), seed).items():
                 scores.setdefault(scorer, np.empty(len(tested)))[tested] = values
         return scores
@@ -62,7 +63,7 @@ def type_by_type(method: str):
 
 def two(first: int, second: int, **options):
     """Two stages of so many epochs."""
-    return partial(staged, pretraining=by_machine_pretraining, first=first, second=second, **options)
+    return partial(staged, first=first, second=second, **options)
 
 
 # (study, setting, method) -> function(spectra, seed). Those of real_machines.py are the common middle: 16 epochs, all clips.

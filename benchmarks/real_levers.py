@@ -7,78 +7,61 @@ of every type is kept from the training, and its clips, mixed half and half in p
 the type, play the faults of that other machine. Two such folds. The effect on the official test clips is measured as well,
 only to be reported. Then scores are added up: of several layers, of several networks. Writes
 ``data/results/dcase2020_modspec_levers.json``: a header and a list of records {lever, on, scorer, seed, machine, auc, pauc}.
-About 40 minutes on two cores. What is finished in WORK is not measured again.
+About 40 minutes on two cores. What this code has finished in WORK is not measured again.
 """
 
-import math
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from asdlib.classifier import ArcFace, MachineClassifier, classification_objective
-from asdlib.contrastive import contrastive_objective, with_new_head
-from asdlib.spectra import Spectra, SpectrumEncoder, read_spectra
-from asdlib.training import Examples, StageConfig, fit, seeded
 from real_machines import options_for, provenance, records
-from real_methods import OPTIONS, Scores
+from real_methods import Scores
 from real_scores import all_scores, combined, summed
 from results import side_by_side, write
 from torch import Tensor, nn
 
+from asdlib.classifier import MachineClassifier, classification_objective
+from asdlib.clips import Clips
+from asdlib.contrastive import contrastive_objective, with_new_head
+from asdlib.device import seeded
+from asdlib.encoders import encoder_for, new_encoder
 from asdlib.files import atomic_write
+from asdlib.heads import ArcFace, SubCentres
+from asdlib.spectra import Spectra, read_spectra
+from asdlib.training import StageConfig, batch_of, fit
 
+OPTIONS = {"device": "cpu", "validation": 0.0}  # nothing is held out, because nothing is chosen
 HELD_OUT = 0.1  # of a machine's clips, the normal ones of the rehearsal
 FOLDS = (0, 1)
 
 
 def rehearsal(spectra: Spectra, fold: int) -> Spectra:
     """A set whose training and test clips are all normal training clips of ``spectra``; nothing of its test set is in it."""
-    rng = np.random.default_rng(fold)
+    rng, train = np.random.default_rng(fold), spectra.train
+    x, machines = train.inputs[0], train.machines
     of_type: dict[str, list[str]] = {}
-    for name in spectra.machines:
+    for name in train.names:
         of_type.setdefault(name.split("/")[0], []).append(name)
     held = np.concatenate([
-        (own := rng.permutation(np.flatnonzero(spectra.train_machine == name)))[: round(HELD_OUT * len(own))]
-        for name in spectra.machines
+        (own := rng.permutation(np.flatnonzero(machines == name)))[: round(HELD_OUT * len(own))] for name in train.names
     ])  # fmt: skip
     strangers = [names[fold] for names in of_type.values()]
-    known = np.setdiff1d(np.flatnonzero(~np.isin(spectra.train_machine, strangers)), held)
+    known = np.setdiff1d(np.flatnonzero(~np.isin(machines, strangers)), held)
     parts = []
     for names in of_type.values():
-        foreign = spectra.train[spectra.train_machine == names[fold]]
+        foreign = x[machines == names[fold]]
         for name in names[:fold] + names[fold + 1 :]:
-            own = spectra.train[held[spectra.train_machine[held] == name]]
+            own = x[held[machines[held] == name]]
             mixed = np.log10((10**own + 10 ** foreign[rng.choice(len(foreign), len(own))]) / 2)
             parts += [(own, name, False), (mixed.astype(np.float32), name, True)]
-    return Spectra(
-        spectra.train[known],
-        spectra.train_machine[known],
-        np.concatenate([x for x, _, _ in parts]),
-        np.concatenate([[name] * len(x) for x, name, _ in parts]),
-        np.concatenate([[anomalous] * len(x) for x, _, anomalous in parts]),
-    )
+    played = np.concatenate([rows for rows, _, _ in parts])
+    of = np.concatenate([[name] * len(rows) for rows, name, _ in parts])
+    truth = np.concatenate([[anomalous] * len(rows) for rows, _, anomalous in parts])
+    return Spectra(train.only(known), Clips((played,), of), truth)
 
 
 # ------------------------------------------------------------------------------------------------------------ the levers
-
-
-class SubCentres(ArcFace):
-    """ArcFace with several centres a machine, of which the nearest counts (Deng et al., ECCV 2020)."""
-
-    def __init__(self, dim: int, classes: int, *, centres: int, **options):
-        super().__init__(dim, classes * centres, **options)
-        self.centres = centres
-
-    def forward(self, embeddings: Tensor, labels: Tensor | None = None) -> Tensor:
-        cosine = F.linear(F.normalize(embeddings), F.normalize(self.weight)).view(len(embeddings), -1, self.centres).amax(dim=2)
-        if labels is None:
-            return self.scale * cosine
-        true = cosine.gather(1, labels[:, None]).clamp(-1 + 1e-6, 1 - 1e-6)
-        shifted = torch.cos(true.acos() + self.margin)
-        shifted = torch.where(true <= -math.cos(self.margin), true - self.margin * math.sin(self.margin), shifted)
-        return self.scale * cosine.scatter(1, labels[:, None], shifted)
 
 
 def mixed_within_machines(x: Tensor, labels: Tensor, rng: np.random.Generator) -> Tensor:
@@ -108,7 +91,7 @@ class Average:
         if self.left <= 0:
             self.averaged.update_parameters(self.model)
 
-    def finished(self, examples: Examples) -> nn.Module:
+    def finished(self, clips: Clips) -> nn.Module:
         """The averaged model, its batch norms' statistics measured anew."""
         model = self.averaged.module
         for module in model.modules():
@@ -117,8 +100,8 @@ class Average:
                 module.momentum = None
         model.train()
         with torch.no_grad():
-            for rows in np.array_split(np.random.default_rng(0).permutation(len(examples)), max(1, len(examples) // 128)):
-                model.embed(*examples.batch(rows)[0])
+            for rows in np.array_split(np.random.default_rng(0).permutation(len(clips)), max(1, len(clips) // 128)):
+                model.embed(*batch_of(clips, rows)[0])
         return model.eval()
 
 
@@ -127,31 +110,28 @@ def two_stages(
     clips_per_label=None, rate=1e-3, **arcface,
 ) -> MachineClassifier:  # fmt: skip
     """The two stages with one lever or several."""
-    rng, examples = np.random.default_rng([seed, 13]), Examples((spectra.train,), spectra.labels)
-    with seeded(seed, "encoder"):
-        encoder = SpectrumEncoder(*spectra.train.shape[2:])
-    model = with_new_head(encoder, seed=seed)
+    clips = spectra.train
+    model = with_new_head(new_encoder(encoder_for(clips), None, seed=seed), seed=seed)
 
     def augmented(objective, after_step=lambda: None):
-        def run(model, inputs, labels):
+        def run(model, inputs, labels, rng):
             after_step()
             x = augment(inputs[0], labels, rng) if augment else inputs[0]
-            return objective(model, (x,), labels)
+            return objective(model, (x,), labels, rng)
 
         return run
 
     stage = partial(StageConfig, batch_size=128, learning_rate=rate, cosine_from=0, clips_per_label=clips_per_label)
     contrast = partial(contrastive_objective, temperature=temperature)
     if first:
-        fit(model, augmented(contrast), examples, stage(first), stage="pretrain", seed=seed, **OPTIONS)
+        fit(model, augmented(contrast), clips, stage(first), stage="pretrain", seed=seed, **OPTIONS)
     with seeded(seed, "classifier"):
-        model = MachineClassifier(model, len(spectra.machines), **arcface)
-        if centres > 1:
-            model.arcface = SubCentres(encoder.embedding_dim, len(spectra.machines), centres=centres, **arcface)
-    averaged = Average(model, second * (len(examples) // 128)) if average else None
+        head = partial(SubCentres, centres=centres, **arcface) if centres > 1 else partial(ArcFace, **arcface)
+        model = MachineClassifier(model, len(clips.names), head=head)
+    averaged = Average(model, second * (len(clips) // 128)) if average else None
     objective = augmented(classification_objective, averaged.step if averaged else lambda: None)
-    fit(model, objective, examples, stage(second), stage="finetune", seed=seed, **OPTIONS)
-    return averaged.finished(examples) if averaged else model
+    fit(model, objective, clips, stage(second), stage="finetune", seed=seed, **OPTIONS)
+    return averaged.finished(clips) if averaged else model
 
 
 LEVERS = {

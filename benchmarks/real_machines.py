@@ -5,7 +5,8 @@
 FILE is a file of spectra (see ``asdlib.spectra``) of the DCASE 2020 Task 2 development set. Every method of
 ``real_methods.py`` is trained with each seed, and every scorer is measured on the official test clips. Fixed recipes, the
 last epoch, nothing chosen on test clips. Writes ``data/results/dcase2020_modspec.json``: a header and a list of records
-{method, scorer, seed, machine, auc, pauc}. About 12 minutes a seed on one core. What is finished in WORK is not measured again.
+{method, scorer, seed, machine, auc, pauc}. About 12 minutes a seed on one core. What this code has finished in WORK is not
+measured again.
 """
 
 import argparse
@@ -15,9 +16,10 @@ from itertools import chain
 from pathlib import Path
 
 import pandas as pd
-from asdlib.spectra import Spectra, read_spectra
 from real_methods import EPOCHS, METHODS
 from results import FRACTIONS, arguments, machine_records, once, side_by_side, write
+
+from asdlib.spectra import Spectra, read_spectra
 
 
 def records(spectra: Spectra, scores: dict, **about) -> list[dict]:
@@ -25,7 +27,7 @@ def records(spectra: Spectra, scores: dict, **about) -> list[dict]:
     out = []
     for scorer, values in scores.items():
         label = ["anomaly" if anomalous else "normal" for anomalous in spectra.test_is_anomaly]
-        clips = pd.DataFrame({"machine": spectra.test_machine, "label": label, "score": values})
+        clips = pd.DataFrame({"machine": spectra.test.machines, "label": label, "score": values})
         out += machine_records(clips, **about, scorer=scorer)
     return out
 
@@ -39,24 +41,31 @@ def measure(path: Path, work: Path, method: str, seed: int | None) -> list[dict]
     return out
 
 
+def sha256(path: Path) -> str:
+    """The checksum of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def provenance(path: Path) -> dict:
     """What the header says of the data and of the software."""
     return {
         "what": "our measurements on real recordings: DCASE 2020 Task 2, development set, official training and test clips",
         "data": "60 x 8 modulation spectra (60 bands from 125 Hz, 8 modulation bands from 4 to 128 Hz, mean over the clip), "
         "computed and published by L. A. Sandhu and others (MIT licence), stored as log10 in float16",
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": sha256(path),
         "versions": {name: version(name) for name in ("asdlib", "torch", "numpy", "scikit-learn")},
         "unit": FRACTIONS,
     }
 
 
 def options_for(description: str, *, seeds: int = 5) -> argparse.Namespace:
-    """What all benchmarks on real spectra are asked."""
+    """What all benchmarks on real spectra are asked; the folder to work in is one for these spectra."""
     parser = arguments(description, seeds=seeds)
     parser.add_argument("--spectra", type=Path, required=True, help="the .npz file of the spectra")
     parser.add_argument("--processes", type=int, default=2)
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.work /= sha256(options.spectra)[:12]
+    return options
 
 
 def main():

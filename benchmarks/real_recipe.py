@@ -5,7 +5,7 @@
 What is in the recipe was chosen by ``real_levers.py`` on normal clips: several networks, the distances at several depths, their
 sum by rank. Beside it, to tell how much of the faults is in the spectra at all, forests that are shown faults: no detector can
 be. Writes ``data/results/dcase2020_modspec_recipe.json``: a header and a list of records {method, networks, scorer, seed,
-machine, auc, pauc}. About 17 minutes a seed on one core. What is finished in WORK is not measured again.
+machine, auc, pauc}. About 17 minutes a seed on one core. What this code has finished in WORK is not measured again.
 """
 
 import time
@@ -13,12 +13,13 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from asdlib.spectra import Spectra, read_spectra
 from real_levers import LEVERS, two_stages
 from real_machines import options_for, provenance, records
 from real_methods import Scores
 from real_scores import BEST, all_scores, combined, summed
 from results import once, side_by_side, write
+
+from asdlib.spectra import Spectra, read_spectra
 
 # The recipe has the lever that was best in both rehearsals by the best way to score. Beside it the same without that lever, to
 # see what it is worth on real faults; that was not known when the recipe was chosen.
@@ -45,9 +46,9 @@ def seen(spectra: Spectra, seed: int) -> Scores:
 
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     scores = np.empty(len(spectra.test))
-    for machine in set(spectra.test_machine.tolist()):
-        own = spectra.test_machine == machine
-        x, truth = spectra.test[own].reshape(own.sum(), -1), spectra.test_is_anomaly[own]
+    for machine in spectra.test.names:
+        own = spectra.test.machines == machine
+        x, truth = spectra.test.inputs[0][own].reshape(own.sum(), -1), spectra.test_is_anomaly[own]
         forest = RandomForestClassifier(500, min_samples_leaf=2, random_state=seed)
         scores[own] = cross_val_predict(forest, x, truth, cv=folds, method="predict_proba")[:, 1]
     return {"forest": scores}

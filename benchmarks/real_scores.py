@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from real_methods import Scores
+
 from asdlib.classifier import MachineClassifier
 from asdlib.spectra import Spectra
-from real_methods import Scores
 
 NEAREST, AROUND = 2, 20  # training clips that a clip is compared with, and those that tell how close clips lie around each
 DEPTHS = ("spectrum", "third convolution", "last convolution", "embedding")
@@ -69,11 +70,11 @@ def all_scores(model: MachineClassifier, spectra: Spectra) -> Scores:
     """Both distances at every depth, with mean 0 and variance 1 over the machine's training clips, and their ranks among those:
     the surprise of so high a score, -log of the share of training clips that reach it."""
     scores: Scores = {}
-    known, asked = (activations(model, x) for x in (spectra.train, spectra.test))
+    known, asked = (activations(model, clips.inputs[0]) for clips in (spectra.train, spectra.test))
     for depth in DEPTHS:
-        for machine in set(spectra.test_machine.tolist()):
-            tested = spectra.test_machine == machine
-            a, b = known[depth][spectra.train_machine == machine], asked[depth][tested]
+        for machine in spectra.test.names:
+            tested = spectra.test.machines == machine
+            a, b = known[depth][spectra.train.machines == machine], asked[depth][tested]
             if depth in ("spectrum", "third convolution"):  # still in units of all machines: bring them to this one's
                 mean, spread = a.mean(axis=0), a.std(axis=0) + 1e-3
                 a, b = (a - mean) / spread, (b - mean) / spread

@@ -8,21 +8,31 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import asdlib
 from asdlib.data import Clip, scan
 from asdlib.evaluation import machine_table
-from asdlib.machines import simulate
-
 from asdlib.files import atomic_write
+from asdlib.machines import simulate
+from asdlib.source import code_digest
 
+CODE = (Path(asdlib.__file__).parent, Path(__file__).parent)  # what a result comes from
 FOLDER = Path(__file__).parents[1] / "data" / "results"
 SIMULATED = "our measurements on simulated clips (asdlib.machines, preset book, park seed 0); not real machines"
 FRACTIONS = "fractions; auc and McClish-standardised pauc at a false-positive rate of 0.1, per machine"
 
 
+def folder_of_this_code(work: str) -> Path:
+    """The folder in ``work`` for what this very code makes, so that nothing of other code is taken for it.
+
+    It is called by a digest of asdlib, of the benchmarks and of the versions of what they compute with.
+    """
+    return Path(work) / code_digest(*CODE)
+
+
 def arguments(description: str, *, seeds: int) -> argparse.ArgumentParser:
-    """A folder to work in, and the seeds, 0 to ``seeds`` - 1 unless told."""
+    """A folder to work in, see :func:`folder_of_this_code`, and the seeds, 0 to ``seeds`` - 1 unless told."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("work", type=Path, help="folder for what is made on the way")
+    parser.add_argument("work", type=folder_of_this_code, help="folder for what is made on the way")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(seeds)))
     return parser
 

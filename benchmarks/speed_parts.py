@@ -22,6 +22,14 @@ from torch import nn
 RATE, SECONDS, CLIPS, BATCH = 16000, 10, 64, 32
 
 
+def clips_of(arrays, labels=None):
+    """Arrays as clips, all of one machine or of machines with these labels."""
+    from asdlib.clips import Clips
+
+    labels = np.zeros(len(arrays[0]), int) if labels is None else np.asarray(labels)
+    return Clips(tuple(np.asarray(array) for array in arrays), np.array([f"m/{label}" for label in labels]))
+
+
 def seconds(function: Callable, *, repeats: int = 5, warm: int = 1) -> float:
     """Median wall-clock seconds of a call, after ``warm`` calls that do not count."""
     times = []
@@ -55,6 +63,7 @@ def clips_per_second(function: Callable, clips: int, **options) -> float:
 def read(work: Path) -> dict:
     """Decoding a 10 s WAV file."""
     import librosa
+
     from asdlib.data import read
 
     files = wav_files(work)
@@ -67,6 +76,7 @@ def read(work: Path) -> dict:
 def front_end(work: Path) -> dict:
     """Log-mels of decoded clips."""
     import librosa
+
     from asdlib.features import FeatureConfig, LogMel, log_mel
 
     config = FeatureConfig()
@@ -95,14 +105,16 @@ def front_end(work: Path) -> dict:
 def loader(work: Path) -> dict:
     """Batches of waveforms and log-mels: from the cache, and by decoding and transforming in every epoch, as is the custom."""
     import librosa
+
     from asdlib.cache import features_of
     from asdlib.data import scan
+    from asdlib.device import keep_freed_memory
     from asdlib.features import FeatureConfig, LogMel
-    from asdlib.training import Examples, gathered, keep_freed_memory
+    from asdlib.training import batch_of, take
 
     files, config = wav_files(work), FeatureConfig()
     features = features_of(scan(work / f"clips-{SECONDS:g}"), config, folder=work / "cache")
-    examples, front_end = Examples(features.arrays, np.zeros(CLIPS, int)), LogMel(config)
+    front_end = LogMel(config)
     order = np.random.default_rng(0).permutation(CLIPS)
     batches = [order[i : i + BATCH] for i in range(0, CLIPS, BATCH)]
 
@@ -132,8 +144,8 @@ def loader(work: Path) -> dict:
     out = {name: clips_per_second(partial(epoch, way), CLIPS) for name, way in custom_ways.items()}
     keep_freed_memory()  # as training does
     ways = {
-        "asdlib, as stored": lambda rows: [gathered(array, rows) for array in features.arrays],
-        "asdlib, as float32": examples.batch,
+        "asdlib, as stored": lambda rows: [take(array, rows) for array in features.inputs],
+        "asdlib, as float32": partial(batch_of, features),
     }
     out |= {name: clips_per_second(partial(epoch, way), CLIPS, repeats=41, warm=5) for name, way in ways.items()}
     stored = ways["asdlib, as stored"](batches[0])
@@ -173,18 +185,19 @@ def network(preset: str, *, plain: bool, length: float | None = None):
 def train_steps(preset: str, work: Path, *, plain: bool, length: float | None = None, repeats: int = 3) -> dict:
     """Clips per second of a training step at batch 32; the losses of the first steps are kept for comparison."""
     from asdlib.classifier import classification_objective
-    from asdlib.training import Examples, keep_freed_memory
+    from asdlib.device import keep_freed_memory
+    from asdlib.training import batch_of
 
     model, arrays, labels = network(preset, plain=plain, length=length)
     if not plain:
         keep_freed_memory()
         model.to(memory_format=torch.channels_last)
-    examples, rows, losses = Examples(arrays, labels.numpy()), np.arange(BATCH), []
+    clips, rows, losses = clips_of(arrays, labels), np.arange(BATCH), []
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
 
     def step():
-        inputs, asked = examples.batch(rows)
-        loss = classification_objective(model, inputs, asked)
+        inputs, asked = batch_of(clips, rows)
+        loss = classification_objective(model, inputs, asked, np.random.default_rng(0))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -197,18 +210,18 @@ def train_steps(preset: str, work: Path, *, plain: bool, length: float | None = 
 def scoring(preset: str, work: Path, *, plain: bool) -> dict:
     """Clips per second of embedding 128 clips in batches of 32, and the first embeddings, kept for comparison."""
     from asdlib.detector import embed
-    from asdlib.training import Examples
+    from asdlib.training import batch_of
 
     model, arrays, _ = network(preset, plain=plain)
     model.eval()
     arrays = tuple(np.tile(array, (4, *(1,) * (array.ndim - 1))) for array in arrays)
-    examples, kept = Examples(arrays, np.zeros(4 * BATCH, int)), []
+    clips, kept = clips_of(arrays), []
 
     def one():
         with torch.no_grad():
             if plain:
                 batches = np.arange(4 * BATCH).reshape(4, BATCH)
-                kept.append(torch.cat([model.embed(*examples.batch(rows)[0]) for rows in batches]).numpy())
+                kept.append(torch.cat([model.embed(*batch_of(clips, rows)[0]) for rows in batches]).numpy())
             else:
                 kept.append(embed(model.embed, arrays, device="cpu", batch_size=BATCH))
 
@@ -218,13 +231,14 @@ def scoring(preset: str, work: Path, *, plain: bool) -> dict:
 
 def flops(model, arrays, *, backward: bool) -> float:
     """Floating-point operations a clip, two a multiply-add; the backward pass counts twice the forward pass."""
-    from asdlib.training import Examples
     from torch.utils.flop_counter import FlopCounterMode
 
-    examples = Examples(arrays, np.zeros(len(arrays[0]), int))
+    from asdlib.training import batch_of
+
+    clips = clips_of(arrays)
     model.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.embed(*examples.batch(np.arange(1))[0])
+        model.embed(*batch_of(clips, np.arange(1))[0])
     return counter.get_total_flops() * (3 if backward else 1)
 
 
@@ -245,9 +259,10 @@ def gradient(loss: Callable, z: torch.Tensor, labels: torch.Tensor) -> None:
 
 def contrastive_loss(work: Path) -> dict:
     """Milliseconds of stage 1's loss and its gradient, ours and pytorch-metric-learning's, at several batch sizes."""
+    from pytorch_metric_learning.losses import ArcFaceLoss, SupConLoss
+
     from asdlib.classifier import ArcFace
     from asdlib.contrastive import supervised_contrastive_loss
-    from pytorch_metric_learning.losses import ArcFaceLoss, SupConLoss
 
     theirs, out = SupConLoss(temperature=0.1), {}
     for n in (64, 128, 256, 512, 1024):
@@ -297,8 +312,9 @@ def clip_count(work: Path) -> dict:
 
     from asdlib.cache import features_of
     from asdlib.data import scan
+    from asdlib.device import keep_freed_memory
     from asdlib.features import FeatureConfig
-    from asdlib.training import Examples, keep_freed_memory
+    from asdlib.training import batch_of
 
     wav_files(work)
     keep_freed_memory()
@@ -310,10 +326,10 @@ def clip_count(work: Path) -> dict:
             return features_of(clips[:count], config, folder=work / "cache-count")
 
         make.append(seconds(fresh))
-        examples = Examples(fresh().arrays, np.zeros(count, int))
+        arrays = fresh()
         batches = np.array_split(np.arange(count), count // 8)
         load.append(
-            seconds(lambda examples=examples, batches=batches: [len(examples.batch(b)) for b in batches], repeats=21, warm=5)
+            seconds(lambda clips=arrays, batches=batches: [len(batch_of(clips, b)) for b in batches], repeats=21, warm=5)
         )
     return {"clips": counts, "cache": make, "load": load, "exponents": [exponent(counts, make), exponent(counts, load)]}
 

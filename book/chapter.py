@@ -1,7 +1,7 @@
 """What every chapter uses: the recordings, the trained networks, the tables, and the card at its end.
 
 A chapter runs alone and in any order: what another one made is found again, and what is missing is made, under a lock, so
-that two chapters may run at the same time. Everything is kept under ``place``, keyed by the source of ``asdlib`` and by the
+that two chapters may run at the same time. Everything is kept under ``place``, keyed by the code of ``asdlib`` and by the
 settings, so that nothing stale is ever shown.
 """
 
@@ -20,17 +20,18 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from asdlib.cache import Features, features_of
-from asdlib.contrastive import with_new_head
-from asdlib.data import Clip, scan
-from asdlib.detector import Detector, embed, train
-from asdlib.machines import simulate
-from asdlib.run import PRESETS, RunConfig, load_pretrained, new_encoder
 from filelock import FileLock
 from IPython.display import HTML, Code
 from myst_nb import glue as _glue
 
 import keep
+from asdlib.cache import features_of
+from asdlib.clips import Clips
+from asdlib.contrastive import with_new_head
+from asdlib.data import Clip, scan
+from asdlib.detector import Detector, embed, train
+from asdlib.machines import simulate
+from asdlib.run import PRESETS, RunConfig, load_pretrained, new_encoder
 
 SEED = 0
 BOOK = PRESETS["book"]
@@ -68,7 +69,7 @@ def recordings(
     return [clip for clip in chosen if clip.machine.startswith(machine)]
 
 
-def features(clips: list[Clip]) -> Features:
+def features(clips: list[Clip]) -> Clips:
     """Waveforms and log-mels of ``clips`` as the preset ``book`` wants them, computed once."""
     with FileLock(place / ".features.lock"):
         return features_of(clips, BOOK.features)
@@ -99,10 +100,10 @@ def trained(
 
 
 def kept(name: str, make, *settings) -> dict[str, np.ndarray]:
-    """The arrays that ``make()`` returns as a dictionary; kept on disk under ``name`` and ``settings``, and found again."""
+    """The arrays that ``make()`` returns as a dictionary; kept on disk under ``name``, ``settings`` and code, and found again."""
+    text = f"{settings} {keep.code_of_all()} {inspect.getsource(make)}"
     path = (
-        place
-        / f"{name}-{hashlib.sha256(repr(settings).encode()).hexdigest()[:12]}.npz"
+        place / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npz"
     )
     with FileLock(f"{path}.lock"):
         if not path.exists():
@@ -125,7 +126,7 @@ def embeddings(split: str) -> dict[str, np.ndarray]:
             "after stage 1": load_pretrained(run),
             "after stage 2": detector.model,
         }
-        arrays = features(recordings(split)).arrays
+        arrays = features(recordings(split)).inputs
         return {
             name: embed(model.embed, arrays) for name, model in stages.items()
         }

@@ -1,13 +1,17 @@
-"""Where the chapters keep what they make: a folder keyed by the source of ``asdlib`` and by what it computes with.
+"""Where the chapters keep what they make: a folder keyed by the code of ``asdlib`` and by what it computes with.
 
 Kept apart from ``chapter.py`` because it imports nothing heavy: building the book asks for it, too.
 """
 
-import hashlib
 import os
-from importlib.metadata import version
-from importlib.util import find_spec
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
+
+import asdlib
+from asdlib.source import COMPUTING, code_digest
+
+PACKAGE = Path(asdlib.__file__).parent
 
 
 def above(name: str) -> Path | None:
@@ -20,18 +24,32 @@ def above(name: str) -> Path | None:
 
 
 def key() -> str:
-    """Another one whenever a trained run or a simulated clip might come out otherwise."""
-    sources = sorted(Path(find_spec("asdlib").origin).parent.rglob("*.py"))
-    versions = " ".join(
-        version(name) for name in ("torch", "numpy", "umap-learn")
+    """Another one whenever a trained run or a simulated clip might come out otherwise.
+
+    A docstring or a comment changes neither, and nor does what only commands or shows. A page of the book shows both, so
+    whether a chapter must be executed again is told by another digest, of every byte: see ``execute`` in ``_ext/build.py``.
+    """
+    return code_digest(PACKAGE)
+
+
+def code_of_all() -> str:
+    """Another one whenever any code of ``asdlib`` changes: what is only shown may be computed for it (a map, by UMAP)."""
+    return code_digest(
+        PACKAGE, without=(), packages=(*COMPUTING, "umap-learn")
     )
-    content = b"".join(path.read_bytes() for path in sources)
-    return hashlib.sha256(content + versions.encode()).hexdigest()[:12]
 
 
 def place() -> Path:
-    """The folder, made if need be; ``$ASDLIB_DATA`` names another one."""
+    """The folder, made if need be, and marked as used now; ``$ASDLIB_DATA`` names another one."""
     base = above("data") or Path.home() / ".asdlib-book"
     folder = Path(os.environ.get("ASDLIB_DATA") or base / "generated" / key())
     folder.mkdir(parents=True, exist_ok=True)
+    os.utime(folder)
     return folder
+
+
+def forget(paths: Iterable[Path], *, but: int) -> None:
+    """Remove files and folders, except for so many that were used last."""
+    by_use = sorted(paths, key=lambda path: path.stat().st_mtime_ns)
+    for path in by_use[: max(0, len(by_use) - but)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

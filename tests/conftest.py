@@ -1,11 +1,21 @@
-"""Fixtures shared by the tests: a tiny simulated park, a small finished run on it, and real recordings where there are any."""
+"""Fixtures shared by the tests: a tiny simulated park, a small finished run on it, and real recordings where there are any.
+
+What was skipped, and why, is said at the end of every run. ``ASDLIB_MAY_SKIP`` allows only skips whose reason has these words
+in it; any other then fails, so that continuous integration does not pass by leaving out.
+"""
 
 import os
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
+
+from asdlib.clips import Clips
 from asdlib.data import scan
 from asdlib.detector import Detector, train
 from asdlib.encoder import EncoderConfig
@@ -24,6 +34,39 @@ SMALL = replace(
     pretrain=StageConfig(epochs=3, batch_size=16, learning_rate=1e-3),
     finetune=StageConfig(epochs=4, batch_size=16, learning_rate=1e-3, cosine_from=1),
 )
+
+
+def _reason(report) -> str:
+    """Why a test, or a file of tests, was skipped."""
+    return report.longrepr[2].removeprefix("Skipped: ")
+
+
+def _allowed(report):
+    """``report``, or a failure where it tells of a skip that ``ASDLIB_MAY_SKIP`` does not allow."""
+    words = os.environ.get("ASDLIB_MAY_SKIP")
+    if words and report.skipped and not hasattr(report, "wasxfail") and words not in _reason(report):
+        report.outcome, report.longrepr = "failed", f"nothing may be skipped here but for {words!r}: {_reason(report)}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    return _allowed((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    return _allowed((yield))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter):
+    """The last lines: how many tests were skipped for each reason, which says what would make them run."""
+    reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
+    if reasons:
+        terminalreporter.section("skipped")
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count} of the tests: {reason}")
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +110,15 @@ def real_excerpt() -> Path:
     if not path.is_dir():
         pytest.skip(f"no real recordings in {path}: set ASDLIB_REAL_DATA to the folder that holds them")
     return path
+
+
+def clips_of(inputs, labels) -> Clips:
+    """Clips of machines that are called m/0, m/1, ..., so that they have these labels, counted from 0."""
+    return Clips(inputs, np.array([f"m/{label}" for label in labels]))
+
+
+def same_tensors(path: Path, expected: Path) -> bool:
+    """Do two safetensors files hold the same, to the last bit? What they say of the run that they belong to may differ."""
+    found, wanted = load_file(path), load_file(expected)
+    same = found.keys() == wanted.keys()
+    return same and all(x.dtype == wanted[name].dtype and torch.equal(x, wanted[name]) for name, x in found.items())

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from asdlib.classifier import ArcFace, MachineClassifier
-from asdlib.evaluation import SCORERS
-from asdlib.spectra import Spectra, SpectrumEncoder
 from sklearn.neighbors import NearestNeighbors
+
+from asdlib.classifier import MachineClassifier
+from asdlib.clips import Clips
+from asdlib.evaluation import SCORERS
+from asdlib.spectra import Spectra, SpectrumConfig, SpectrumEncoder
 
 TOP = Path(__file__).parents[1]
 sys.path.append(str(TOP / "benchmarks"))
@@ -36,25 +38,29 @@ def spectra():
     def clips(names):
         return np.stack([base[name] + 0.2 * rng.normal(size=(1, 12, 8)) for name in names]).astype(np.float32)
 
-    return Spectra(clips(train_machine), train_machine, clips(test_machine), test_machine, np.tile([False, True], 18))
+    train, test = (Clips((clips(machines),), machines) for machines in (train_machine, test_machine))
+    return Spectra(train, test, np.tile([False, True], 18))
 
 
 def test_the_rehearsal_is_made_of_normal_training_clips_alone(spectra):
-    blind = Spectra(spectra.train, spectra.train_machine, np.full_like(spectra.test, np.nan), spectra.test_machine, None)
+    nothing = Clips((np.full_like(spectra.test.inputs[0], np.nan),), spectra.test.machines)
+    blind = Spectra(spectra.train, nothing, None)
     for fold in real_levers.FOLDS:
         got = real_levers.rehearsal(blind, fold)
         strangers = {f"fan/id_0{fold}", f"pump/id_0{fold}"}
-        assert set(got.train_machine) == set(got.test_machine) == set(MACHINES) - strangers
-        known = {x.tobytes(): name for x, name in zip(spectra.train, spectra.train_machine, strict=True)}
-        trained = {x.tobytes() for x in got.train}
-        normal = got.test[~got.test_is_anomaly]
+        assert set(got.train.machines) == set(got.test.machines) == set(MACHINES) - strangers
+        known = {x.tobytes(): name for x, name in zip(spectra.train.inputs[0], spectra.train.machines, strict=True)}
+        trained = {x.tobytes() for x in got.train.inputs[0]}
+        normal = got.test.inputs[0][~got.test_is_anomaly]
         assert len(trained) == len(got.train) == 4 * 18
         assert len(normal) == 4 * 2
-        assert [known[x.tobytes()] for x in normal] == got.test_machine[~got.test_is_anomaly].tolist()
+        assert [known[x.tobytes()] for x in normal] == got.test.machines[~got.test_is_anomaly].tolist()
         assert not {x.tobytes() for x in normal} & trained
-        foreign = {x.tobytes() for x, name in zip(spectra.train, spectra.train_machine, strict=True) if name in strangers}
-        for x, name in zip(got.test[got.test_is_anomaly], got.test_machine[got.test_is_anomaly], strict=True):
-            own = [y for y, of in zip(normal, got.test_machine[~got.test_is_anomaly], strict=True) if of == name]
+        foreign = {
+            x.tobytes() for x, name in zip(spectra.train.inputs[0], spectra.train.machines, strict=True) if name in strangers
+        }
+        for x, name in zip(got.test.inputs[0][got.test_is_anomaly], got.test.machines[got.test_is_anomaly], strict=True):
+            own = [y for y, of in zip(normal, got.test.machines[~got.test_is_anomaly], strict=True) if of == name]
             others = [np.frombuffer(other, np.float32).reshape(1, 12, 8) for other in foreign]
             mixtures = [np.log10((10.0**a + 10.0**b) / 2) for a in own for b in others]
             assert any(np.allclose(x, mixture, atol=1e-4) for mixture in mixtures)
@@ -92,13 +98,13 @@ def test_a_local_distance_knows_that_far_means_farther_where_clips_lie_apart():
 
 def test_scores_to_be_added_are_complete_and_lower_for_clips_that_are_known(spectra):
     torch.manual_seed(0)
-    model = MachineClassifier(SpectrumEncoder(12, 8, width=4), len(MACHINES))
-    twice = Spectra(spectra.train, spectra.train_machine, spectra.train, spectra.train_machine, None)
+    model = MachineClassifier(SpectrumEncoder(SpectrumConfig(12, 8, width=4)), len(MACHINES))
+    twice = Spectra(spectra.train, spectra.train, None)
     scores = real_scores.all_scores(model, twice)
     for depth in real_scores.DEPTHS:
         for distance in ("2-NN", "local 2-NN"):
             for name in MACHINES:  # a clip that is known is nearer than one that is not, never farther
-                own = scores[f"{distance}, {depth}"][spectra.train_machine == name]
+                own = scores[f"{distance}, {depth}"][spectra.train.machines == name]
                 assert own.mean() < 0
             rank = scores[f"rank of {distance}, {depth}"]
             assert (rank >= 0).all()
@@ -111,20 +117,8 @@ def test_scores_to_be_added_are_complete_and_lower_for_clips_that_are_known(spec
         np.testing.assert_allclose(values, 2 * combined[name])
 
 
-def test_sub_centres_with_one_centre_are_arcface():
-    torch.manual_seed(0)
-    one, plain = real_levers.SubCentres(8, 5, centres=1), ArcFace(8, 5)
-    one.load_state_dict(plain.state_dict())
-    x, labels = torch.randn(30, 8), torch.randint(5, (30,))
-    torch.testing.assert_close(one(x), plain(x))
-    torch.testing.assert_close(one(x, labels), plain(x, labels), rtol=1e-3, atol=1e-3)
-    three = real_levers.SubCentres(8, 5, centres=3)
-    nearest = torch.nn.functional.normalize(x) @ torch.nn.functional.normalize(three.weight).T
-    torch.testing.assert_close(three(x), 30 * nearest.view(30, 5, 3).max(dim=2).values)
-
-
 def test_every_method_gives_finite_scores_for_every_test_clip(spectra, monkeypatch):
-    monkeypatch.setattr(real_methods, "EPOCHS", 2)
+    monkeypatch.setattr(real_methods, "AUTOENCODER_EPOCHS", 2)
     for name, method in real_methods.METHODS.items():
         options = {key: min(value, 1) for key, value in getattr(method, "keywords", {}).items() if key in ("first", "second")}
         scores = method(spectra, 0, **options)

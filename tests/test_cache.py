@@ -1,24 +1,27 @@
-"""The feature cache: exact enough, computed once, keyed by what matters, and never half there."""
+"""The feature cache: exact enough, each clip computed once, keyed by what matters, and never half there."""
 
+import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import soundfile
-from asdlib.cache import ReadOptions, features_now, features_of
-from asdlib.data import read, scan
-from asdlib.features import FeatureConfig, log_mel
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asdlib import cache
+from asdlib.cache import ReadOptions, clip_arrays, clip_of, features_now, features_of
+from asdlib.data import Clip, read, scan
 from asdlib.errors import AsdError
+from asdlib.features import FeatureConfig, log_mel
 from asdlib.files import locked
+from asdlib.sound import shards
 
 CONFIG = FeatureConfig(seconds=1.0)
 
@@ -42,27 +45,125 @@ def test_cached_features_are_those_of_the_clips_in_their_order(clips, tmp_path):
     np.testing.assert_array_equal(now.log_mels, features.log_mels)
 
 
-def test_a_second_call_computes_nothing_and_another_config_or_file_does(clips, tmp_path, monkeypatch):
-    computed = []
-    real = cache.clip_arrays
-    monkeypatch.setattr(cache, "clip_arrays", lambda clip, *rest: computed.append(clip) or real(clip, *rest))
+@pytest.fixture
+def computed(monkeypatch):
+    """The clips that have been computed, not found in a cache, in any order."""
+    seen, real = [], cache.clip_arrays
+    monkeypatch.setattr(cache, "clip_arrays", lambda clip, *rest: seen.append(clip) or real(clip, *rest))
+    return seen
 
-    def count(config=CONFIG, options=ReadOptions()):
-        computed.clear()
-        features_of(clips, config, options=options, folder=tmp_path)
-        return len(computed)
 
-    assert count() == 20
-    assert count() == 0
-    assert count(replace(CONFIG, n_mels=64)) == 20
-    assert count(options=ReadOptions(channel=0)) == 20
-    stat = clips[3].path.stat()
-    try:
-        os.utime(clips[3].path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
-        assert count() == 20
-    finally:
-        os.utime(clips[3].path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert count() == 0
+def test_only_clips_that_were_never_asked_for_are_computed(clips, tmp_path, computed):
+    first = features_of(clips[4:12], CONFIG, folder=tmp_path)
+    assert sorted(clip.path for clip in computed) == sorted(clip.path for clip in clips[4:12])
+    computed.clear()
+    features_of(clips[11:3:-1], CONFIG, folder=tmp_path)  # another order
+    features_of(clips[6:9] + clips[6:9], CONFIG, folder=tmp_path)  # fewer, and twice
+    assert computed == []
+    more = features_of(clips[::-1], CONFIG, folder=tmp_path)
+    assert sorted(clip.path for clip in computed) == sorted(clip.path for clip in clips[:4] + clips[12:])
+    np.testing.assert_array_equal(more.waveforms[8:16], first.waveforms[::-1])
+    now = features_now(clips[::-1], CONFIG)
+    np.testing.assert_array_equal(more.log_mels, now.log_mels)
+    assert more.machines.tolist() == [clip.machine for clip in clips[::-1]]
+
+
+OTHER_CONFIG = {
+    "sample_rate": 8000,
+    "seconds": 0.9,
+    "n_fft": 512,
+    "hop_length": 256,
+    "n_mels": 64,
+    "f_min": 20.0,
+    "f_max": 3000.0,
+}
+OTHER_OPTIONS = {"channel": 0, "resample": True, "short": "refuse"}
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(FeatureConfig)])
+def test_each_setting_of_the_features_has_a_cache_of_its_own(clips, tmp_path, computed, field):
+    config = FeatureConfig(seconds=1.0, f_max=4000.0)
+    options = ReadOptions(resample=True)
+    features_of(clips[:2], config, options=options, folder=tmp_path)
+    computed.clear()
+    other = features_of(clips[:2], replace(config, **{field: OTHER_CONFIG[field]}), options=options, folder=tmp_path)
+    assert len(computed) == 2
+    expected = features_now(clips[:2], replace(config, **{field: OTHER_CONFIG[field]}), options=options)
+    np.testing.assert_array_equal(other.log_mels, expected.log_mels)
+    computed.clear()
+    features_of(clips[:2], config, options=options, folder=tmp_path)
+    assert computed == []  # the first is still there
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(ReadOptions)])
+def test_each_way_of_reading_has_a_cache_of_its_own(clips, tmp_path, computed, field):
+    features_of(clips[:2], CONFIG, folder=tmp_path)
+    computed.clear()
+    features_of(clips[:2], CONFIG, options=ReadOptions(**{field: OTHER_OPTIONS[field]}), folder=tmp_path)
+    assert len(computed) == 2
+
+
+def test_another_format_of_the_files_is_another_cache(clips, tmp_path, computed, monkeypatch):
+    features_of(clips[:2], CONFIG, folder=tmp_path)
+    computed.clear()
+    monkeypatch.setattr(shards, "FORMAT", shards.FORMAT + 1)
+    features_of(clips[:2], CONFIG, folder=tmp_path)
+    assert len(computed) == 2
+
+
+@pytest.mark.parametrize("changed", ["path", "size", "time", "nothing"])
+def test_a_file_is_known_by_path_size_and_time(tmp_path, computed, changed):
+    def written(name, samples):
+        path = tmp_path / "fan" / "train" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.random.default_rng(samples).normal(0, 0.1, samples), 16000)
+        os.utime(path, ns=(0, 10**18 + (changed == "time" and bool(computed))))
+        return Clip(path, "fan", "id_00", "train", "normal")
+
+    features_of([written("normal_id_00_0.wav", 16000)], CONFIG, folder=tmp_path / "cache")
+    again = written("normal_id_00_1.wav" if changed == "path" else "normal_id_00_0.wav", 16001 if changed == "size" else 16000)
+    features_of([again], CONFIG, folder=tmp_path / "cache")
+    assert len(computed) == (1 if changed == "nothing" else 2)
+
+
+def test_a_clip_that_cannot_be_found_is_said(tmp_path):
+    clip = Clip(tmp_path / "gone.wav", "fan", "id_00", "train", "normal")
+    with pytest.raises(AsdError, match=r"cannot read .*gone\.wav \(No such file"):
+        features_of([clip], CONFIG, folder=tmp_path / "cache")
+
+
+def test_what_is_kept_is_rounded_to_sixteen_bits_and_clipped_to_full_scale():
+    x = np.tile(np.array([0.4, 0.6, -0.6, 1.5, 99.0, 32767.6, 40000.0, -32768.0, -40000.0], np.float32) / 2**15, 2000)
+    wave, mel = clip_of(x, FeatureConfig(seconds=len(x) / 16000))
+    assert wave.dtype == np.int16
+    assert wave[:9].tolist() == [0, 1, -1, 2, 99, 32767, 32767, -32768, -32768]
+    expected = log_mel(wave / np.float32(2**15), FeatureConfig(seconds=len(x) / 16000))
+    np.testing.assert_array_equal(mel, expected.numpy().astype(np.float16))
+
+
+def test_a_resampled_clip_ends_as_that_of_the_whole_recording(tmp_path):
+    """The resampler looks ahead: cut at the very end of the clip, its last samples would be others."""
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 4 * 44100).clip(-1, 1), 44100)
+    clip = Clip(path, "fan", "id_00", "train", "normal")
+    wave, _, fit = clip_arrays(clip, CONFIG, ReadOptions(resample=True))
+    whole = read(path, resample=True)
+    np.testing.assert_array_equal(wave[-100:], np.round(whole[15900:16000] * 2**15))
+    assert fit == "cropped"
+
+
+@pytest.mark.parametrize("rate", [8000, 48000])
+def test_other_sample_rates_are_read_and_kept_as_such(tmp_path, rate):
+    x = np.random.default_rng(rate).integers(-3000, 3000, rate).astype(np.int16)
+    path = tmp_path / "fan" / "train" / "normal_id_00_0.wav"
+    path.parent.mkdir(parents=True)
+    soundfile.write(path, x, rate)
+    config = FeatureConfig(sample_rate=rate, seconds=1.0, n_mels=64, f_max=rate / 2)
+    kept = features_of(scan(tmp_path), config, folder=tmp_path / "cache")
+    np.testing.assert_array_equal(kept.waveforms, [x])
+    assert kept.log_mels.shape == (1, 64, rate // 512 + 1)
+    with pytest.raises(AsdError, match=f"sampled at {rate} Hz instead of 16000"):
+        features_of(scan(tmp_path), CONFIG, folder=tmp_path / "cache")
 
 
 def test_clips_of_other_lengths_are_fitted_and_it_is_said(clips, tmp_path, caplog):
@@ -84,16 +185,71 @@ def test_the_cache_of_any_clips_in_any_order_has_their_rows(clips, tmp_path, row
     config = FeatureConfig(seconds=seconds)
     whole = features_of(clips, config, folder=tmp_path)
     some = features_of([clips[i] for i in rows], config, folder=tmp_path)
-    for array, expected in zip(some.arrays, whole.arrays, strict=True):
+    for array, expected in zip(some.inputs, whole.inputs, strict=True):
         np.testing.assert_array_equal(array, expected[rows])
+
+
+def test_many_small_shards_and_few_large_ones_hold_the_same(clips, tmp_path, computed, monkeypatch):
+    expected = features_now(clips, CONFIG)
+    monkeypatch.setattr(cache, "SHARD", 7)
+    monkeypatch.setattr(cache, "AT_ONCE", 3)
+    for some in (clips[:9], clips):  # shards of 7, 2, 7 and 4 clips
+        got = features_of(some, CONFIG, folder=tmp_path)
+        np.testing.assert_array_equal(got.waveforms, expected.waveforms[: len(some)])
+        np.testing.assert_array_equal(got.log_mels, expected.log_mels[: len(some)])
+    assert sorted(json.loads(path.read_text())["clips"] for path in tmp_path.glob("*/about.json")) == [2, 4, 7, 7]
+    monkeypatch.setattr(shards, "MOST", 3)  # more than may be mapped at once: the smallest is computed anew
+    for count in (2, 0):
+        computed.clear()
+        got = features_of(clips[::-1], CONFIG, folder=tmp_path)
+        np.testing.assert_array_equal(got.waveforms, expected.waveforms[::-1])
+        assert len(computed) == count
+        monkeypatch.setattr(shards, "MOST", 4)
+
+
+def test_the_processes_of_one_machine_compute_a_share_each_and_what_others_failed_to(clips, tmp_path, computed, monkeypatch):
+    monkeypatch.setattr(cache, "SHARD", 4)
+    expected = features_now(clips, CONFIG)
+    computed.clear()
+    shares = []
+    for place in (0, 1):
+        computed.clear()
+        monkeypatch.setattr("asdlib.processes.local_rank", lambda place=place: place)
+        monkeypatch.setattr("asdlib.processes.local_world_size", lambda: 2)
+
+        def come(place=place):
+            shares.append([clip.path for clip in computed])
+            computed.clear()
+            if place:  # at this moment the other one has done its share
+                shutil.copytree(tmp_path / "0", tmp_path / "1", dirs_exist_ok=True)
+
+        monkeypatch.setattr("asdlib.processes.barrier", come)
+        got = features_of(clips, CONFIG, folder=tmp_path / str(place), together=True)
+        np.testing.assert_array_equal(got.log_mels, expected.log_mels)
+        if place == 0:  # the other one has left nothing, so this one has computed the rest
+            assert len(computed) == 8
+    assert len(shares[0]) == 12
+    assert len(shares[1]) == 8
+    assert set(shares[0]) | set(shares[1]) == {clip.path for clip in clips}
+    assert computed == []  # and the second had all that it needs
 
 
 def test_a_cache_that_lost_a_file_is_made_anew(clips, tmp_path):
     features_of(clips, CONFIG, folder=tmp_path)
-    for name in ("about.json", "log_mels.npy"):
+    whole = np.asarray(features_of(clips, CONFIG, folder=tmp_path).log_mels)
+    for name, damage in [
+        ("about.json", lambda path: path.unlink()),
+        ("log_mels.npy", lambda path: path.unlink()),
+        ("log_mels.npy", lambda path: os.truncate(path, 1000)),
+        ("waveforms.npy", lambda path: np.save(path, np.zeros((20, 16000)))),
+        ("waveforms.npy", lambda path: np.save(path, np.zeros((19, 16000), np.int16))),
+        ("about.json", lambda path: path.write_text("{")),
+        ("about.json", lambda path: path.write_text("[]")),
+    ]:
         (path,) = tmp_path.glob(f"*/{name}")
-        path.unlink()
-        assert features_of(clips, CONFIG, folder=tmp_path).log_mels.shape == (20, 128, 32)
+        damage(path)
+        np.testing.assert_array_equal(features_of(clips, CONFIG, folder=tmp_path).log_mels, whole)
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_bad_clip_leaves_no_cache_behind(small_park, tmp_path):

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from asdlib.classifier import ArcFace, MachineClassifier, finetune
-from asdlib.contrastive import ContrastiveModel
-from asdlib.training import Examples, StageConfig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning.losses import ArcFaceLoss
 
+from asdlib.classifier import MachineClassifier, finetune
+from asdlib.contrastive import ContrastiveModel
 from asdlib.errors import AsdError
+from asdlib.heads import ArcFace, LinearHead, SubCentres
+from asdlib.training import StageConfig
+from tests.conftest import clips_of
 from tests.test_contrastive import Points, at_angles
 
 
@@ -103,13 +105,39 @@ def test_finetuning_trains_everything_and_learns_the_machines():
     torch.manual_seed(0)
     base = ContrastiveModel(Points())
     before = {k: v.clone() for k, v in base.encoder.state_dict().items()}
-    model, log = finetune(base, Examples((x,), labels), StageConfig(60, 30, 1e-2), classes=3, device="cpu")
+    model, log = finetune(base, clips_of((x,), labels), StageConfig(60, 30, 1e-2), device="cpu")
     assert all(not torch.equal(before[k], v) for k, v in model.encoder.state_dict().items())
     assert log[-1]["train_loss"] < 0.5 * log[0]["train_loss"]
     with torch.no_grad():
         assert (model(torch.from_numpy(x)).argmax(1).numpy() == labels).mean() > 0.95
 
 
-def test_labels_outside_the_classes_are_refused():
-    with pytest.raises(AsdError, match="3 classes"):
-        finetune(Points(), Examples((np.zeros((4, 4), np.float32),), np.array([0, 1, 2, 3])), StageConfig(1), classes=3)
+def test_sub_centres_with_one_centre_are_arcface_and_with_more_the_nearest_counts():
+    torch.manual_seed(0)
+    one, plain = SubCentres(8, 5, centres=1), ArcFace(8, 5)
+    one.load_state_dict(plain.state_dict())
+    x, labels = torch.randn(30, 8), torch.randint(5, (30,))
+    torch.testing.assert_close(one(x), plain(x))
+    torch.testing.assert_close(one(x, labels), plain(x, labels))
+    three = SubCentres(8, 5, centres=3, margin=0.4, scale=7.0)
+    weight = three.weight.detach().numpy()
+    for row, own, logits, with_margin in zip(x, labels.tolist(), three(x), three(x, labels), strict=True):
+        for label in range(5):
+            angles = [
+                math.acos(np.dot(row.numpy(), w) / np.linalg.norm(row.numpy()) / np.linalg.norm(w))
+                for w in weight[3 * label : 3 * label + 3]
+            ]
+            assert logits[label].item() == pytest.approx(7 * math.cos(min(angles)), abs=1e-4)
+            turned = math.cos(min(angles) + 0.4) if min(angles) < math.pi - 0.4 else None
+            if label == own and turned is not None:
+                assert with_margin[label].item() == pytest.approx(7 * turned, abs=1e-3)
+
+
+def test_another_class_head_is_injected():
+    labels = np.arange(60) % 3
+    x = np.eye(4, dtype=np.float32)[labels]
+    model, log = finetune(Points(), clips_of((x,), labels), StageConfig(20, 30, 1e-2), head=LinearHead, device="cpu")
+    assert isinstance(model.arcface, LinearHead)
+    assert log[-1]["train_loss"] < log[0]["train_loss"]
+    row = torch.from_numpy(x[:1])
+    torch.testing.assert_close(model(row), model.arcface.linear(model.embed(row)))

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from asdlib.evaluation import SCORERS
 
 from asdlib.cli import main
+from asdlib.evaluation import SCORERS
 
 
 @pytest.fixture
@@ -263,9 +263,9 @@ def test_words_that_are_no_option_exit_with_2(asd):
 
 
 def test_ctrl_c_leaves_a_run_that_goes_on(asd, small_park, tmp_path, monkeypatch):
-    import asdlib.training
+    import asdlib.learn.training
 
-    real = asdlib.training.Checkpoint.save
+    real = asdlib.learn.training.Checkpoint.save
 
     def save_then_interrupt(self, model, optimizer, log, *place):
         real(self, model, optimizer, log, *place)
@@ -273,11 +273,11 @@ def test_ctrl_c_leaves_a_run_that_goes_on(asd, small_park, tmp_path, monkeypatch
             raise KeyboardInterrupt
 
     words = ["train", small_park, "--run", tmp_path / "run", "--seconds", 1, "--device", "cpu", "--no-pretrain"]
-    monkeypatch.setattr(asdlib.training.Checkpoint, "save", save_then_interrupt)
+    monkeypatch.setattr(asdlib.learn.training.Checkpoint, "save", save_then_interrupt)
     code, _, err = asd(*words)
     assert code == 130
     assert "--resume" in err
-    monkeypatch.setattr(asdlib.training.Checkpoint, "save", real)
+    monkeypatch.setattr(asdlib.learn.training.Checkpoint, "save", real)
     code, out, _ = asd(*words, "--resume")
     assert code == 0
     assert "trained on 48 clips of 8 machines" in out

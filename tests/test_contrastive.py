@@ -5,14 +5,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from asdlib.contrastive import ContrastiveModel, ProjectionHead, pretrain, supervised_contrastive_loss
-from asdlib.training import Examples, StageConfig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning.losses import SupConLoss
 from torch import nn
 
+from asdlib.contrastive import ContrastiveModel, ProjectionHead, pretrain, supervised_contrastive_loss
 from asdlib.errors import AsdError
+from asdlib.training import StageConfig
+from tests.conftest import clips_of
 
 
 def at_angles(degrees, lengths=1.0):
@@ -126,14 +127,14 @@ def test_pretraining_pulls_machines_together_whatever_the_encoder():
     labels = np.arange(60) % 3
     x = (np.eye(4)[labels] + 0.2 * rng.normal(size=(60, 4))).astype(np.float32)
     torch.manual_seed(0)
-    model, log = pretrain(Points(), Examples((x,), labels), StageConfig(30, 20, 5e-3), device="cpu", validation=0.1)
+    model, log = pretrain(Points(), clips_of((x,), labels), StageConfig(30, 20, 5e-3), device="cpu", validation=0.1)
     assert isinstance(model, ContrastiveModel)
     assert log[-1]["train_loss"] < log[0]["train_loss"] - 0.3
     assert log[-1]["validation_loss"] < log[0]["validation_loss"]
 
 
 def test_new_weights_are_drawn_from_streams_of_their_own_and_disturb_nobody():
-    from asdlib.training import seeded
+    from asdlib.device import seeded
 
     def draw(seed, part):
         with seeded(seed, part):
@@ -150,6 +151,12 @@ def test_new_weights_are_drawn_from_streams_of_their_own_and_disturb_nobody():
 
 
 def test_pretraining_refuses_a_machine_with_one_clip():
-    examples = Examples((np.zeros((3, 4), np.float32),), np.array([0, 0, 1]))
+    examples = clips_of((np.zeros((3, 4), np.float32),), np.array([0, 0, 1]))
     with pytest.raises(AsdError, match="only one clip with label 1"):
         pretrain(Points(), examples, StageConfig(1))
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (3,), (4, 4), ()])
+def test_labels_of_another_shape_are_refused(shape):
+    with pytest.raises(AsdError, match=r"give \(N, D\) and \(N,\)"):
+        supervised_contrastive_loss(torch.randn(4, 2), torch.zeros(shape, dtype=torch.long))

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import soundfile
-from asdlib.data import Clip, read, scan, to_length, training_clips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asdlib.data import Clip, in_range, read, scan, to_length, training_clips
 from asdlib.errors import AsdError
 
 
@@ -164,6 +164,14 @@ def test_what_is_no_recording_is_refused_by_name(tmp_path, kind):
         read(tmp_path / "bad.wav")
     assert "bad.wav" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_half_as_much_as_full_scale_is_let_through_and_no_more(kind):
+    x = np.array([0, -1.5, 1.0], kind)
+    np.testing.assert_array_equal(in_range(x, "x"), x)
+    with pytest.raises(AsdError, match=r"reaches ±1\.501, far beyond full scale"):
+        in_range(x * kind(1.501 / 1.5), "x")
 
 
 def test_a_streamed_wav_whose_size_was_never_filled_in_is_read(tmp_path):

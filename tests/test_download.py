@@ -15,11 +15,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from asdlib.data import read, scan
-from asdlib.download import MACHINE_TYPES, PARTS, download
 from scipy.io import wavfile
 
 from asdlib import download as module
+from asdlib.data import read, scan
+from asdlib.download import MACHINE_TYPES, PARTS, download
 from asdlib.errors import AsdError
 
 

@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from asdlib.classifier import ArcFace
-from asdlib.encoder import BOOK_ENCODER, PAPER_ENCODER, TABLE_2023, EncoderConfig, STgramMFN, TgramNet, fold_batch_norms
-from asdlib.features import FeatureConfig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from asdlib.classifier import ArcFace
+from asdlib.encoder import BOOK_ENCODER, PAPER_ENCODER, TABLE_2023, EncoderConfig, STgramMFN, TgramNet, fold_batch_norms
 from asdlib.errors import AsdError
+from asdlib.features import FeatureConfig
 
 TEN_SECONDS = FeatureConfig()
 UNUSED_HEAD = 128 * 41 + 41  # the public code also builds a linear layer over 41 IDs that it never calls

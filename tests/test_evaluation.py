@@ -7,6 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from asdlib.errors import AsdError
 from asdlib.evaluation import (
     auc,
     bootstrap_interval,
@@ -19,11 +24,6 @@ from asdlib.evaluation import (
     type_table,
     write_challenge_csv,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
-
-from asdlib.errors import AsdError
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "metrics.json").read_text())
 

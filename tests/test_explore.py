@@ -9,14 +9,14 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import soundfile
-from asdlib.explore import audible_map, ear_test, threshold_room
-from asdlib.listen import listen
-from asdlib.machines import render
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from asdlib.errors import AsdError
+from asdlib.explore import audible_map, ear_test, threshold_room
+from asdlib.listen import listen
+from asdlib.machines import render
 
 RATE = 16000
 NASTY = "</script><script>alert(1)</script> \" ' <b> & <!-- "

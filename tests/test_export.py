@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
+
 from asdlib.cache import features_now
 from asdlib.data import read, scan
 from asdlib.detector import embed
-from asdlib.export import export
-
 from asdlib.errors import AsdError
+from asdlib.export import export
 
 pytest.importorskip("onnxscript", reason="asdlib[export] is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="asdlib[export] is not installed")
@@ -28,7 +28,7 @@ def test_the_file_scores_as_asdlib_does(session, detector, small_park):
     samples = detector.config.features.samples
     waveforms = np.stack([read(clip.path)[:samples] for clip in clips])
     score, embedding = session.run(None, {"waveform": waveforms})
-    expected = embed(detector.model.embed, features_now(clips, detector.config.features).arrays)
+    expected = embed(detector.model.embed, features_now(clips, detector.config.features).inputs)
     np.testing.assert_allclose(embedding, expected, atol=1e-4 * np.abs(expected).max())
     for k, machine in enumerate(detector.config.machines):
         np.testing.assert_allclose(score[:, k], detector.scores(expected, machine, "softmax"), rtol=1e-4, atol=1e-6)
@@ -39,6 +39,7 @@ def test_the_file_scores_as_asdlib_does(session, detector, small_park):
 
 def test_it_agrees_with_torch(session, detector):
     import torch
+
     from asdlib.export import WholeDetector
 
     waveforms = 0.2 * np.random.default_rng(0).normal(size=(5, detector.config.features.samples)).astype(np.float32)

@@ -6,11 +6,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-from asdlib.features import FeatureConfig, log_mel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asdlib.errors import AsdError
+from asdlib.features import FeatureConfig, log_mel
 
 
 def textbook_log_mel(x, c: FeatureConfig):

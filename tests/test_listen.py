@@ -7,12 +7,12 @@ import re
 import numpy as np
 import pytest
 import soundfile
-from asdlib.listen import compare, listen
-from asdlib.plots import embedding_map, loss_curves, score_histogram, umap_points
 from matplotlib.figure import Figure
 from PIL import Image
 
 from asdlib.errors import AsdError
+from asdlib.listen import compare, listen
+from asdlib.plots import embedding_map, loss_curves, score_histogram, umap_points
 
 RATE = 16000
 TONE = (0.05 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)).astype(np.float32)

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from asdlib.data import Clip, read, scan
 from asdlib.machines import render
 from asdlib.report import Judged
 from asdlib.stream import score
 from asdlib.threshold import read_thresholds
-
 from tests.test_cli import asd  # noqa: F401 (a fixture)
 
 MACHINE = "fan/id_02"

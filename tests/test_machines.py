@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 import soundfile
-from asdlib.features import FeatureConfig, log_mel
-from asdlib.machine_types import MACHINE_TYPES
 
 from asdlib import machines
 from asdlib.errors import AsdError
+from asdlib.features import FeatureConfig, log_mel
+from asdlib.machine_types import MACHINE_TYPES
 
 FAULTS = [(f"{name}/{kind.ids[0]}", fault) for name, kind in MACHINE_TYPES.items() for fault in kind.faults]
 

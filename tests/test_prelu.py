@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from asdlib.prelu import PReLU
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from asdlib import prelu
+from asdlib.prelu import PReLU
 
 
 def gradients(module, x, weights):

@@ -11,16 +11,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from asdlib.checkpoint import read_log
-from asdlib.classifier import finetune
-from asdlib.contrastive import pretrain
-from asdlib.spectra import SpectrumEncoder
-from asdlib.training import Examples, StageConfig, plan, seeded, share_of
 from safetensors.torch import load_file, save_file
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from asdlib import processes
+from asdlib.checkpoint import read_log
+from asdlib.classifier import finetune
+from asdlib.contrastive import pretrain
+from asdlib.device import seeded
 from asdlib.errors import AsdError
+from asdlib.spectra import SpectrumConfig, SpectrumEncoder
+from asdlib.training import StageConfig, plan_batches, share_of
+from tests.conftest import clips_of
 
 TOP = Path(__file__).parents[1]
 BATCH = 16
@@ -29,7 +31,7 @@ BATCH = 16
 def examples():
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(4), 16)
-    return Examples((rng.normal(size=(64, 1, 12, 8)).astype(np.float32) + 0.3 * labels[:, None, None, None],), labels)
+    return clips_of((rng.normal(size=(64, 1, 12, 8)).astype(np.float32) + 0.3 * labels[:, None, None, None],), labels)
 
 
 def first_step(out: Path, parts: int) -> None:
@@ -45,15 +47,15 @@ def first_step(out: Path, parts: int) -> None:
         return register_optimizer_step_pre_hook(step)
 
     with seeded(0, "encoder"):
-        encoder = SpectrumEncoder(12, 8, width=8)
-    config = StageConfig(3, BATCH, 1e-3, cosine_from=0, parts=parts)
+        encoder = SpectrumEncoder(SpectrumConfig(12, 8, width=8))
+    config = StageConfig(3, BATCH, 1e-3, cosine_from=0, accumulation_steps=parts)
     hook = watched("pretrain")
     _, log = pretrain(encoder, examples(), config, device="cpu", validation=0.1)
     hook.remove()
     hook = watched("finetune")
     with seeded(0, "encoder"):
-        encoder = SpectrumEncoder(12, 8, width=8)
-    _, log_2 = finetune(encoder, examples(), config, classes=4, device="cpu", validation=0.1)
+        encoder = SpectrumEncoder(SpectrumConfig(12, 8, width=8))
+    _, log_2 = finetune(encoder, examples(), config, device="cpu", validation=0.1)
     hook.remove()
     if processes.is_first():
         save_file({name: g.contiguous() for name, g in gradients.items()}, out / "gradients.safetensors")
@@ -89,6 +91,7 @@ def test_a_whole_training_in_two_processes(small_park, tmp_path):
     done = torchrun(2, "-m", "--", "asdlib", *words, *places["two"])
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("trained on 48 clips of 8 machines") == 1
+    assert "destroy_process_group" not in done.stderr
     one = [sys.executable, "-m", "asdlib", *map(str, words + places["one"])]
     subprocess.run(one, check=True, capture_output=True, cwd=TOP)
     caches = [{p.name: p.read_bytes() for p in tmp_path.glob(f"cache of {n}/*/*")} for n in ("one", "two")]
@@ -110,14 +113,19 @@ def test_a_batch_is_shared_out_evenly_or_refused(monkeypatch):
 
     assert shares(6, 3) == [[0, 1], [2, 3], [4, 5]]
     labels, options = np.repeat([0, 1], 9), {"validation": 0.0, "seed": 0}
-    assert plan(labels, StageConfig(1, 16), **options)[2:] == (16, 1)
-    assert plan(labels, StageConfig(1, 64), **options)[2:] == (18, 1)
+
+    def planned(labels, config):
+        plan = plan_batches(labels, config, **options)
+        return plan.size, plan.steps
+
+    assert planned(labels, StageConfig(1, 16)) == (16, 1)
+    assert planned(labels, StageConfig(1, 64)) == (18, 1)
     monkeypatch.setenv("WORLD_SIZE", "3")
-    assert plan(labels, StageConfig(1, 12), **options)[2:] == (12, 1)
-    assert plan(labels[1:], StageConfig(1, 63), **options)[2:] == (15, 1)  # of 17
-    for config in (StageConfig(1, 16), StageConfig(1, 48, parts=4)):
+    assert planned(labels, StageConfig(1, 12)) == (12, 1)
+    assert planned(labels[1:], StageConfig(1, 63)) == (15, 1)  # of 17
+    for config in (StageConfig(1, 16), StageConfig(1, 48, accumulation_steps=4)):
         with pytest.raises(AsdError, match="cannot be shared out evenly, two clips at least, to 3 processes"):
-            plan(labels, config, **options)
+            plan_batches(labels, config, **options)
 
 
 def test_a_refusal_ends_all_processes_with_the_sentence(small_park, small_run):

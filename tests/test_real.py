@@ -3,9 +3,9 @@
 import json
 
 import pytest
+
 from asdlib.data import read, scan
 from asdlib.features import FeatureConfig, log_mel
-
 from tests.test_cli import asd  # noqa: F401 (a fixture)
 
 

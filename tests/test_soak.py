@@ -5,6 +5,7 @@ import resource
 import time
 
 import numpy as np
+
 from asdlib.machines import render
 from asdlib.stream import StreamScorer
 

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
+
 from asdlib.classifier import finetune
 from asdlib.contrastive import pretrain
-from asdlib.evaluation import SCORERS, auc, knn_score
-from asdlib.spectra import SpectrumEncoder, read_spectra, score_spectra
-from asdlib.training import Examples, StageConfig
-
 from asdlib.errors import AsdError
+from asdlib.evaluation import SCORERS, auc, knn_score
+from asdlib.methods import clp_scf
+from asdlib.spectra import SpectrumConfig, SpectrumEncoder, read_spectra
+from asdlib.training import StageConfig
 
 SHAPE = (12, 4)
 
@@ -44,18 +45,20 @@ def written(tmp_path, arrays, **changes):
 
 def test_a_file_becomes_float_spectra_with_labels_in_the_order_of_the_machines(tmp_path, arrays):
     spectra = read_spectra(written(tmp_path, arrays))
-    assert spectra.train.shape == (72, 1, *SHAPE)
-    assert spectra.train.dtype == spectra.test.dtype == np.float32
+    (train,), (test,) = spectra.train.inputs, spectra.test.inputs
+    assert (train.shape, test.shape) == ((72, 1, *SHAPE), (48, 1, *SHAPE))
+    assert train.dtype == test.dtype == np.float32
+    np.testing.assert_array_equal(train[:, 0], arrays["train"])
     assert spectra.test_is_anomaly.dtype == bool
-    assert spectra.machines == ["fan/id_00", "fan/id_02", "pump/id_00"]
-    assert [spectra.machines[label] for label in spectra.labels] == arrays["train_machine"].tolist()
+    assert spectra.train.names == ["fan/id_00", "fan/id_02", "pump/id_00"]
+    assert [spectra.train.names[label] for label in spectra.train.labels] == arrays["train_machine"].tolist()
+    assert spectra.test.machines.tolist() == arrays["test_machine"].tolist()
 
 
 def test_fewer_training_clips_leave_out_the_test_clips_of_machines_without_any(tmp_path, arrays):
     fewer = read_spectra(written(tmp_path, arrays)).only(np.arange(30))
-    assert fewer.machines == ["fan/id_00", "fan/id_02"]
+    assert fewer.train.names == fewer.test.names == ["fan/id_00", "fan/id_02"]
     assert len(fewer.train) == 30
-    assert set(fewer.test_machine) == {"fan/id_00", "fan/id_02"}
     assert len(fewer.test) == len(fewer.test_is_anomaly) == 32
 
 
@@ -111,18 +114,20 @@ def test_a_missing_file_and_another_kind_of_file_are_told_apart(tmp_path):
 
 def test_both_stages_and_every_scorer_run_on_spectra_and_find_what_lies_off_the_pattern(tmp_path, arrays):
     spectra = read_spectra(written(tmp_path, arrays))
-    examples, config = Examples((spectra.train,), spectra.labels), StageConfig(20, 24, 1e-2)
-    encoder = SpectrumEncoder(*SHAPE, width=8, embedding_dim=16)
-    base, _ = pretrain(encoder, examples, config, device="cpu", validation=0)
-    assert set(score_spectra(base, spectra, device="cpu")) == {"knn", "mahalanobis", "gmm"}
-    model, _ = finetune(base, examples, config, classes=3, device="cpu", validation=0)
-    scores = score_spectra(model, spectra, device="cpu")
+    config = StageConfig(20, 24, 1e-2)
+    encoder = SpectrumEncoder(SpectrumConfig(*SHAPE, width=8, embedding_dim=16))
+    base, _ = pretrain(encoder, spectra.train, config, device="cpu", validation=0)
+    assert set(clp_scf.score(base, spectra.train, spectra.test, device="cpu")) == {"knn", "mahalanobis", "gmm"}
+    model, _ = finetune(base, spectra.train, config, device="cpu", validation=0)
+    scores = clp_scf.score(model, spectra.train, spectra.test, device="cpu")
     assert set(scores) == set(SCORERS)
     for values in scores.values():
         assert auc(spectra.test_is_anomaly, values) > 0.7
-    own, asked = spectra.train_machine == "fan/id_02", spectra.test_machine == "fan/id_02"
+    own, asked = spectra.train.machines == "fan/id_02", spectra.test.machines == "fan/id_02"
     with torch.no_grad():
-        known, new = (model.embed(torch.from_numpy(x)).numpy() for x in (spectra.train[own], spectra.test[asked]))
+        known, new = (
+            model.embed(torch.from_numpy(x)).numpy() for x in (spectra.train.inputs[0][own], spectra.test.inputs[0][asked])
+        )
         logits = model.arcface(torch.from_numpy(new)).double()
     np.testing.assert_allclose(scores["knn"][asked], knn_score(known, new), atol=1e-5)
     surprise = -torch.log_softmax(logits, dim=1)[:, 1].numpy()
@@ -130,13 +135,13 @@ def test_both_stages_and_every_scorer_run_on_spectra_and_find_what_lies_off_the_
 
 
 def test_the_encoder_standardises_each_number_and_refuses_other_shapes():
-    encoder = SpectrumEncoder(60, 8)
+    encoder = SpectrumEncoder(SpectrumConfig(60, 8))
     x = torch.randn(64, 1, 60, 8) * torch.linspace(0.1, 9, 8) - 5
     assert encoder(x).shape == (64, 128)
     seen = encoder.standardise(x.flatten(1))
     torch.testing.assert_close(seen.mean(0), torch.zeros(480), atol=1e-4, rtol=0)
     torch.testing.assert_close(seen.std(0, unbiased=False), torch.ones(480), atol=1e-3, rtol=0)
     for bands in (59, 61, 7):
-        assert SpectrumEncoder(bands, 8)(torch.randn(2, 1, bands, 8)).shape == (2, 128)
+        assert SpectrumEncoder(SpectrumConfig(bands, 8))(torch.randn(2, 1, bands, 8)).shape == (2, 128)
     with pytest.raises(AsdError, match=r"spectra of shape \(B, 1, 60, 8\), not \(2, 60, 8\)"):
         encoder(torch.zeros(2, 60, 8))

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from asdlib.threshold import choose_threshold, fit_gamma
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import gamma
 
 from asdlib.errors import AsdError
+from asdlib.threshold import choose_threshold, fit_gamma
 
 
 def test_the_threshold_is_the_kth_highest_score():

@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from asdlib.checkpoint import read_log
-from asdlib.training import Examples, StageConfig, fit, hold_out, shuffle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from asdlib.checkpoint import read_log
 from asdlib.errors import AsdError
 from asdlib.files import atomic_write
+from asdlib.training import NothingToCompareError, StageConfig, batch_of, fit, hold_out, shuffle
+from tests.conftest import clips_of
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
-EXAMPLES = Examples((X,), (X[:, 0] > 0).astype(int))
+CLIPS = clips_of((X,), (X[:, 0] > 0).astype(int))
 CONFIG = StageConfig(epochs=6, batch_size=8, learning_rate=1e-2, cosine_from=2)
 
 
@@ -26,8 +27,17 @@ def network():
     return nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
 
 
-def objective(model, inputs, labels):
+def objective(model, inputs, labels, rng):
     return F.cross_entropy(model(*inputs), labels)
+
+
+def watched_batches(monkeypatch) -> list:
+    """The rows of each batch, from now on."""
+    seen = []
+    monkeypatch.setattr(
+        "asdlib.learn.training.batch_of", lambda clips, rows, *rest: seen.append(rows) or batch_of(clips, rows, *rest)
+    )
+    return seen
 
 
 class Stop(Exception):  # noqa: N818 (plays the part of a power cut)
@@ -45,16 +55,14 @@ def stopping_after(steps):
 @pytest.mark.parametrize("save_every", [0.0, 600.0])  # after every step; after every epoch
 @pytest.mark.parametrize("stop_at", [3, 4, 9, 17])
 def test_a_resumed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path, monkeypatch, stop_at, save_every):
-    monkeypatch.setattr("asdlib.training.SAVE_EVERY", save_every)
+    monkeypatch.setattr("asdlib.learn.training.SAVE_EVERY", save_every)
     whole = network()
-    log = fit(whole, objective, EXAMPLES, CONFIG, stage="test", device="cpu")
+    log = fit(whole, objective, CLIPS, CONFIG, stage="test", device="cpu")
     with pytest.raises(Stop):
-        fit(
-            network(), objective, EXAMPLES, CONFIG, stage="test", device="cpu", folder=tmp_path, on_step=stopping_after(stop_at)
-        )
+        fit(network(), objective, CLIPS, CONFIG, stage="test", device="cpu", folder=tmp_path, on_step=stopping_after(stop_at))
     resumed, places = network(), []
     options = {"folder": tmp_path, "on_step": lambda text, done, total: places.append(done)}
-    resumed_log = fit(resumed, objective, EXAMPLES, CONFIG, stage="test", device="cpu", **options)
+    resumed_log = fit(resumed, objective, CLIPS, CONFIG, stage="test", device="cpu", **options)
     steps = places[-1] // CONFIG.epochs
     assert places[0] == (stop_at if save_every == 0 else (stop_at - 1) // steps * steps + 1)
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
@@ -68,7 +76,7 @@ def test_a_resumed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path
 def test_the_seed_decides_the_run():
     def weights(seed):
         model = network()
-        fit(model, objective, EXAMPLES, CONFIG, stage="test", device="cpu", seed=seed)
+        fit(model, objective, CLIPS, CONFIG, stage="test", device="cpu", seed=seed)
         return model.state_dict()
 
     first, again, other = weights(0), weights(0), weights(1)
@@ -80,19 +88,19 @@ def test_a_batch_in_parts_takes_the_same_step_as_the_batch_at_once():
     def weights(parts):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))  # without batch norms, which see a part each
-        log = fit(model, objective, EXAMPLES, replace(CONFIG, parts=parts), stage="test", device="cpu")
+        log = fit(model, objective, CLIPS, replace(CONFIG, accumulation_steps=parts), stage="test", device="cpu")
         return torch.cat([p.flatten() for p in model.parameters()]), [row["train_loss"] for row in log]
 
     (whole, losses), (in_parts, losses_in_parts) = weights(1), weights(4)
     torch.testing.assert_close(in_parts, whole, rtol=1e-5, atol=1e-6)
     assert losses_in_parts == pytest.approx(losses, rel=1e-5)
     with pytest.raises(AsdError, match="batches of 8 clips cannot be computed in 3 parts"):
-        StageConfig(1, 8, parts=3)
+        StageConfig(1, 8, accumulation_steps=3)
 
 
 def test_a_checkpoint_of_another_stage_is_not_taken_and_the_log_keeps_both(tmp_path):
-    fit(network(), objective, EXAMPLES, CONFIG, stage="one", device="cpu", folder=tmp_path)
-    log = fit(network(), objective, EXAMPLES, CONFIG, stage="two", device="cpu", folder=tmp_path)
+    fit(network(), objective, CLIPS, CONFIG, stage="one", device="cpu", folder=tmp_path)
+    log = fit(network(), objective, CLIPS, CONFIG, stage="two", device="cpu", folder=tmp_path)
     assert len(log) == 6
     assert [row["stage"] for row in read_log(tmp_path / "log.csv")] == ["one"] * 6 + ["two"] * 6
 
@@ -107,35 +115,27 @@ def test_a_damaged_log_is_an_error_that_names_it(tmp_path, text):
 def test_a_damaged_checkpoint_is_an_error_that_names_it(tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"not safetensors at all")
     with pytest.raises(AsdError, match=r"checkpoint\.safetensors"):
-        fit(network(), objective, EXAMPLES, CONFIG, stage="test", device="cpu", folder=tmp_path)
+        fit(network(), objective, CLIPS, CONFIG, stage="test", device="cpu", folder=tmp_path)
 
 
-def test_held_out_clips_are_a_share_of_each_label_and_never_trained_on():
+def test_held_out_clips_are_a_share_of_each_label_and_never_trained_on(monkeypatch):
     labels = np.repeat([0, 1, 2], [40, 100, 5])
     train, held = hold_out(labels, 0.05, seed=0)
     assert sorted([*train, *held]) == list(range(145))
     assert [np.sum(labels[held] == label) for label in (0, 1, 2)] == [2, 5, 0]
-    seen = []
-
-    class Watched(Examples):
-        def batch(self, rows, device):
-            if self.labels is not None:
-                seen.append(set(rows))
-            return super().batch(rows, device)
-
-    watched = Watched(EXAMPLES.inputs, EXAMPLES.labels)
-    fit(network(), objective, watched, StageConfig(1, 8), stage="t", device="cpu", validation=0.2)
-    _, held = hold_out(EXAMPLES.labels, 0.2, seed=0)
-    assert set().union(*seen[:-1]).isdisjoint(held)
-    assert seen[-1] == set(held)
+    seen = watched_batches(monkeypatch)
+    fit(network(), objective, CLIPS, StageConfig(1, 8), stage="t", device="cpu", validation=0.2)
+    _, held = hold_out(CLIPS.labels, 0.2, seed=0)
+    assert set(np.concatenate(seen[:-1])).isdisjoint(held)
+    assert set(seen[-1]) == set(held)
 
 
 def test_the_rate_is_constant_then_falls_along_a_cosine():
     config = StageConfig(epochs=10, learning_rate=1.0, cosine_from=4)
-    assert [config.rate(e) for e in range(5)] == [1.0] * 5
-    assert config.rate(7) == pytest.approx(0.5)
-    assert config.rate(9) == pytest.approx(0.5 * (1 + math.cos(math.pi * 5 / 6)))
-    assert StageConfig(epochs=10, learning_rate=0.3).rate(9) == 0.3
+    assert [config.learning_rate_in(e) for e in range(5)] == [1.0] * 5
+    assert config.learning_rate_in(7) == pytest.approx(0.5)
+    assert config.learning_rate_in(9) == pytest.approx(0.5 * (1 + math.cos(math.pi * 5 / 6)))
+    assert StageConfig(epochs=10, learning_rate=0.3).learning_rate_in(9) == 0.3
     assert config.of(50) == StageConfig(epochs=50, learning_rate=1.0, cosine_from=20)
 
 
@@ -143,21 +143,16 @@ def test_the_optimizer_follows_the_schedule(monkeypatch):
     rates = []
     real = torch.optim.Adam.step
     monkeypatch.setattr(torch.optim.Adam, "step", lambda self, *a, **k: rates.append(self.param_groups[0]["lr"]) or real(self))
-    log = fit(network(), objective, EXAMPLES, CONFIG, stage="test", device="cpu")
+    log = fit(network(), objective, CLIPS, CONFIG, stage="test", device="cpu")
     steps = len(rates) // CONFIG.epochs
-    assert rates == [CONFIG.rate(epoch) for epoch in range(CONFIG.epochs) for _ in range(steps)]
-    assert [row["learning_rate"] for row in log] == [CONFIG.rate(epoch) for epoch in range(CONFIG.epochs)]
+    assert rates == [CONFIG.learning_rate_in(epoch) for epoch in range(CONFIG.epochs) for _ in range(steps)]
+    assert [row["learning_rate"] for row in log] == [CONFIG.learning_rate_in(epoch) for epoch in range(CONFIG.epochs)]
 
 
-def test_every_epoch_has_an_order_of_its_own_and_shows_each_clip_once():
-    seen = []
-
-    class Watched(Examples):
-        def batch(self, rows, device):
-            seen.extend(rows)
-            return super().batch(rows, device)
-
-    fit(network(), objective, Watched((X,), EXAMPLES.labels), StageConfig(3, 8), stage="t", device="cpu", validation=0)
+def test_every_epoch_has_an_order_of_its_own_and_shows_each_clip_once(monkeypatch):
+    batches = watched_batches(monkeypatch)
+    fit(network(), objective, CLIPS, StageConfig(3, 8), stage="t", device="cpu", validation=0)
+    seen = np.concatenate(batches).tolist()
     epochs = [seen[i : i + 40] for i in (0, 40, 80)]
     assert all(sorted(epoch) == list(range(40)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
@@ -208,12 +203,12 @@ def test_a_batch_holds_just_so_many_clips_of_each_machine_in_it():
     labels = np.repeat([0, 1, 2], [19, 11, 10])
     seen = []
 
-    def watched(model, inputs, labels):
+    def watched(model, inputs, labels, rng):
         seen.append(labels.tolist())
-        return objective(model, inputs, labels % 2)
+        return objective(model, inputs, labels % 2, rng)
 
     config = StageConfig(epochs=2, batch_size=8, clips_per_label=4)
-    fit(network(), watched, Examples((X,), labels), config, stage="t", device="cpu", validation=0)
+    fit(network(), watched, clips_of((X,), labels), config, stage="t", device="cpu", validation=0)
     assert len(seen) == 2 * 4  # of 40 clips, 16 + 8 + 8 can be used in an epoch
     for batch in seen:
         assert len(batch) == 8
@@ -231,33 +226,110 @@ def test_a_batch_that_cannot_be_divided_by_machines_is_refused():
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_the_mend():
-    def explode(model, inputs, labels):
+    def explode(model, inputs, labels, rng):
         return model(*inputs).sum() * float("inf")
 
     with pytest.raises(AsdError, match="lower the learning rate"):
-        fit(network(), explode, EXAMPLES, CONFIG, stage="test", device="cpu")
+        fit(network(), explode, CLIPS, CONFIG, stage="test", device="cpu")
 
 
 def test_waveforms_are_scaled_and_rows_come_in_the_order_asked_for():
     wave = np.array([[-32768, 16384], [0, 8192], [1, 2]], dtype=np.int16)
-    (x,), labels = Examples((wave,), np.array([5, 6, 7])).batch(np.array([2, 0]))
+    (x,), labels = batch_of(clips_of((wave,), [5, 6, 7]), np.array([2, 0]))
     torch.testing.assert_close(x, torch.tensor([[1 / 32768, 2 / 32768], [-1.0, 0.5]]))
-    assert labels.tolist() == [7, 5]
-    (y,), _ = Examples((wave.astype(np.float16),), np.zeros(3)).batch(np.array([1]))
+    assert labels.tolist() == [2, 0]
+    (y,), _ = batch_of(clips_of((wave.astype(np.float16),), [0, 0, 0]), np.array([1]))
     assert y.dtype == torch.float32
     assert y[0, 1] == 8192
 
 
 def test_arrays_of_different_lengths_are_refused():
-    with pytest.raises(AsdError, match="3 rows for 2 labels"):
-        Examples((np.zeros((3, 2)),), np.zeros(2))
+    with pytest.raises(AsdError, match="3 rows for 2 machine names"):
+        clips_of((np.zeros((3, 2)),), [0, 0])
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, math.nan])
+def test_a_held_out_share_that_makes_no_sense_is_refused(share):
+    with pytest.raises(AsdError, match="a held-out share of"):
+        fit(network(), objective, CLIPS, CONFIG, stage="t", device="cpu", validation=share)
+
+
+def masked(model, inputs, labels, rng):
+    """An objective with random numbers of its own."""
+    hidden = torch.from_numpy(rng.random(tuple(inputs[0].shape)) < 0.3)
+    return objective(model, (inputs[0].masked_fill(hidden, 0),), labels, rng)
+
+
+def dropping():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, 2))
+
+
+@pytest.mark.parametrize("save_every", [0.0, 600.0])
+@pytest.mark.parametrize(("make", "loss"), [(dropping, objective), (network, masked)])
+def test_random_numbers_belong_to_the_step_so_that_a_resumed_run_has_the_same(tmp_path, monkeypatch, make, loss, save_every):
+    monkeypatch.setattr("asdlib.learn.training.SAVE_EVERY", save_every)
+    whole, other = make(), make()
+    log = fit(whole, loss, CLIPS, CONFIG, stage="t", device="cpu", validation=0.2)
+    fit(other, loss, CLIPS, CONFIG, stage="t", device="cpu", validation=0.2, seed=1)
+    options = {"folder": tmp_path, "on_step": stopping_after(9)}
+    with pytest.raises(Stop):
+        fit(make(), loss, CLIPS, CONFIG, stage="t", device="cpu", validation=0.2, **options)
+    resumed = make()
+    torch.manual_seed(77)  # what the caller has drawn meanwhile does not matter
+    before = torch.random.get_rng_state()
+    again = fit(resumed, loss, CLIPS, CONFIG, stage="t", device="cpu", validation=0.2, folder=tmp_path)
+    assert torch.equal(before, torch.random.get_rng_state())
+    for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert [row["validation_loss"] for row in log] == [row["validation_loss"] for row in again]
+    assert not torch.equal(whole[0].weight, other[0].weight)
+
+
+def test_each_step_has_random_numbers_of_its_own_and_every_held_out_epoch_the_same(monkeypatch):
+    drawn, held = [], []
+
+    def watching(model, inputs, labels, rng):
+        (drawn if model.training else held).append((rng.random(), torch.rand(()).item()))
+        return objective(model, inputs, labels, rng)
+
+    def run(**options):
+        drawn.clear(), held.clear()
+        fit(network(), watching, CLIPS, StageConfig(2, 8), **{"stage": "t", "device": "cpu", "validation": 0.2} | options)
+        return list(drawn), list(held)
+
+    first = run()
+    assert first == run()
+    assert len({*first[0], *first[1]}) == len(first[0]) + 1
+    assert first[1][0] == first[1][1]
+    others = [run(seed=1), run(stage="u")]
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr("asdlib.processes.is_first", lambda: True)
+    others.append(run())
+    for other in others:
+        assert not set(first[0]) & set(other[0])
+
+
+def test_only_a_batch_in_which_nothing_can_be_compared_is_passed_over_among_held_out_clips():
+    def failing(error):
+        def loss(model, inputs, labels, rng):
+            if not model.training:
+                raise error
+            return objective(model, inputs, labels, rng)
+
+        return loss
+
+    log = fit(network(), failing(NothingToCompareError("no pair")), CLIPS, StageConfig(1, 8), stage="t", device="cpu")
+    assert log[0]["validation_loss"] is None
+    with pytest.raises(AsdError, match="another one"):
+        fit(network(), failing(AsdError("another one")), CLIPS, StageConfig(1, 8), stage="t", device="cpu")
 
 
 def test_an_unknown_device_or_precision_is_refused():
     with pytest.raises(AsdError, match="device 'abacus'"):
-        fit(network(), objective, EXAMPLES, CONFIG, stage="test", device="abacus")
+        fit(network(), objective, CLIPS, CONFIG, stage="test", device="abacus")
     with pytest.raises(AsdError, match="no precision '16': choose one of 32, bf16"):
-        fit(network(), objective, EXAMPLES, CONFIG, stage="test", device="cpu", precision="16")
+        fit(network(), objective, CLIPS, CONFIG, stage="test", device="cpu", precision="16")
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": -8}, {"learning_rate": math.nan}])
@@ -268,14 +340,14 @@ def test_a_stage_that_makes_no_sense_is_refused(wrong):
 
 def test_bf16_trains_and_stays_near_full_precision():
     full, half = network(), network()
-    fit(full, objective, EXAMPLES, CONFIG, stage="t", device="cpu")
+    fit(full, objective, CLIPS, CONFIG, stage="t", device="cpu")
     inside = set()
 
     def in_forward(module, args, output):
         inside.add(output.dtype)
 
     half[0].register_forward_hook(in_forward)
-    log = fit(half, objective, EXAMPLES, CONFIG, stage="t", device="cpu", precision="bf16")
+    log = fit(half, objective, CLIPS, CONFIG, stage="t", device="cpu", precision="bf16")
     assert inside == {torch.bfloat16}
     assert log[-1]["train_loss"] < log[0]["train_loss"]
     assert all(v.dtype in (torch.float32, torch.int64) for v in half.state_dict().values())

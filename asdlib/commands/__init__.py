@@ -1,24 +1,56 @@
 """The commands of ``asd``, by what they are for; here what they share.
 
-What follows a command's name is imported inside it, so that `asd --help` and `asd simulate` do not wait for torch.
+What follows a command's name is imported inside it, so that `asd --help` and
+`asd simulate` do not wait for torch. What an option may be is looked up in the package
+when it is given: no list is kept here.
 """
 
+import math
 import sys
+from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from asdlib.errors import AsdError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from asdlib.sound.cache import ReadOptions
+    from asdlib.use.detector import Detector
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Anomalous sound detection: train on normal clips of many machines, score new clips.\n\n"
-    "Start with: asd simulate park; asd train park --run run; asd evaluate park --run run",
+    help="Anomalous sound detection: train on normal clips of many machines, score new "
+    "clips.\n\n"
+    "Start with: asd simulate park; asd train park --run run; asd evaluate park --run "
+    "run",
 )
 
-ScorerName = Literal["softmax", "softmax-plain", "knn", "mahalanobis", "gmm"]
+
+def one_of(place: str) -> Callable[[str], str]:
+    """A parser of options that lets through what is in the list at ``place``.
+
+    ``place`` is "<module>:<name>" of a list, a mapping, or a function that gives one.
+    """
+    module, _, name = place.partition(":")
+
+    def parse(value: str) -> str:
+        found = getattr(import_module(module), name)
+        choices = list(found() if callable(found) else found)
+        if value not in choices:
+            names = ", ".join(map(str, choices))
+            raise typer.BadParameter(f"{value!r} is not one of {names}")
+        return value
+
+    return parse
+
 
 Data = Annotated[
     Path,
@@ -27,9 +59,29 @@ Data = Annotated[
         help="Folder with <type>/{train,test}/*.wav, as in DCASE 2020 Task 2.",
     ),
 ]
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE", help="Recordings of one machine.")
+]
+Machine = Annotated[
+    str, typer.Option(help="Which machine they are of, as TYPE/ID, e.g. fan/id_00.")
+]
 Run = Annotated[Path, typer.Option("--run", help="Run directory.")]
+ScorerName = Annotated[
+    str,
+    typer.Option(
+        metavar="SCORER",
+        parser=one_of("asdlib.judge.scorers:scorer_names"),
+        help="What the score is: softmax, the paper's; a distance between embeddings, "
+        "such as mahalanobis; or another one, see the book.",
+    ),
+]
 Device = Annotated[
-    Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")
+    str,
+    typer.Option(
+        metavar="DEVICE",
+        parser=one_of("asdlib.device:DEVICES"),
+        help="Where to compute: auto takes a GPU where there is one; cpu, cuda, mps.",
+    ),
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON for a script instead of tables.")
@@ -42,14 +94,17 @@ Resample = Annotated[
 ]
 Cache = Annotated[
     Path | None,
-    typer.Option(
-        help="Folder of the feature cache (default: the user's cache folder)."
-    ),
+    typer.Option(help="Folder of the feature cache (default: see asd cache)."),
 ]
 
 
-def reading_of(detector, channel: int | None, resample: bool):
-    """How the clips to be scored are read: as the training clips were, unless this command says otherwise."""
+def reading_of(
+    detector: "Detector", channel: int | None, resample: bool
+) -> "ReadOptions":
+    """How the clips to be scored are read.
+
+    As the training clips were, unless this command says otherwise.
+    """
     from dataclasses import replace
 
     trained = detector.config.reading
@@ -60,7 +115,44 @@ def reading_of(detector, channel: int | None, resample: bool):
     )
 
 
-def print_table(title: str, columns: tuple[str, ...], rows) -> None:
+def limit_of(run: Path, machine: str, scorer: str, given: float | None) -> float | None:
+    """The threshold that was given, or else the one that is kept in the run."""
+    from asdlib.use.thresholds import read_thresholds
+
+    if given is not None:
+        if not math.isfinite(given):
+            raise AsdError(f"a threshold of {given} makes no sense: choose a number")
+        return given
+    kept = read_thresholds(run).get(machine, {}).get(scorer)
+    return None if kept is None else kept.value
+
+
+def embeddings_of(
+    files: list[Path],
+    detector: "Detector",
+    machine: str,
+    reading: "ReadOptions",
+    device: str,
+) -> "np.ndarray":
+    """The embeddings (N, dim) of recordings of one machine."""
+    from asdlib.learn.embedding import embed
+    from asdlib.progress import progress_bar
+    from asdlib.sound.cache import features_now
+    from asdlib.sound.data import Clip
+
+    name = machine.split("/")
+    clips = [Clip(path, name[0], name[1], "test", "unknown") for path in files]
+    with progress_bar() as on_step:
+        features = detector.config.features
+        arrays = features_now(clips, features, options=reading, on_step=on_step)
+        function, inputs = detector.model.embed, arrays.inputs
+        return embed(function, inputs, device=device, on_step=on_step)
+
+
+def print_table(
+    title: str, columns: tuple[str, ...], rows: Iterable[Iterable[str]]
+) -> None:
+    """Print a table; in a pipe, no line of it is broken."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -70,6 +162,4 @@ def print_table(title: str, columns: tuple[str, ...], rows) -> None:
         table.add_column(column, justify="right" if i else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
-    Console(width=None if sys.stdout.isatty() else 500).print(
-        table
-    )  # in a pipe, never break a line
+    Console(width=None if sys.stdout.isatty() else 500).print(table)

@@ -3,11 +3,11 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from asdlib.commands import Json, app, print_table
+from asdlib.commands import Json, app, one_of, print_table
 
 
 @app.command()
@@ -16,9 +16,11 @@ def simulate(
         Path, typer.Argument(metavar="OUT", help="New folder to write the clips to.")
     ],
     preset: Annotated[
-        Literal["tiny", "book", "dcase"],
+        str,
         typer.Option(
-            help="tiny: seconds; book: under a minute; dcase: the challenge's size."
+            metavar="PRESET",
+            parser=one_of("asdlib.park.machines:PARKS"),
+            help="tiny: seconds; book: under a minute; dcase: the challenge's size.",
         ),
     ] = "book",
     seed: Annotated[int, typer.Option(help="Another seed makes other machines.")] = 0,
@@ -36,9 +38,12 @@ def simulate(
 def download(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to download to.")],
     part: Annotated[
-        Literal["dev", "add", "eval"],
+        str,
         typer.Option(
-            help="dev: development set; add: additional training; eval: evaluation set."
+            metavar="PART",
+            parser=one_of("asdlib.sound.download:PARTS"),
+            help="dev: development set; add: additional training; "
+            "eval: evaluation set.",
         ),
     ] = "dev",
     machine: Annotated[
@@ -46,14 +51,16 @@ def download(
         typer.Option(help="Machine type, e.g. fan; may be repeated (default: all)."),
     ] = None,
 ) -> None:
-    """Download real DCASE 2020 Task 2 recordings from Zenodo, checked and unpacked (CC BY-NC-SA 4.0; about 1-2 GB a type)."""
-    from asdlib.progress import progress_bar
-    from asdlib.sound.download import download
+    """Download real DCASE 2020 Task 2 recordings from Zenodo, checked and unpacked.
 
+    They are under CC BY-NC-SA 4.0; about 1-2 GB a machine type.
+    """
+    from asdlib.progress import progress_bar
+    from asdlib.sound import download as zenodo
+
+    types = machine or None
     with progress_bar() as on_step:
-        folders = download(
-            out, part=part, machine_types=machine or None, on_step=on_step
-        )
+        folders = zenodo.download(out, part=part, machine_types=types, on_step=on_step)
     print("\n".join(str(folder) for folder in folders))
 
 
@@ -64,47 +71,36 @@ def info(
     ],
     as_json: Json = False,
 ) -> None:
-    """What is in a data folder (clips per machine) or a run directory (settings, losses)."""
+    """What is in a data folder (clips) or a run directory (settings, losses)."""
     if (folder / "config.json").exists():
         _info_run(folder, as_json)
         return
     from asdlib.sound.data import scan
 
-    counts = Counter((clip.machine, clip.split, clip.label) for clip in scan(folder))
-    kinds = [
-        ("train", "normal"),
-        ("test", "normal"),
-        ("test", "anomaly"),
-        ("test", "unknown"),
-    ]
-    machines = {
-        m: {f"{s} {k}": counts[m, s, k] for s, k in kinds}
-        for m in sorted({key[0] for key in counts})
-    }
+    clips = scan(folder)
+    counts = Counter((clip.machine, f"{clip.split} {clip.label}") for clip in clips)
+    kinds = ("train normal", "test normal", "test anomaly", "test unknown")
+    names = sorted({clip.machine for clip in clips})
+    machines = {name: {kind: counts[name, kind] for kind in kinds} for name in names}
     if as_json:
         print(json.dumps(machines, indent=1))
         return
     rows = [(machine, *map(str, row.values())) for machine, row in machines.items()]
-    print_table(str(folder), ("machine", *(f"{s} {k}" for s, k in kinds)), rows)
+    print_table(str(folder), ("machine", *kinds), rows)
 
 
 def _info_run(folder: Path, as_json: bool) -> None:
-    from dataclasses import asdict
-
     from asdlib.learn.checkpoint import read_log
     from asdlib.use.run import read_config
 
-    config, log = read_config(folder), read_log(folder / "log.csv")
+    config, log = read_config(folder).as_dict(), read_log(folder / "log.csv")
     if as_json:
-        print(json.dumps({"config": asdict(config), "log": log}, indent=1))
+        print(json.dumps({"config": config, "log": log}, indent=1))
         return
-    print(json.dumps(asdict(config), indent=1))
-    rows = [
-        [
-            f"{v:.4g}" if isinstance(v, float) else str("" if v is None else v)
-            for v in row.values()
-        ]
-        for row in log
-    ]
-    if rows:
-        print_table("log", tuple(log[0]), rows)
+    print(json.dumps(config, indent=1))
+    if log:
+        print_table("log", tuple(log[0]), [map(_cell, row.values()) for row in log])
+
+
+def _cell(value: float | str | None) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value or "")

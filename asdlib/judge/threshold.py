@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from asdlib.errors import AsdError
 
 Method = Literal["quantile", "gamma"]
+METHODS: tuple[str, ...] = get_args(Method)
 REFITS = 1000  # of the gamma distribution, for the interval
 INTERVAL = (0.025, 0.975)  # the quantiles between which 95 % lies
 SAME = 1e-4  # of the largest number: one clip, embedded in batches of different sizes
@@ -35,7 +36,7 @@ class Threshold:
     """
 
     value: float
-    method: Method
+    method: str
     clips: int
     expected: float
     low: float
@@ -43,7 +44,7 @@ class Threshold:
 
 
 def choose_threshold(
-    scores: ArrayLike, *, rate: float = 0.05, method: Method = "quantile"
+    scores: ArrayLike, *, rate: float = 0.05, method: str = "quantile"
 ) -> Threshold:
     """The threshold for a false-alarm rate of at most about ``rate`` (0 to 1).
 
@@ -71,7 +72,7 @@ def choose_threshold(
             f"{np.sum(~np.isfinite(scores))} of {len(scores)} calibration scores "
             "are not finite: remove those clips"
         )
-    if method not in get_args(Method):
+    if method not in METHODS:
         choices = ", ".join(get_args(Method))
         raise AsdError(f"no method {method!r}: choose one of {choices}")
     return (_by_quantile if method == "quantile" else _by_gamma)(scores, rate)

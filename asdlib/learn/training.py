@@ -55,7 +55,7 @@ def batch_of(
 
 def take(array: np.ndarray, rows: np.ndarray) -> Tensor:
     """Some rows of an array (N, ...), which may be a memory map, as they are stored."""
-    return torch.from_numpy(np.asarray(array).take(rows, axis=0))
+    return torch.from_numpy(np.asarray(array.take(rows, axis=0)))
 
 
 def as_float(stored: Tensor) -> Tensor:

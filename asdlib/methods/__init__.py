@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from asdlib.errors import AsdError
+from asdlib.learn.embedding import embed
 from asdlib.learn.training import StageConfig
 from asdlib.progress import OnStep
 from asdlib.sound.clips import Clips
@@ -86,3 +87,12 @@ def check_kind(clips: Clips, method: str, inputs: tuple[str, ...]) -> None:
         )
     if not len(clips):
         raise AsdError("no clips: give normal clips of each machine")
+
+
+def embedded(
+    model: nn.Module, clips: Clips, *, device: str = "auto"
+) -> tuple[np.ndarray, np.ndarray]:
+    """The embeddings (N, dim) of ``clips`` by ``model.embed``, and their machines (N,)."""
+    size = 512 if clips.features is None else 32  # spectra are small
+    rows = embed(model.embed, clips.inputs, device=device, batch_size=size)
+    return rows, clips.machines

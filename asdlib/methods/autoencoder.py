@@ -46,11 +46,13 @@ class FrameAutoencoder(nn.Module):
 
 
 class TypeAutoencoders(nn.Module):
-    """One autoencoder for each machine type, in ``of``, and the frames that they read at a time."""
+    """One autoencoder for each machine type, ``networks`` in the order of ``names``, and
+    the frames that they read at a time."""
 
     def __init__(self, of: dict[str, FrameAutoencoder], *, context: int):
         super().__init__()
-        self.of, self.context = nn.ModuleDict(of), context
+        self.names, self.context = list(of), context
+        self.networks = nn.ModuleList(of.values())  # a name may have a dot
 
 
 def stacked_frames(pictures: np.ndarray, context: int = CONTEXT) -> np.ndarray:
@@ -127,22 +129,26 @@ def rebuilding_objective(
     return F.mse_loss(model(*inputs), inputs[0])
 
 
+@torch.no_grad()
 def rebuilt(
-    model: TypeAutoencoders, picture: np.ndarray, machine_type: str
+    model: nn.Module, picture: np.ndarray, *, context: int = CONTEXT
 ) -> np.ndarray:
-    """What the network makes of one clip (bands, frames): the middle frame of every stack, (bands, frames - context + 1)."""
-    with torch.no_grad():
-        stacks = stacked_frames(picture[None], model.context)[0]
-        out = _of_type(model, machine_type)(torch.from_numpy(stacks)).numpy()
-    return out.reshape(len(out), model.context, len(picture))[:, model.context // 2].T
+    """What the network of a type makes of one clip (bands, frames).
+
+    The middle frame of every stack: (bands, frames - context + 1).
+    """
+    stacks = torch.from_numpy(stacked_frames(picture[None], context)[0])
+    out = model(stacks).numpy()
+    return out.reshape(len(out), context, len(picture))[:, context // 2].T
 
 
 def _of_type(model: TypeAutoencoders, machine_type: str) -> nn.Module:
-    if machine_type not in model.of:
+    if machine_type not in model.names:
         raise AsdError(
-            f"no autoencoder of the type {machine_type!r}: train on clips of that type first"
+            f"no autoencoder of the type {machine_type!r}: train on clips of that type "
+            "first"
         )
-    return model.of[machine_type]
+    return model.networks[model.names.index(machine_type)]
 
 
 def score(

@@ -7,6 +7,7 @@ this is the single-stage method (STgram-MFN, Liu et al., ICASSP 2022); without s
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,10 @@ from torch import nn
 from asdlib.judge.scorers import distance_scores, softmax_score
 from asdlib.learn.classifier import MachineClassifier, finetune
 from asdlib.learn.contrastive import TEMPERATURE, pretrain
-from asdlib.learn.embedding import embed
 from asdlib.learn.encoders import encoder_for, new_encoder
 from asdlib.learn.heads import MARGIN, SCALE, ArcFace
 from asdlib.learn.training import StageConfig
-from asdlib.methods import check_kind
+from asdlib.methods import check_kind, embedded
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
 
@@ -41,6 +41,7 @@ def train(
     margin: float = MARGIN,
     scale: float = SCALE,
     head: Callable[[int, int], nn.Module] | None = None,
+    second_rate: float | None = None,
     seed: int = 0,
     device: str = "auto",
     validation: float = 0.0,
@@ -74,6 +75,8 @@ def train(
         )
     if epochs < budget.epochs:
         stage_2 = budget.of(budget.epochs - epochs)
+        if second_rate is not None:
+            stage_2 = replace(stage_2, learning_rate=second_rate)
         options |= {
             "margin": margin,
             "scale": scale,
@@ -99,10 +102,7 @@ def score(
     Machines of ``known``, sorted, are the classes of the classifier: give the clips that it was trained on. "softmax" has the
     margin on the own machine, "softmax-plain" has not; a head without a margin has the latter only.
     """
-    rows = [
-        (embed(model.embed, clips.inputs, device=device), clips.machines)
-        for clips in (known, asked)
-    ]
+    rows = [embedded(model, clips, device=device) for clips in (known, asked)]
     scores = distance_scores(*rows)
     if isinstance(model, MachineClassifier):
         for scorer, margin in (("softmax", True), ("softmax-plain", False)):

@@ -20,10 +20,9 @@ from asdlib.learn.contrastive import (
     supervised_contrastive_loss,
     with_new_head,
 )
-from asdlib.learn.embedding import embed
 from asdlib.learn.encoders import encoder_for, new_encoder
 from asdlib.learn.training import StageConfig, fit
-from asdlib.methods import check_kind
+from asdlib.methods import check_kind, embedded
 from asdlib.processes import all_gather, rank
 from asdlib.progress import OnStep, silent
 from asdlib.sound.augment import MASKS, disguise, mask_spectra
@@ -148,8 +147,5 @@ def score(
     model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
 ) -> dict[str, np.ndarray]:
     """Scores (M,) by every distance between embeddings."""
-    rows = [
-        (embed(model.embed, clips.inputs, device=device), clips.machines)
-        for clips in (known, asked)
-    ]
+    rows = [embedded(model, clips, device=device) for clips in (known, asked)]
     return distance_scores(*rows)

@@ -1,7 +1,7 @@
 """Disguises of a clip: what may change in a recording while the machine stays the same.
 
-Every disguise is made in the waveform, so that it can be listened to, and so that no part of an encoder sees the clip
-undisguised. For spectra there is one: masking.
+Every disguise is made in the waveform, so that it can be listened to, and so that no
+part of an encoder sees the clip undisguised. For spectra there is one: masking.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from asdlib.errors import AsdError
 
-# Each takes waveforms (B, samples) and a random generator, and returns waveforms of the same shape.
+# Each takes waveforms (B, samples) and a random generator, and returns waveforms of the
+# same shape.
 
 
 def time_mask(x: Tensor, rng: np.random.Generator, *, share: float = 0.25) -> Tensor:
@@ -43,14 +44,17 @@ def gain(x: Tensor, rng: np.random.Generator, *, decibels: float = 6.0) -> Tenso
 def noise(
     x: Tensor, rng: np.random.Generator, *, quietest: float = 5.0, loudest: float = 20.0
 ) -> Tensor:
-    """Add white noise at a signal-to-noise ratio of ``quietest`` to ``loudest`` dB (the clip's level above the noise)."""
+    """Add white noise at a signal-to-noise ratio of ``quietest`` to ``loudest`` dB.
+
+    That is the clip's level above the noise.
+    """
     ratio = torch.as_tensor(rng.uniform(quietest, loudest, (len(x), 1)), dtype=x.dtype)
     level = x.square().mean(dim=1, keepdim=True).sqrt() * 10 ** (-ratio / 20)
     return x + level * torch.as_tensor(rng.standard_normal(x.shape, dtype=np.float32))
 
 
 def shift(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """Start each clip at another moment; what falls out at the end comes back at the beginning."""
+    """Start each clip at another moment; what falls out at the end comes first."""
     return torch.stack(
         [
             row.roll(int(by))
@@ -66,14 +70,16 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, np.random.Generator], Tensor]] = {
     "noise": noise,
     "shift": shift,
 }
-MASKS = (
-    "time mask",
-    "band mask",
-)  # masked spectrograms: what SimCLR on machine sounds is usually given
+# Masked spectrograms: what SimCLR on machine sounds is usually given.
+MASKS = ("time mask", "band mask")
 
 
 def disguise(x: Tensor, names: Sequence[str], rng: np.random.Generator) -> Tensor:
-    """``x`` (B, samples) through the augmentations of these ``names``, one after the other."""
+    """``x`` (B, samples) through the augmentations ``names``, one after the other.
+
+    The same shape. Raises :class:`AsdError` for a name that is none of
+    :data:`AUGMENTATIONS`.
+    """
     for name in names:
         if name not in AUGMENTATIONS:
             raise AsdError(
@@ -84,9 +90,10 @@ def disguise(x: Tensor, names: Sequence[str], rng: np.random.Generator) -> Tenso
 
 
 def mask_spectra(x: Tensor, mean: Tensor, rng: np.random.Generator) -> Tensor:
-    """In each of the spectra ``x`` (B, 1, bands, modulations), a stretch of bands and one of modulations become the ``mean``.
+    """In each spectrum, a stretch of bands and one of modulations become the ``mean``.
 
-    ``mean`` (1, bands, modulations); a stretch is up to a quarter of the axis.
+    ``x`` (B, 1, bands, modulations), ``mean`` (1, bands, modulations); the same shape
+    as ``x``. A stretch is up to a quarter of the axis.
     """
 
     def stretch(size: int) -> np.ndarray:

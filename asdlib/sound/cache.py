@@ -1,62 +1,58 @@
-"""Features computed once: waveforms (int16) and log-mels (float16) of a list of clips, memory-mapped.
+"""Features computed once: waveforms (int16) and log-mels (float16), memory-mapped.
 
-Decoding and transforming every clip in every epoch is what makes the public implementations slow. Here it happens once;
-training and scoring then read arrays. A cache is keyed by the feature config and by each file's path, size and time, so a
-changed file or setting makes a new one. float16 keeps a log-mel to 0.03 dB.
+Decoding and transforming every clip in every epoch is what makes the public
+implementations slow. Here it happens once; training and scoring then read arrays. What
+is kept is kept clip by clip: any choice of clips, in any order, finds what any other
+one has left. A clip's features are found by the feature config, the way of reading, and
+the file's path, size and time, so a changed file or setting is computed anew. float16
+keeps a log-mel to 0.03 dB. The files are in :mod:`asdlib.sound.shards`, how large the
+cache may grow in :mod:`asdlib.sound.cache_size`.
 """
 
-import hashlib
-import json
 import logging
-import math
 import os
-import shutil
-import socket
-import time
-import uuid
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from collections import Counter, deque
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from asdlib import processes
 from asdlib.errors import AsdError
-from asdlib.files import locked
 from asdlib.progress import OnStep, silent
+from asdlib.sound import cache_size, shards
 from asdlib.sound.clips import Clips
 from asdlib.sound.data import Clip, read, to_length
 from asdlib.sound.features import FeatureConfig, log_mel
+from asdlib.sound.rows import Rows
 
 log = logging.getLogger("asdlib")
-FORMAT = 1  # of the files below; part of the key
+SHORT = ("repeat", "refuse")  # what becomes of clips that are too short
+SHARD = 256  # clips in a file, at most
 AT_ONCE = 64  # clips; a slow disk must not let the finished ones pile up in memory
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How recordings that are not as the config says are read: see :func:`asdlib.sound.data.read` and ``to_length``."""
+    """How recordings that are not as the config says are read.
+
+    See :func:`asdlib.sound.data.read` and :func:`asdlib.sound.data.to_length`. Raises
+    :class:`AsdError` for another word than those of :data:`SHORT`.
+    """
 
     channel: int | None = None
     resample: bool = False
     short: str = "repeat"
 
-    def __post_init__(self):
-        if self.short not in ("repeat", "refuse"):
+    def __post_init__(self) -> None:
+        if self.short not in SHORT:
             raise AsdError(
                 f"short clips cannot be {self.short!r}: choose repeat or refuse"
             )
-
-
-def default_folder() -> Path:
-    """Where caches go: ``$ASDLIB_CACHE``, else the user's cache folder of this system."""
-    import platformdirs
-
-    return Path(
-        os.environ.get("ASDLIB_CACHE") or platformdirs.user_cache_path("asdlib")
-    )
 
 
 def features_of(
@@ -68,134 +64,138 @@ def features_of(
     together: bool = False,
     on_step: OnStep = silent,
 ) -> Clips:
-    """The features of ``clips``, from the cache in ``folder`` or computed into it.
+    """The features of N ``clips``, from the cache in ``folder`` or computed into it.
 
-    The clips are read in parallel and written in order; the cache appears only when it is complete. With ``together``, which
-    all processes that torchrun started must then ask for, each process of a machine computes its share. Raises
-    :class:`AsdError` for a bad clip and when the folder cannot be written (a full disk, no permission).
+    Waveforms (N, samples) int16 and log-mels (N, mels, frames) float16 in dB, each an
+    array of rows that are read when they are used (:class:`asdlib.sound.rows.Rows`).
+
+    Clips are read in parallel and written in order; what is in the cache is complete.
+    With ``together``, which all processes that torchrun started must then ask for, each
+    process of a machine computes its share. Where something was computed, what was not
+    used for longest goes while the cache is larger than it may be. Raises
+    :class:`AsdError` for a bad clip and when the folder cannot be written (a full disk,
+    no permission).
     """
     if not clips:
         raise AsdError("no clips to compute features of: give at least one")
-    folder = Path(folder or default_folder())
-    target = folder / _key(clips, config, options)
-    if together or not _complete(target):
-        try:
-            _fill(target, clips, config, options, together, on_step)
-        except OSError as error:
-            megabytes = (
-                len(clips) * sum(size for _, _, size in _arrays(config).values()) / 1e6
-            )
-            raise AsdError(
-                f"cannot write the feature cache in {folder} ({error.strerror}; it takes {megabytes:.0f} MB): "
-                "free some space or set ASDLIB_CACHE to another folder"
-            ) from error
-    _tell(Counter(json.loads((target / "about.json").read_text())["lengths"]), config)
-    arrays = tuple(
-        np.load(target / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        for name in _arrays(config)
-    )
-    return Clips(arrays, [clip.machine for clip in clips], config)
-
-
-def _fill(target: Path, clips, config, options, together: bool, on_step) -> None:
-    """Leave a complete cache at ``target``: by this process alone, or a share by each process of this machine."""
-    place, count = (
-        (processes.local_rank(), processes.local_world_size()) if together else (0, 1)
-    )
-    wait = processes.barrier if together else lambda: None
-    # Beside the target, under a name of its own, which those that one torchrun started on this machine have in common.
-    own = uuid.uuid4().hex if count == 1 else f"{socket.gethostname()}-{os.getppid()}"
-    partial = target.with_name(f".part-{target.name[:8]}-{own}")
-    with ExitStack() as stack:
-        if place == 0 and not _complete(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _sweep(target.parent)
-            shutil.rmtree(
-                partial, ignore_errors=True
-            )  # of a dead process with this number
-            stack.callback(shutil.rmtree, partial, ignore_errors=True)
-            partial.mkdir()
-            stack.enter_context(locked(partial))
-            _reserve(partial, len(clips), config)
-        wait()
-        at_work = partial.exists()  # else the cache was complete already
-        if at_work:
-            share = range(
-                place * len(clips) // count, (place + 1) * len(clips) // count
-            )
-            _compute(clips, config, options, partial, share, on_step)
-        wait()
-        if at_work and place == 0:
-            lengths = Counter()
-            for path in partial.glob("lengths-*.json"):
-                lengths.update(json.loads(path.read_text()))
-                path.unlink()
-            about = {
-                "config": asdict(config),
-                "clips": len(clips),
-                "lengths": dict(lengths),
-            }
-            (partial / "about.json").write_text(json.dumps(about))
-            try:
-                partial.rename(target)
-            except OSError:
-                if not _complete(
-                    target
-                ):  # else another process was first, with the same content
-                    shutil.rmtree(
-                        target, ignore_errors=True
-                    )  # half a cache, which somebody has damaged
-                    partial.rename(target)
-        wait()
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what processes that were killed have left half-written: nobody holds it any more."""
-    for partial in folder.glob(".part-*"):
-        try:
-            if (
-                time.time() - partial.stat().st_mtime > 60
-            ):  # a younger one may not be held yet
-                with locked(partial) as held:
-                    if held:
-                        shutil.rmtree(partial, ignore_errors=True)
-        except (AsdError, OSError):  # at work, or somebody else's
-            continue
-
-
-def _complete(target: Path) -> bool:
-    return all(
-        (target / name).exists()
-        for name in ("about.json", "waveforms.npy", "log_mels.npy")
-    )
-
-
-def _key(clips, config, options) -> str:
+    limit = cache_size.limit()
+    folder = Path(folder or cache_size.default_folder())
+    keys = [shards.clip_key(clip.path) for clip in clips]
+    held = _Held(folder, shards.settings_key(config, options), config)
+    held.look(keys)
+    left = {key: clip for key, clip in zip(keys, clips, strict=True) if key not in held}
+    size = len(left) * sum(kind.row_bytes for kind in shards.kinds_of(config))
     try:
-        files = [
-            (
-                str(clip.path.resolve()),
-                (stat := clip.path.stat()).st_size,
-                stat.st_mtime_ns,
-            )
-            for clip in clips
-        ]
+        if together:
+            place, count = processes.local_rank(), processes.local_world_size()
+            held.fill(left, options, on_step, place=place, count=count)
+            processes.barrier()
+            held.look(keys)
+        # And what is missing yet: all of it, or what others removed a moment ago.
+        while missing := {key: clip for key, clip in left.items() if key not in held}:
+            held.fill(missing, options, on_step)
+            held.look(keys)
     except OSError as error:
         raise AsdError(
-            f"cannot read {error.filename} ({error.strerror}): check the file, or remove it"
+            f"cannot write the feature cache in {folder} ({error.strerror}; it "
+            f"takes {size / 1e6:.0f} MB): free some space or set ASDLIB_CACHE to "
+            "another folder"
         ) from error
-    text = json.dumps([FORMAT, asdict(config), asdict(options), files], sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    if left:
+        cache_size.evict(folder, limit, keep={shard.path for shard in held.shards})
+    _tell(Counter(held.fit(key) for key in keys), config)
+    machines = np.array([clip.machine for clip in clips])
+    return Clips(held.rows(keys), machines, config)
 
 
-def clip_arrays(
-    clip: Clip, config: FeatureConfig, options: ReadOptions
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """One clip as it is cached: waveform int16 (samples,), log-mel float16 (mels, frames), and what its length needed."""
-    how = {"channel": options.channel, "resample": options.resample}
-    # A second more than is kept: it shows that the clip is longer, and a resampler looks a little ahead.
+class _Held:
+    """The shards that one request has mapped, and where in them each clip is."""
+
+    def __init__(self, folder: Path, settings: str, config: FeatureConfig):
+        self.folder, self.settings, self.config = folder, settings, config
+        self.shards: list[shards.Shard] = []
+        self.places: dict[str, tuple[int, int]] = {}  # key: which shard, where in it
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.places
+
+    def look(self, keys: list[str]) -> None:
+        """Map what the cache has of the clips that are not mapped yet."""
+        wanted = set(keys).difference(self.places)
+        for shard in shards.open_shards(
+            self.folder, self.settings, self.config, wanted
+        ):
+            for place, key in enumerate(shard.keys):
+                self.places.setdefault(key, (len(self.shards), place))
+            self.shards.append(shard)
+
+    def fill(
+        self,
+        clips: dict[str, Clip],
+        options: ReadOptions,
+        on_step: OnStep,
+        *,
+        place: int = 0,
+        count: int = 1,
+    ) -> None:
+        """Compute shards ``place``, ``place + count``, ... of what ``clips`` make."""
+        keys = list(clips)
+        starts = range(place * SHARD, len(keys), count * SHARD)
+        parts = [keys[start : start + SHARD] for start in starts]
+        if not parts:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        shards.sweep(self.folder)
+        mine = [clips[key] for part in parts for key in part]
+        with closing(_computed(mine, self.config, options, on_step)) as rows:
+            for part in parts:
+                shards.write_shard(self.folder, self.settings, part, self.config, rows)
+
+    def fit(self, key: str) -> str:
+        shard, place = self.places[key]
+        return self.shards[shard].fits[place]
+
+    def rows(self, keys: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        part, place = np.array([self.places[key] for key in keys]).T
+        waveforms, log_mels = zip(*(shard.arrays for shard in self.shards), strict=True)
+        # They are used as arrays are, and called so wherever clips are passed on.
+        return (
+            cast(np.ndarray, Rows(list(waveforms), part, place)),
+            cast(np.ndarray, Rows(list(log_mels), part, place)),
+        )
+
+
+def _computed(
+    clips: list[Clip], config: FeatureConfig, options: ReadOptions, on_step: OnStep
+) -> Generator[shards.Row, None, None]:
+    """:func:`clip_arrays` of each clip, in order, a few ahead and on all cores."""
+    ahead: deque[Future[shards.Row]] = deque()
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        for done in range(len(clips)):
+            for clip in clips[done + len(ahead) : done + AT_ONCE]:
+                ahead.append(pool.submit(clip_arrays, clip, config, options))
+            yield ahead.popleft().result()
+            on_step("features", done + 1, len(clips))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def clip_arrays(clip: Clip, config: FeatureConfig, options: ReadOptions) -> shards.Row:
+    """One clip as it is kept, and what its length needed.
+
+    That is "exact", "cropped" or "repeated". Waveform int16 (samples,) and log-mel
+    float16 (mels, frames) in dB. Raises :class:`AsdError` for a clip that cannot be
+    read, is silent, or is too short where short ones are refused.
+    """
+    # A second more than is kept: it shows that the clip is longer, and a resampler
+    # looks a little ahead.
     x = read(
-        clip.path, sample_rate=config.sample_rate, seconds=config.seconds + 1, **how
+        clip.path,
+        sample_rate=config.sample_rate,
+        seconds=config.seconds + 1,
+        channel=options.channel,
+        resample=options.resample,
     )
     try:
         x, fit = to_length(x, config.samples, short=options.short)
@@ -204,13 +204,18 @@ def clip_arrays(
     wave, mel = clip_of(x, config)
     if np.ptp(wave) == 0:
         raise AsdError(
-            f"{clip.path} is silent in its first {config.seconds:g} s: choose longer clips, or remove it"
+            f"{clip.path} is silent in its first {config.seconds:g} s: "
+            "choose longer clips, or remove it"
         )
     return wave, mel, fit
 
 
 def clip_of(x: np.ndarray, config: FeatureConfig) -> tuple[np.ndarray, np.ndarray]:
-    """A clip in ±1 (samples,) as it is cached: waveform int16 (samples,), log-mel float16 (mels, frames)."""
+    """A clip in ±1 (samples,) as it is kept.
+
+    Waveform int16 (samples,), rounded, and log-mel float16 (mels, frames) in dB, which
+    is that of the rounded waveform.
+    """
     wave = np.round(x.clip(-1, 1 - 2**-15) * 2**15).astype(np.int16)
     return wave, log_mel(wave / np.float32(2**15), config).numpy().astype(np.float16)
 
@@ -222,78 +227,33 @@ def features_now(
     options: ReadOptions = ReadOptions(),
     on_step: OnStep = silent,
 ) -> Clips:
-    """The features of a few clips, computed in memory and not kept."""
-    rows = []
-    for clip in clips:
-        rows.append(clip_arrays(clip, config, options))
-        on_step("features", len(rows), len(clips))
-    waveforms, log_mels, lengths = zip(*rows, strict=True)
-    _tell(Counter(lengths), config)
-    return Clips(
-        (np.stack(waveforms), np.stack(log_mels)),
-        [clip.machine for clip in clips],
-        config,
-    )
+    """The features of a few clips, computed in memory and not kept.
+
+    Waveforms (N, samples) int16 and log-mels (N, mels, frames) float16 in dB. Raises
+    :class:`AsdError` for no clips and for a bad one.
+    """
+    if not clips:
+        raise AsdError("no clips to compute features of: give at least one")
+    with closing(_computed(clips, config, options, on_step)) as rows:
+        waveforms, log_mels, fits = zip(*rows, strict=True)
+    _tell(Counter(fits), config)
+    machines = np.array([clip.machine for clip in clips])
+    return Clips((np.stack(waveforms), np.stack(log_mels)), machines, config)
 
 
-def _tell(lengths: Counter, config: FeatureConfig) -> None:
-    """Say what clips of another length went through; nothing is cut or repeated silently."""
-    if lengths["cropped"]:
+def _tell(fits: Counter[str], config: FeatureConfig) -> None:
+    """Say what was done to clips of another length: nothing is silently."""
+    if fits["cropped"]:
         log.warning(
             "%d of %d clips are longer and cut to their first %g s",
-            lengths["cropped"],
-            lengths.total(),
+            fits["cropped"],
+            fits.total(),
             config.seconds,
         )
-    if lengths["repeated"]:
+    if fits["repeated"]:
         log.warning(
             "%d of %d clips are shorter and repeated up to %g s",
-            lengths["repeated"],
-            lengths.total(),
+            fits["repeated"],
+            fits.total(),
             config.seconds,
         )
-
-
-def _arrays(config: FeatureConfig) -> dict[str, tuple[str, tuple[int, ...], int]]:
-    """The arrays of a cache: the type of their numbers, the shape of a row, and its bytes."""
-    mels = config.n_mels, config.frames
-    return {
-        "waveforms": ("<i2", (config.samples,), 2 * config.samples),
-        "log_mels": ("<f2", mels, 2 * math.prod(mels)),
-    }
-
-
-def _reserve(folder: Path, count: int, config: FeatureConfig) -> None:
-    """Files for ``count`` clips, rows not yet written."""
-    for name, (dtype, shape, size) in _arrays(config).items():
-        with open(folder / f"{name}.npy", "wb") as file:
-            np.lib.format.write_array_header_1_0(
-                file, {"descr": dtype, "fortran_order": False, "shape": (count, *shape)}
-            )
-            file.truncate(file.tell() + count * size)
-
-
-def _compute(clips, config, options, folder: Path, share: range, on_step) -> None:
-    """Write the rows ``share`` of the arrays with plain writes: on a full disk those raise, where a memory map would crash."""
-    lengths = Counter()
-    with ExitStack() as stack:
-        files = []
-        for name, (_, _, size) in _arrays(config).items():
-            files.append(stack.enter_context(open(folder / f"{name}.npy", "r+b")))
-            files[-1].seek((share.start - len(clips)) * size, os.SEEK_END)
-        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
-        try:
-            for start in range(share.start, share.stop, AT_ONCE):
-                group = clips[start : min(start + AT_ONCE, share.stop)]
-                rows = pool.map(lambda clip: clip_arrays(clip, config, options), group)
-                for done, (wave, mel, fit) in enumerate(rows, start + 1 - share.start):
-                    for file, array in zip(files, (wave, mel), strict=True):
-                        file.write(array.tobytes())
-                    lengths[fit] += 1
-                    on_step("features", done, len(share))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    (folder / f"lengths-{share.start}-{share.stop}.json").write_text(
-        json.dumps(lengths)
-    )

@@ -1,4 +1,7 @@
-"""Clips as arrays, with the name of the machine that each is of: the one form in which they are trained on and scored."""
+"""Clips as arrays, with the name of the machine that each is of.
+
+The one form in which they are trained on and scored.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,16 +11,19 @@ import numpy as np
 
 from asdlib.errors import AsdError
 from asdlib.sound.features import FeatureConfig
+from asdlib.sound.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
 class Clips:
-    """N clips: each of ``inputs`` has shape (N, ...), ``machines`` (N,) names the machine of each as ``type/id``.
+    """N clips: ``inputs``, each (N, ...), and the machine of each, ``machines`` (N,).
 
-    The inputs are handed to the encoder in this order. int16 arrays are waveforms and become float32 in ±1; other arrays
-    become float32. Memory-mapped arrays are read batch by batch. ``features`` are the settings of the front end where the
-    inputs are sound (waveforms and log-mels), and None where they are something else, such as spectra. Raises
-    :class:`AsdError` where lengths differ or a machine is not called ``type/id``.
+    A machine is named ``type/id``. The inputs are handed to the encoder in this order.
+    int16 arrays are waveforms and become float32 in ±1; other arrays become float32.
+    Memory-mapped arrays are read batch by batch. ``features`` are the settings of the
+    front end where the inputs are sound (waveforms and log-mels), and None where they
+    are something else, such as spectra. Raises :class:`AsdError` where lengths differ
+    or a machine is not called ``type/id``.
 
     >>> clips = Clips((np.zeros((3, 60, 8)),), ["fan/id_02", "fan/id_00", "fan/id_02"])
     >>> clips.names, clips.labels, len(clips.of("fan/id_02"))
@@ -34,12 +40,14 @@ class Clips:
         for i, array in enumerate(self.inputs):
             if len(array) != len(machines):
                 raise AsdError(
-                    f"input {i} has {len(array)} rows for {len(machines)} machine names: give one for each clip"
+                    f"input {i} has {len(array)} rows for {len(machines)} machine "
+                    "names: give one for each clip"
                 )
         for name in self.names:
             if name.count("/") != 1 or name.startswith("/") or name.endswith("/"):
                 raise AsdError(
-                    f"a machine is called {name!r}: call it <type>/<id>, for example fan/id_00"
+                    f"a machine is called {name!r}: "
+                    "call it <type>/<id>, for example fan/id_00"
                 )
 
     def __len__(self) -> int:
@@ -75,7 +83,8 @@ class Clips:
     def _part(self, i: int) -> np.ndarray:
         if self.features is None:
             raise AsdError(
-                "these clips are no sound: they have inputs, but no waveforms and log-mels"
+                "these clips are no sound: "
+                "they have inputs, but no waveforms and log-mels"
             )
         return self.inputs[i]
 
@@ -84,9 +93,15 @@ class Clips:
         return self.only(np.flatnonzero(self.machines == machine))
 
     def only(self, rows: np.ndarray) -> "Clips":
-        """Some of the clips: ``rows`` are places, or a truth value for each clip. Labels count the machines that are left."""
+        """Some of the clips: ``rows`` are places, or a truth value for each clip.
+
+        Labels count the machines that are left.
+        """
         return Clips(
-            tuple(array[rows] for array in self.inputs),
+            tuple(
+                array.only(rows) if isinstance(array, Rows) else array[rows]
+                for array in self.inputs
+            ),
             self.machines[rows],
             self.features,
         )

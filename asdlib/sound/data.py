@@ -1,49 +1,50 @@
-"""Clips on disk in the layout of DCASE 2020 Task 2: find them, check them, read them.
+"""Clips on disk: find them, check them, read them.
 
-::
+They lie as one of :data:`asdlib.sound.layouts.LAYOUTS` says, such as that of DCASE 2020
+Task 2::
 
     <root>/.../<machine type>/train/normal_id_<nn>_<number>.wav
-    <root>/.../<machine type>/test/{normal_,anomaly_,}id_<nn>_<number>.wav      (no prefix: label unknown)
+    <root>/.../<machine type>/test/{normal_,anomaly_,}id_<nn>_<number>.wav
 
-Real or simulated, any machine types and IDs: there is one path. ``<root>`` may be a level or more above the machine types, so
-one root can hold the development, additional and evaluation sets side by side.
+where a name without prefix leaves the label unknown. Real or simulated, any machine
+types and IDs: there is one path. ``<root>`` may be a level or more above the machine
+types, so one root can hold the development, additional and evaluation sets side by
+side.
 """
 
 import logging
 import math
-import os
-import re
 import struct
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import soundfile
 
 from asdlib.errors import AsdError
+from asdlib.files import files_below
+from asdlib.sound import layouts
+from asdlib.sound.layouts import Label, Split
 
 log = logging.getLogger("asdlib")
-NAME = re.compile(
-    r"(?:(?P<label>normal|anomaly)_)?(?P<id>id_\d+)_.+\.wav", re.IGNORECASE
-)
-LAYOUT = "<machine type>/{train,test}/{normal,anomaly}_id_<nn>_<number>.wav"
-FULL_SCALE = 1.5  # decoders of compressed sound overshoot ±1 a little; what goes beyond this is in another unit
-UNKNOWN_SIZE = 0xFFFFFFFF  # written by programs that stream a WAV and never come back to fill in its size
+# Decoders of compressed sound overshoot ±1 a little; beyond this it is in another unit.
+FULL_SCALE = 1.5
+# Written by programs that stream a WAV and never come back to fill in its size.
+UNKNOWN_SIZE = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording: where it is, which machine it is of, and what is known about it."""
+    """One recording: where it is, of which machine, and what is known about it."""
 
     path: Path
     machine_type: str
     machine_id: str
-    split: Literal["train", "test"]
-    label: Literal["normal", "anomaly", "unknown"]
+    split: Split
+    label: Label
 
     @property
     def machine(self) -> str:
@@ -54,70 +55,55 @@ class Clip:
 def scan(root: str | Path) -> list[Clip]:
     """Every clip under ``root``, sorted by path.
 
-    Raises :class:`AsdError` when there is no such folder, when it holds no clip, when the name of a WAV file under
-    ``train/`` or ``test/`` does not follow the layout, or when a training clip is called an anomaly.
+    Raises :class:`AsdError` when there is no such folder, when it holds no clip, when
+    the name of a WAV file under ``train/`` or ``test/`` follows no layout, or when a
+    training clip is called an anomaly.
     """
     if not Path(root).is_dir():
-        raise AsdError(f"no folder {root}: give the folder that holds {LAYOUT}")
-    clips = []
-    for path in sorted(_files(Path(root).absolute())):
-        split = path.parent.name
-        if path.suffix.lower() != ".wav" or split not in ("train", "test"):
+        raise AsdError(
+            f"no folder {root}: give the folder that holds {layouts.expected()}"
+        )
+    clips, words = [], layouts.split_words()
+    for path in sorted(files_below(Path(root).absolute())):
+        if path.suffix.lower() != ".wav":
             continue
-        match = NAME.fullmatch(path.name)
-        if match is None:
+        named = layouts.parse(path)
+        if named is None and path.parent.name not in words:
+            continue
+        if named is None:
             raise AsdError(
-                f"{path} does not say which machine it is of: call it normal_id_<nn>_<number>.wav or move it away"
+                f"{path} does not say which machine it is of: "
+                f"call it {layouts.examples()} or move it away"
             )
-        label = (match["label"] or "unknown").lower()
-        if split == "train" and label != "normal":
+        if named.split == "train" and named.label != "normal":
             raise AsdError(
-                f"{path} is in a train folder and not called normal: train on normal clips only, move it to test"
+                f"{path} is in a train folder and not called normal: "
+                "train on normal clips only, move it to test"
             )
-        clips.append(
-            Clip(path, path.parent.parent.name, match["id"].lower(), split, label)
-        )
+        clips.append(Clip(path, *named))
     if not clips:
-        raise AsdError(f"no clips in {root}: expected {LAYOUT} below it")
+        raise AsdError(f"no clips in {root}: expected {layouts.expected()} below it")
     return clips
-
-
-def _files(root: Path) -> Iterator[Path]:
-    """Every file below ``root``, also through links to folders (each folder once), hidden ones left out."""
-    seen = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        subfolders[:] = (
-            []
-            if real in seen
-            else [name for name in subfolders if not name.startswith(".")]
-        )
-        if real not in seen:
-            yield from (
-                Path(folder) / name for name in names if not name.startswith(".")
-            )
-        seen.add(real)
 
 
 def training_clips(clips: list[Clip], *, skip_single: bool = False) -> list[Clip]:
     """The training clips of ``clips``, at least two of each machine.
 
-    Raises :class:`AsdError` when there is none, or when a machine has a single one, unless ``skip_single`` leaves such
-    machines out.
+    Raises :class:`AsdError` when there is none, or when a machine has a single one,
+    unless ``skip_single`` leaves such machines out.
     """
     chosen = [clip for clip in clips if clip.split == "train"]
     if not chosen:
         raise AsdError(
-            "there is no training clip: put normal recordings under <machine type>/train/"
+            "there is no training clip: "
+            "put normal recordings under <machine type>/train/"
         )
-    single = sorted(
-        machine
-        for machine, count in Counter(clip.machine for clip in chosen).items()
-        if count < 2
-    )
+    counts = Counter(clip.machine for clip in chosen)
+    single = sorted(machine for machine, count in counts.items() if count < 2)
     if single and not skip_single:
         raise AsdError(
-            f"only one training clip of {', '.join(single)}: contrast needs pairs, so add clips or leave such machines out "
+            f"only one training clip of {', '.join(single)}: "
+            "contrast needs pairs, so add clips or leave such machines out "
             "(--skip-single)"
         )
     if single:
@@ -139,7 +125,8 @@ def _readable(path: Path) -> Iterator[None]:
         ) from error
     except soundfile.LibsndfileError as error:
         raise AsdError(
-            f"{path} is not a readable recording ({error.error_string.rstrip('.')}): remove or replace it"
+            f"{path} is not a readable recording ({error.error_string.rstrip('.')}): "
+            "remove or replace it"
         ) from error
 
 
@@ -153,8 +140,9 @@ def opened(
 ) -> Iterator[soundfile.SoundFile]:
     """A recording that may be read, as an open file.
 
-    A file at another rate is an error unless ``resample``; one with several channels is an error unless ``channel``
-    (0-based) picks one. Raises :class:`AsdError` for these, and for what is missing or damaged.
+    A file at another rate is an error unless ``resample``; one with several channels is
+    an error unless ``channel`` (0-based) picks one. Raises :class:`AsdError` for these,
+    and for what is missing or damaged.
     """
     path = Path(path)
     with _readable(path):
@@ -165,11 +153,13 @@ def opened(
             raise AsdError(f"{path} has no samples: remove it or record it again")
         if file.samplerate != sample_rate and not resample:
             raise AsdError(
-                f"{path} is sampled at {file.samplerate} Hz instead of {sample_rate} Hz: pass --resample, or convert it"
+                f"{path} is sampled at {file.samplerate} Hz instead of {sample_rate} "
+                "Hz: pass --resample, or convert it"
             )
         if file.channels > 1 and channel is None:
             raise AsdError(
-                f"{path} has {file.channels} channels: choose one with --channel 0 to {file.channels - 1}"
+                f"{path} has {file.channels} channels: "
+                f"choose one with --channel 0 to {file.channels - 1}"
             )
         if channel is not None and not 0 <= channel < file.channels:
             raise AsdError(
@@ -185,17 +175,27 @@ def samples_of(
     *,
     frames: int = -1,
 ) -> np.ndarray:
-    """The next ``frames`` samples (all: -1) of one channel of an open file, float32 in ±1; checked to be such."""
-    dtype = (
-        "int16" if file.subtype == "PCM_16" else "float32"
-    )  # decoding to int16 is three times as fast
+    """The next ``frames`` samples (all: -1) of one channel of an open file.
+
+    (samples,) float32 in ±1, checked to be such as by :func:`in_range`; channel None is
+    the first. Raises :class:`AsdError` for what cannot be read.
+    """
+    # Decoding to int16 is three times as fast.
+    dtype = "int16" if file.subtype == "PCM_16" else "float32"
     with _readable(Path(path)):
         x = file.read(frames, dtype=dtype, always_2d=True)[:, channel or 0]
     return in_range(x, str(path))
 
 
 def in_range(x: np.ndarray, name: str) -> np.ndarray:
-    """int16 or float samples as float32 in ±1. Raises :class:`AsdError` for samples that are not finite, or far beyond ±1."""
+    """int16 or float samples as float32 in ±1, of the same shape.
+
+    Raises :class:`AsdError`, which speaks of ``name``, for samples that are not finite,
+    or far beyond ±1.
+
+    >>> in_range(np.array([-32768, 0, 16384], np.int16), "a.wav")
+    array([-1. ,  0. ,  0.5], dtype=float32)
+    """
     x = (
         x.astype(np.float32) / 2**15
         if x.dtype == np.int16
@@ -203,11 +203,13 @@ def in_range(x: np.ndarray, name: str) -> np.ndarray:
     )
     if not np.isfinite(x).all():
         raise AsdError(
-            f"{name} contains samples that are not numbers (NaN or infinity): record or convert it again"
+            f"{name} contains samples that are not numbers (NaN or infinity): "
+            "record or convert it again"
         )
     if len(x) and np.abs(x).max() > FULL_SCALE:
         raise AsdError(
-            f"{name} reaches ±{np.abs(x).max():g}, far beyond full scale (±1): scale it, all clips alike"
+            f"{name} reaches ±{np.abs(x).max():g}, far beyond full scale (±1): "
+            "scale it, all clips alike"
         )
     return x
 
@@ -220,24 +222,24 @@ def read(
     resample: bool = False,
     seconds: float | None = None,
 ) -> np.ndarray:
-    """One recording as mono float32 in ±1, shape (samples,); with ``seconds``, no more than so much from its beginning.
+    """One recording as mono float32 in ±1, shape (samples,).
 
-    A file at another rate is an error unless ``resample``; one with several channels is an error unless ``channel``
-    (0-based) picks one. Raises :class:`AsdError` for what is not a readable, complete, non-silent recording.
+    With ``seconds``, no more than so much from its beginning.
+
+    A file at another rate is an error unless ``resample``; one with several channels is
+    an error unless ``channel`` (0-based) picks one. Raises :class:`AsdError` for what
+    is not a readable, complete, non-silent recording.
     """
     with opened(
         path, sample_rate=sample_rate, channel=channel, resample=resample
     ) as file:
         rate = file.samplerate
-        x = samples_of(
-            file,
-            path,
-            channel,
-            frames=-1 if seconds is None else math.ceil(seconds * rate),
-        )
+        frames = -1 if seconds is None else math.ceil(seconds * rate)
+        x = samples_of(file, path, channel, frames=frames)
     if np.ptp(x) == 0:
         raise AsdError(
-            f"{path} is silent (every sample is {x[0]:g}): check the microphone, or remove the clip"
+            f"{path} is silent (every sample is {x[0]:g}): "
+            "check the microphone, or remove the clip"
         )
     if rate != sample_rate:
         import soxr
@@ -247,23 +249,31 @@ def read(
 
 
 def to_length(
-    x: np.ndarray, samples: int, *, short: Literal["repeat", "refuse"] = "repeat"
+    x: np.ndarray, samples: int, *, short: str = "repeat"
 ) -> tuple[np.ndarray, str]:
-    """``x`` with exactly ``samples`` samples, and what that took: "exact", "cropped" or "repeated".
+    """``x`` (n,) as (samples,), and what that took.
 
-    A longer clip is cut to its beginning. A shorter one is repeated from its beginning, or, with ``short="refuse"``, an
+    "exact", "cropped" or "repeated": a longer clip is cut to its beginning. A shorter
+    one is repeated from its beginning, or, with ``short="refuse"``, an
     :class:`AsdError`.
+
+    >>> to_length(np.array([1, 2, 3]), 5)
+    (array([1, 2, 3, 1, 2]), 'repeated')
     """
     if len(x) < samples and short == "refuse":
         raise AsdError(
-            f"{len(x)} of {samples} samples: record longer clips, or let short clips be repeated (--short repeat)"
+            f"{len(x)} of {samples} samples: "
+            "record longer clips, or let short clips be repeated (--short repeat)"
         )
     fit = "cropped" if len(x) > samples else "repeated" if len(x) < samples else "exact"
     return np.resize(x, samples), fit
 
 
 def _check_complete(path: Path) -> None:
-    """Refuse what is missing, is no WAV at all, or says that it is longer than it is: libsndfile reads the rest silently."""
+    """Refuse what is missing, is no WAV at all, or says that it is longer than it is.
+
+    libsndfile reads what there is, silently.
+    """
     if not path.is_file():
         raise AsdError(f"no file {path}: check the name")
     with open(path, "rb") as file:
@@ -280,5 +290,6 @@ def _check_complete(path: Path) -> None:
         (size,) = struct.unpack("<I", head[4:8])
         if size != UNKNOWN_SIZE and size > path.stat().st_size - 8:
             raise AsdError(
-                f"{path} is truncated ({path.stat().st_size} of {size + 8} bytes): copy or download it again"
+                f"{path} is truncated ({path.stat().st_size} of {size + 8} bytes): "
+                "copy or download it again"
             )

@@ -1,38 +1,33 @@
-"""The real recordings of DCASE 2020 Task 2: downloaded from Zenodo, checked and unpacked.
+"""Real recordings, such as DCASE 2020 Task 2: downloaded, checked and unpacked.
+
+::
 
     <out>/<part>/<machine type>/{train,test}/*.wav
 
-The sets are published under CC BY-NC-SA 4.0. A machine type's folder appears only when it is complete. What has arrived of
-a ZIP stays beside it as ``<name>.part`` and the next call goes on from there.
+The sets are published under CC BY-NC-SA 4.0. A machine type's folder appears only when
+it is complete. What has arrived of a ZIP stays beside it as ``<name>.part`` and the
+next call goes on from there.
 """
 
-import errno
 import hashlib
 import os
-import re
 import shutil
-import stat
-import tempfile
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import TypeVar
 
 import requests
 
 from asdlib.errors import AsdError
 from asdlib.progress import OnStep, silent
+from asdlib.sound.archives import MARKER, File, unpack
+from asdlib.sound.layouts import LAYOUTS
 
+T = TypeVar("T")
 ZENODO_API = "https://zenodo.org/api"
-PARTS = {  # the record on Zenodo and what its files are called
-    "dev": (3678171, "dev_data_{}.zip"),
-    "add": (3727685, "eval_data_train_{}.zip"),
-    "eval": (3841772, "eval_data_test_{}.zip"),
-}
-MACHINE_TYPES = ("fan", "pump", "slider", "valve", "ToyCar", "ToyConveyor")
-MARKER = ".complete"  # in the folder of a machine type: all of it is there, from the ZIP with this checksum
+PARTS = LAYOUTS["dcase2020"].parts
+MACHINE_TYPES = LAYOUTS["dcase2020"].machine_types
 TIMEOUT = (10, 60)  # seconds to connect, seconds without a byte
 PAUSES = (1, 2, 4, 8)  # seconds before each further try
 DROPPED = (
@@ -42,20 +37,6 @@ DROPPED = (
 )
 BLOCK = 1 << 16  # bytes; at most this much is lost when a connection drops
 UNPACKED = 1.5  # 16-bit WAV comes out of its ZIP about 1.3 times as large
-DEBRIS = re.compile(
-    r"^__MACOSX/|(^|/)\.DS_Store$"
-)  # what macOS adds to archives: left packed
-MOST_UNPACKED = 20  # beyond this many times its ZIP it is no recording but an attack
-
-
-@dataclass(frozen=True)
-class _File:
-    """A file as Zenodo publishes it: ``size`` in bytes, ``checksum`` as ``md5:<hex>``."""
-
-    name: str
-    size: int
-    checksum: str
-    url: str
 
 
 def download(
@@ -63,29 +44,40 @@ def download(
     *,
     part: str = "dev",
     machine_types: Iterable[str] | None = None,
+    layout: str = "dcase2020",
     api: str = ZENODO_API,
     on_step: OnStep = silent,
 ) -> list[Path]:
-    """Download a part of DCASE 2020 Task 2 into ``out`` and return the folders ``<out>/<part>/<machine type>``.
+    """Download a part of a collection; its folders ``<out>/<part>/<machine type>``.
 
-    ``part`` is "dev" (development), "add" (additional training) or "eval" (evaluation, without labels); ``machine_types``
-    are some of :data:`MACHINE_TYPES`, all when None; ``api`` is the address of a Zenodo. ``on_step(name, done, total)`` is
-    called with a ZIP's name and bytes as they arrive, and with clips as they are unpacked. Types that are complete already
-    are skipped, without a request. Raises :class:`AsdError` for an unknown part or type, when a type's folder exists and is
-    not from here, when Zenodo cannot be reached or lacks the file, when a file arrives damaged or is not a plain archive of
-    its machine type, and when the disk has too little room or cannot be written.
+    Of DCASE 2020 Task 2, ``part`` is "dev" (development), "add" (additional training)
+    or "eval" (evaluation, without labels); ``machine_types`` are some of
+    :data:`MACHINE_TYPES`, all when None. ``layout`` is another collection of
+    :data:`asdlib.sound.layouts.LAYOUTS`, ``api`` the address of a Zenodo.
+    ``on_step(name, done, total)`` is called with a ZIP's name and bytes as they arrive,
+    and with clips as they are unpacked. Types that are complete already are skipped,
+    without a request.
+
+    Raises :class:`AsdError` for an unknown layout, part or type, when a type's folder
+    exists and is not from here, when Zenodo cannot be reached or lacks the file, when a
+    file arrives damaged or is not a plain archive of its machine type, and when the
+    disk has too little room or cannot be written.
     """
-    if part not in PARTS:
+    if layout not in LAYOUTS:
+        raise AsdError(f"no layout {layout!r}: choose one of {', '.join(LAYOUTS)}")
+    row = LAYOUTS[layout]
+    if part not in row.parts:
         raise AsdError(
-            f"no part {part!r} of DCASE 2020 Task 2: choose one of {', '.join(PARTS)}"
+            f"no part {part!r} of {row.name}: choose one of {', '.join(row.parts)}"
         )
     wanted = list(
-        dict.fromkeys(MACHINE_TYPES if machine_types is None else machine_types)
+        dict.fromkeys(row.machine_types if machine_types is None else machine_types)
     )
     for machine_type in wanted:
-        if machine_type not in MACHINE_TYPES:
+        if machine_type not in row.machine_types:
             raise AsdError(
-                f"no machine type {machine_type!r} in DCASE 2020 Task 2: choose from {', '.join(MACHINE_TYPES)}"
+                f"no machine type {machine_type!r} in {row.name}: "
+                f"choose from {', '.join(row.machine_types)}"
             )
     root = Path(out) / part
     missing = [
@@ -96,10 +88,11 @@ def download(
     for machine_type in missing:
         if os.path.lexists(root / machine_type):
             raise AsdError(
-                f"{root / machine_type} exists and is not a finished download: move it away or name another folder"
+                f"{root / machine_type} exists and is not a finished download: "
+                "move it away or name another folder"
             )
     if missing:
-        record, name = PARTS[part]
+        record, name = row.parts[part]
         files = _published(
             f"{api.rstrip('/')}/records/{record}",
             [name.format(machine_type) for machine_type in missing],
@@ -112,20 +105,22 @@ def download(
                 _fetch(file, archive, on_step)
                 try:
                     _check(file, archive)
-                    _unpack(file, archive, root / machine_type, on_step)
+                    unpack(file, archive, root / machine_type, on_step)
                 except AsdError:
-                    archive.unlink()  # it is of no use; on a full disk (OSError) it is, and stays
+                    # It is of no use; on a full disk (OSError) it is, and stays.
+                    archive.unlink()
                     raise
                 archive.unlink()
         except OSError as error:
             raise AsdError(
-                f"cannot write to {root} ({error.strerror}): free some space or name another folder"
+                f"cannot write to {root} ({error.strerror}): "
+                "free some space or name another folder"
             ) from error
     return [root / machine_type for machine_type in wanted]
 
 
-def _persist(url: str, attempt: Callable):
-    """What ``attempt()`` returns, tried again while the connection or the server fails."""
+def _persist(url: str, attempt: Callable[[], T]) -> T:
+    """What ``attempt()`` returns, tried again while connection or server fails."""
     for pause in (*PAUSES, None):
         try:
             return attempt()
@@ -139,12 +134,14 @@ def _persist(url: str, attempt: Callable):
             if pause is None or not passing:
                 why = f"HTTP status {status}" if status else type(error).__name__
                 raise AsdError(
-                    f"cannot get {url} ({why}): check the address and the network, then run again"
+                    f"cannot get {url} ({why}): "
+                    "check the address and the network, then run again"
                 ) from error
         time.sleep(pause)
+    raise AssertionError("the last try returns or raises")
 
 
-def _published(url: str, names: list[str]) -> list[_File]:
+def _published(url: str, names: list[str]) -> list[File]:
     """The files called ``names`` in the record at ``url``."""
 
     def attempt() -> requests.Response:
@@ -158,7 +155,7 @@ def _published(url: str, names: list[str]) -> list[_File]:
         absent = [name for name in names if name not in entries]
         found = [entries[name] for name in names if name in entries]
         files = [
-            _File(x["key"], int(x["size"]), x["checksum"], x["links"]["self"])
+            File(x["key"], int(x["size"]), x["checksum"], x["links"]["self"])
             for x in found
         ]
     except (KeyError, TypeError, ValueError) as error:
@@ -167,12 +164,13 @@ def _published(url: str, names: list[str]) -> list[_File]:
         ) from error
     if absent:
         raise AsdError(
-            f"the record {url} has no file {', '.join(absent)}: check the address or leave that machine type out"
+            f"the record {url} has no file {', '.join(absent)}: "
+            "check the address or leave that machine type out"
         )
     return files
 
 
-def _check_room(root: Path, files: list[_File]) -> None:
+def _check_room(root: Path, files: list[File]) -> None:
     """One ZIP at a time lies beside what has been unpacked."""
     sizes = [file.size for file in files]
     here = sum(
@@ -185,11 +183,12 @@ def _check_room(root: Path, files: list[_File]) -> None:
     if free < needed:
         room = f"{free / 1e9:.1f} GB of the {needed / 1e9:.1f} GB"
         raise AsdError(
-            f"{root} has {room} that it takes to unpack the download: free some space or name another folder"
+            f"{root} has {room} that it takes to unpack the download: "
+            "free some space or name another folder"
         )
 
 
-def _fetch(file: _File, path: Path, on_step: OnStep) -> None:
+def _fetch(file: File, path: Path, on_step: OnStep) -> None:
     """Bring ``path`` to the full size of ``file``, from where it ends."""
 
     def attempt() -> None:
@@ -202,9 +201,8 @@ def _fetch(file: _File, path: Path, on_step: OnStep) -> None:
         with requests.get(
             file.url, headers=headers, stream=True, timeout=TIMEOUT
         ) as response:
-            if (
-                response.status_code == 416
-            ):  # the server's file ends before: what is here is of another one
+            if response.status_code == 416:
+                # The server's file ends before: what is here is of another one.
                 path.unlink(missing_ok=True)
                 raise requests.ConnectionError("the next try starts over")
             response.raise_for_status()
@@ -216,82 +214,20 @@ def _fetch(file: _File, path: Path, on_step: OnStep) -> None:
                     done += len(block)
                     on_step(file.name, done, file.size)
                     if done > file.size:
-                        return  # not the file of the record, so do not let it fill the disk: the check refuses it
+                        # Not the file of the record, so do not let it fill the disk:
+                        # the check refuses it.
+                        return
         if done < file.size:
             raise requests.ConnectionError(f"closed after {done} of {file.size} bytes")
 
     _persist(file.url, attempt)
 
 
-def _check(file: _File, path: Path) -> None:
+def _check(file: File, path: Path) -> None:
     with open(path, "rb") as archive:
         checksum = f"md5:{hashlib.file_digest(archive, 'md5').hexdigest()}"
     if path.stat().st_size != file.size or checksum != file.checksum:
         raise AsdError(
-            f"{file.name} arrived damaged (size or checksum is not that of the record) and was removed: run again"
+            f"{file.name} arrived damaged (size or checksum is not that of the record) "
+            "and was removed: run again"
         )
-
-
-def _unpack(file: _File, path: Path, folder: Path, on_step: OnStep) -> None:
-    """Unpack the ZIP at ``path``, which holds ``<machine type>/...``, as ``folder``, which appears when it is complete."""
-    partial = Path(
-        tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent)
-    )  # hidden, so a scan passes over it
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = _checked_members(file, archive, folder)
-            for done, member in enumerate(members, 1):
-                target = partial.joinpath(*PurePosixPath(member.filename).parts[1:])
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(member) as packed, open(target, "wb") as clip:
-                    shutil.copyfileobj(
-                        packed, clip
-                    )  # zipfile gives no more than the declared size, and checks the CRC
-                on_step(f"unpack {file.name}", done, len(members))
-        (partial / MARKER).write_text(f"{file.checksum}\n")
-        partial.chmod(0o755)
-        partial.rename(folder)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        RuntimeError,
-    ) as error:  # RuntimeError: encrypted, odd compression
-        raise AsdError(
-            f"{file.name} is not a sound ZIP archive ({error}) and was removed: check {file.url}"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _checked_members(
-    file: _File, archive: zipfile.ZipFile, folder: Path
-) -> list[zipfile.ZipInfo]:
-    """The files in the archive, once all of it is known to be plain files below ``<machine type>/`` of a sane total size."""
-    members = [
-        member for member in archive.infolist() if not DEBRIS.search(member.filename)
-    ]
-    for member in members:
-        parts = PurePosixPath(member.filename).parts
-        outside = (
-            parts[:1] != (folder.name,)
-            or ".." in parts
-            or set(member.filename) & set("\\:")
-        )  # the latter for Windows
-        if (
-            outside
-            or stat.S_ISLNK(member.external_attr >> 16)
-            or (len(parts) < 2 and not member.is_dir())
-        ):
-            raise AsdError(
-                f"{file.name} holds {member.filename!r}, which is no plain file in {folder.name}/, and was removed without "
-                f"unpacking: check {file.url}"
-            )
-    total = sum(member.file_size for member in members)
-    if total > MOST_UNPACKED * file.size:
-        raise AsdError(
-            f"{file.name} claims to unpack to {total / 1e9:.2f} GB and was removed: check {file.url}"
-        )
-    if total > shutil.disk_usage(folder.parent).free:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    return [member for member in members if not member.is_dir()]

@@ -1,13 +1,15 @@
 """The log-mel front end: what the network sees beside the waveform.
 
-16 kHz, a 1024-sample Hann window every 512 samples, 128 mel bands (HTK scale, no area normalisation) from 0 to 8 kHz,
-power, then 10·log10(max(x, 1e-10)) dB. No mean or variance is removed. A 10 s clip becomes 128 × 313 numbers.
+16 kHz, a 1024-sample Hann window every 512 samples, 128 mel bands (HTK scale, no area
+normalisation) from 0 to 8 kHz, power, then 10·log10(max(x, 1e-10)) dB. No mean or
+variance is removed. A 10 s clip becomes 128 × 313 numbers.
 """
 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +18,13 @@ from asdlib.errors import AsdError
 
 @dataclass(frozen=True)
 class FeatureConfig:
-    """Settings of the front end. The defaults are those of the paper's code."""
+    """Settings of the front end. The defaults are those of the paper's code.
+
+    Raises :class:`AsdError` for settings that make no sense together.
+
+    >>> FeatureConfig(sample_rate=48000, seconds=2.0, f_max=24000.0).frames
+    188
+    """
 
     sample_rate: int = 16000  # Hz
     seconds: float = 10.0  # length of every clip that reaches the network
@@ -26,18 +34,21 @@ class FeatureConfig:
     f_min: float = 0.0  # Hz
     f_max: float = 8000.0  # Hz
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.n_fft % 2 or self.n_fft < 2:
             raise AsdError(
-                f"n_fft is {self.n_fft}: choose an even number, so that log-mel and Tgram share one time grid"
+                f"n_fft is {self.n_fft}: "
+                "choose an even number, so that log-mel and Tgram share one time grid"
             )
         if not 1 <= self.hop_length <= self.n_fft:
             raise AsdError(
-                f"hop_length is {self.hop_length}: choose 1 to n_fft ({self.n_fft}) samples"
+                f"hop_length is {self.hop_length}: "
+                f"choose 1 to n_fft ({self.n_fft}) samples"
             )
         if not 0 <= self.f_min < self.f_max <= self.sample_rate / 2:
             raise AsdError(
-                f"bands from {self.f_min:g} to {self.f_max:g} Hz do not fit a rate of {self.sample_rate} Hz: "
+                f"bands from {self.f_min:g} to {self.f_max:g} Hz do not fit a rate of "
+                f"{self.sample_rate} Hz: "
                 f"choose 0 <= f_min < f_max <= {self.sample_rate / 2:g}"
             )
         if not 0 < self.seconds < math.inf:
@@ -46,7 +57,8 @@ class FeatureConfig:
             )
         if self.samples <= self.n_fft // 2:
             raise AsdError(
-                f"clips of {self.seconds:g} s are shorter than half a window: choose at least {self.n_fft} samples"
+                f"clips of {self.seconds:g} s are shorter than half a window: "
+                f"choose at least {self.n_fft} samples"
             )
 
     @property
@@ -89,12 +101,14 @@ class LogMel(nn.Module):
 
 @lru_cache(maxsize=8)
 def _front_end(config: FeatureConfig) -> LogMel:
-    return LogMel(
-        config
-    )  # built once: rebuilding window and filterbank for each clip halves the speed
+    # Built once: rebuilding window and filterbank for each clip halves the speed.
+    return LogMel(config)
 
 
 @torch.no_grad()
-def log_mel(waveform, config: FeatureConfig) -> Tensor:
-    """Log-mel spectrogram in dB of ``waveform`` (..., samples), array or tensor in ±1: (..., n_mels, frames)."""
+def log_mel(waveform: np.ndarray | Tensor, config: FeatureConfig) -> Tensor:
+    """Log-mel spectrogram in dB, (..., n_mels, frames), of ``waveform`` in ±1.
+
+    That is an array or tensor (..., samples).
+    """
     return _front_end(config)(torch.as_tensor(waveform, dtype=torch.float32))

@@ -23,14 +23,20 @@ ARRAYS = ("train", "train_machine", "test", "test_machine", "test_is_anomaly")
 
 @dataclass(frozen=True, eq=False)
 class Spectra:
-    """Training and test clips, whose only input are spectra (N, 1, bands, modulations) float32, and the truth (M,) bool."""
+    """Training and test clips, and the truth (M,) bool about the latter.
+
+    Their only input are spectra (N, 1, bands, modulations) float32.
+    """
 
     train: Clips
     test: Clips
     test_is_anomaly: np.ndarray
 
     def only(self, rows: np.ndarray) -> "Spectra":
-        """The same set with some of its training clips; test clips of machines that are left without any go, too."""
+        """The same set with some of its training clips.
+
+        Test clips of machines that are left without any go, too.
+        """
         train = self.train.only(rows)
         kept = np.isin(self.test.machines, train.machines)
         return Spectra(train, self.test.only(kept), self.test_is_anomaly[kept])
@@ -39,8 +45,9 @@ class Spectra:
 def read_spectra(path: str | Path) -> Spectra:
     """The set of spectra in ``path``, checked.
 
-    Raises :class:`AsdError` for anything but such a file: arrays missing, of other shapes or not numbers, values that are
-    not finite, test clips of a machine without training clips, or of one that is only normal or only anomalous.
+    Raises :class:`AsdError` for anything but such a file: arrays missing, of other
+    shapes or not numbers, values that are not finite, test clips of a machine without
+    training clips, or of one that is only normal or only anomalous.
     """
     path = Path(path)
     try:
@@ -48,7 +55,8 @@ def read_spectra(path: str | Path) -> Spectra:
             missing = [name for name in ARRAYS if name not in file]
             if missing:
                 raise AsdError(
-                    f"{path} has no array {', '.join(missing)}: a set of spectra holds {', '.join(ARRAYS)}"
+                    f"{path} has no array {', '.join(missing)}: "
+                    f"a set of spectra holds {', '.join(ARRAYS)}"
                 )
             arrays = {name: file[name] for name in ARRAYS}
     except FileNotFoundError as error:
@@ -80,17 +88,20 @@ def read_spectra(path: str | Path) -> Spectra:
                 else "(clips, bands, modulations)"
             )
             raise AsdError(
-                f"{part} in {path} is {x.dtype} of shape {x.shape}: it must be floats of shape {expected}"
+                f"{part} in {path} is {x.dtype} of shape {x.shape}: "
+                f"it must be floats of shape {expected}"
             )
         if machine.shape != (len(x),) or machine.dtype.kind != "U":
             raise AsdError(
-                f"{part}_machine in {path} has shape {machine.shape}: it must name the machine of each of {len(x)} clips"
+                f"{part}_machine in {path} has shape {machine.shape}: "
+                f"it must name the machine of each of {len(x)} clips"
             )
         bad = ~np.isfinite(x).all(axis=(1, 2))
         if bad.any():
             first = int(np.flatnonzero(bad)[0])
             raise AsdError(
-                f"{bad.sum()} clips of {part} in {path} hold values that are not finite, the first in row {first} "
+                f"{bad.sum()} clips of {part} in {path} hold values that are not "
+                f"finite, the first in row {first} "
                 f"({machine[first]}): leave those clips out, or compute them again"
             )
     _check_truth(path, arrays)
@@ -105,17 +116,20 @@ def _check_truth(path: Path, arrays: dict[str, np.ndarray]) -> None:
     truth, machine = arrays["test_is_anomaly"], arrays["test_machine"]
     if truth.shape != machine.shape or not np.isin(truth, (0, 1)).all():
         raise AsdError(
-            f"test_is_anomaly in {path} must be 0 or 1 for each of the {len(machine)} test clips"
+            f"test_is_anomaly in {path} must be 0 or 1 for each of the {len(machine)} "
+            "test clips"
         )
     unknown = sorted(set(machine.tolist()) - set(arrays["train_machine"].tolist()))
     if unknown:
         raise AsdError(
-            f"{path} has test clips but no training clips of {', '.join(unknown)}: add some, or leave them out"
+            f"{path} has test clips but no training clips of {', '.join(unknown)}: "
+            "add some, or leave them out"
         )
     for name in sorted(set(machine.tolist())):
         own = truth[machine == name].astype(bool)
         if own.all() or not own.any():
             kind = "anomalous" if own.any() else "normal"
             raise AsdError(
-                f"all {len(own)} test clips of {name} in {path} are {kind}: a ROC curve needs both kinds"
+                f"all {len(own)} test clips of {name} in {path} are {kind}: "
+                "a ROC curve needs both kinds"
             )

@@ -1,5 +1,9 @@
-"""What a finished run keeps of its training clips: their embeddings, for the distance-based scorers, and the percentiles of
-their scores. Read with every part checked, because a run directory may come from anywhere."""
+"""What a finished run keeps of its training clips.
+
+The memory bank: their embeddings, for the distance-based scorers; and the percentiles of
+their scores. Read with every part checked, because a run directory may come from
+anywhere.
+"""
 
 import json
 from collections.abc import Iterable
@@ -18,7 +22,8 @@ from asdlib.judge.scorers import (
 )
 from asdlib.learn.classifier import MachineClassifier
 from asdlib.learn.tensors import write_tensors
-from asdlib.use.run import RunConfig, is_of, read_tensors
+from asdlib.use.config import RunConfig
+from asdlib.use.run import is_of, read_tensors
 
 Percentiles = dict[
     str, dict[str, list[float]]
@@ -46,11 +51,11 @@ def save_bank(
     percentiles = percentiles_of(config, model, bank, labels, scorer_names())
     tensors = {"embeddings": torch.from_numpy(bank), "labels": torch.from_numpy(labels)}
     write_tensors(
-        tensors, run / "embeddings.safetensors", metadata={"run": config.identity}
+        tensors, run / "embeddings.safetensors", metadata={"run": config.mark}
     )
     with atomic_write(run / "scores.json") as temporary:
         temporary.write_text(
-            json.dumps({"run": config.identity, "percentiles": percentiles}) + "\n"
+            json.dumps({"run": config.mark, "percentiles": percentiles}) + "\n"
         )
 
 
@@ -129,7 +134,9 @@ def read_percentiles(
     ) as error:
         raise AsdError(f"{path} is damaged ({error}): train it again") from error
     if not of_this:
-        raise AsdError(f"{path} belongs to another run: restore the files of one run")
+        raise AsdError(
+            f"{path} belongs to other settings: restore the files of one run"
+        )
     rows = [row for by_scorer in found.values() for row in by_scorer.values()]
     if not all(row.shape == (101,) and np.isfinite(row).all() for row in rows):
         raise AsdError(

@@ -26,7 +26,7 @@ def keep_threshold(
         }
         with writable(run / "thresholds.json") as temporary:
             text = json.dumps(
-                {"run": read_config(run).identity, "thresholds": content}, indent=1
+                {"run": read_config(run).mark, "thresholds": content}, indent=1
             )
             temporary.write_text(text + "\n")
 
@@ -66,6 +66,6 @@ def read_thresholds(run: str | Path) -> dict[str, dict[str, Threshold]]:
         )
     if not of_this:
         raise AsdError(
-            f"{path} belongs to another run than the config.json beside it: remove it and calibrate again"
+            f"{path} belongs to other settings than the config.json beside it: remove it and calibrate again"
         )
     return found

@@ -4,7 +4,7 @@
    keeps the run that is there.
 2. Every exercise is proved: its starter fails the check, its solution passes it.
 3. Three editions are built, warnings as errors; then slides, an archive of each edition, and one PDF of the whole book
-   where a Chromium is installed.
+   where a Chromium is installed. Nothing is built where nothing has changed, and the PDF alone where only it is missing.
 
 ``--sources DIR`` only writes the sources of the reader's edition to DIR, executed (``make live`` calls it).
 """
@@ -34,7 +34,9 @@ BUILD, EXECUTED = (
     TOP / "_executed",
 )  # nbmake passes over folders called _build, so not below it
 LONGEST_FIRST = ("two_stages", "classify", "views", "baselines")
-FINISHED = BUILD / "finished.txt"  # the digest of what the finished build was made of
+FINISHED = BUILD / "finished.txt"  # the digest of what the finished editions were made of
+PDF = BUILD / "asd-book.pdf"  # of those editions, where it is there
+BRANCHES = 4  # as many versions of the code and of the chapters keep what they made
 MEGABYTES_A_PAGE = 8
 HELPERS = ("chapter.py", "keep.py", "checks")  # what the notebooks import
 
@@ -54,11 +56,14 @@ def chapters() -> list[Path]:
 
 def execute() -> tuple[dict[str, dict], int]:
     """The executed notebooks by name, those of an earlier build taken as they are where nothing has changed; and how many
-    had to be executed."""
+    had to be executed.
+
+    A chapter shows sources, docstrings included, and pictures: every byte of the package counts here, whereas what was
+    trained is kept for as long as the code is the same (:func:`keep.key`).
+    """
     place = keep.place()
-    for old in place.parent.iterdir() if "ASDLIB_DATA" not in os.environ else []:
-        if old != place:
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    if "ASDLIB_DATA" not in os.environ:
+        keep.forget(place.parent.iterdir(), but=BRANCHES)
     common = digest(
         TOP / "asdlib",
         TOP / "data" / "results",
@@ -80,25 +85,9 @@ def execute() -> tuple[dict[str, dict], int]:
             "OMP_WAIT_POLICY": "passive",
             **os.environ,
         }  # two notebooks share the cores
-        options = [
-            "--nbmake",
-            "--overwrite",
-            "--nbmake-timeout=1800",
-            "-p",
-            "no:cacheprovider",
-            "-c",
-            "/dev/null",
-            "--maxschedchunk=1",
-            "-n",
-            "2",
-        ]
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            *options,
-            f"--rootdir={EXECUTED}",
-        ]
+        options = ["--nbmake", "--overwrite", "--nbmake-timeout=1800", "-p", "no:cacheprovider", "-c", "/dev/null"]
+        options += ["--maxschedchunk=1", "-n", "2", f"--rootdir={EXECUTED}"]
+        command = [sys.executable, "-m", "pytest", *options]
         failed = subprocess.run(
             [*command, *(EXECUTED / "book" / path.name for path in todo)],
             env=environment,
@@ -109,9 +98,9 @@ def execute() -> tuple[dict[str, dict], int]:
                 runs[path].write_text(json.dumps(done))
         if failed:
             sys.exit("a chapter did not run through: see above")
-    for old in store.glob("*.ipynb"):
-        if old not in runs.values():
-            old.unlink()
+    for run in runs.values():
+        os.utime(run)
+    keep.forget(store.glob("*.ipynb"), but=BRANCHES * len(runs))
     return {path.stem: json.loads(run.read_text()) for path, run in runs.items()}, len(todo)
 
 
@@ -136,6 +125,19 @@ def run_cards(notebooks: dict[str, dict]) -> str:
     return "\n".join(rows)
 
 
+def methods_reference() -> str:
+    """A section of the reference for every method that there is: a new file in ``asdlib/methods`` is in the book as it is."""
+    from asdlib import methods
+
+    sections = []
+    for name in methods.names():
+        about = methods.get(name)
+        head = f"## {about.NAME}: `asdlib.methods.{name}`\n\n{about.PAPER}. Reads {' and '.join(about.INPUTS)}."
+        sections.append(f"{head}\n\n```{{eval-rst}}\n.. automodule:: asdlib.methods.{name}\n   :members:\n```")
+    intro = "## What a method is: `asdlib.methods`\n\n```{eval-rst}\n.. automodule:: asdlib.methods\n   :members:\n```"
+    return "\n\n".join([intro, *sections])
+
+
 def write_sources(notebooks: dict[str, dict], edition: str, folder: Path) -> None:
     """What jupyter-book reads for the ``edition``; files that would not change are left alone."""
     config = yaml.safe_load((TOP / "_config.yml").read_text())
@@ -154,6 +156,7 @@ def write_sources(notebooks: dict[str, dict], edition: str, folder: Path) -> Non
     extension = [path for path in (TOP / "book" / "_ext").iterdir() if path.suffix in (".py", ".css")]
     names += [path.relative_to(TOP).as_posix() for path in extension]
     files |= {name: (TOP / name).read_text() for name in names if (TOP / name).exists()}
+    files["book/api.md"] = files["book/api.md"].replace("<!-- methods -->", methods_reference())
     files["book/run_cards.md"] = files["book/run_cards.md"].replace("<!-- rows -->", run_cards(notebooks))
     files |= {f"book/{name}.ipynb": json.dumps(for_edition(notebook, edition)) for name, notebook in notebooks.items()}
     for name, text in files.items():
@@ -188,16 +191,7 @@ def build(edition: str, builder: str = "html") -> Path:
 
 
 def chromium() -> str | None:
-    return next(
-        filter(
-            None,
-            map(
-                shutil.which,
-                ("chromium", "chromium-browser", "google-chrome"),
-            ),
-        ),
-        None,
-    )
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def write_pdf(page: Path, pdf: Path) -> None:
@@ -231,12 +225,7 @@ def archive(notebooks: dict[str, dict], edition: str, pages: Path) -> None:
             **({"ignore": shutil.ignore_patterns("__pycache__")} if path.is_dir() else {}),
         )
     shutil.copytree(TOP / "data" / "results", folder / "data" / "results")
-    for name in (
-        "requirements.txt",
-        "LICENSE",
-        "LICENSE-text",
-        "CITATION.cff",
-    ):
+    for name in ("requirements.txt", "LICENSE", "LICENSE-text", "CITATION.cff"):
         shutil.copy2(TOP / name, folder / name)
     shutil.make_archive(str(BUILD / folder.name), "zip", folder.parent, folder.name)
     shutil.rmtree(folder)
@@ -249,46 +238,60 @@ def check_pages(pages: Path) -> None:
             sys.exit(f"{page} has {size:.1f} MB, and {MEGABYTES_A_PAGE} is the most: show fewer sounds on it")
 
 
+def publish(notebooks: dict[str, dict], edition: str, pages: Path) -> None:
+    """The built ``pages`` of an edition in their place, with slides and in an archive."""
+    check_pages(pages)
+    title = yaml.safe_load((TOP / "_config.yml").read_text())["title"]
+    (pages / "slides").mkdir()
+    for name, notebook in notebooks.items():
+        (pages / "slides" / f"{name}.html").write_text(slides(for_edition(notebook, edition), title))
+    target = BUILD / "html" if edition == "reader" else BUILD / edition / "html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(pages, target)
+    archive(notebooks, edition, target)
+
+
+def produce(jobs: list[tuple[str, str]], inputs: str) -> None:
+    """Make the editions, the PDF, or both: pairs of an edition and the form that it is built in."""
+    started = time.perf_counter()
+    editions = [edition for edition, builder in jobs if builder == "html"]
+    notebooks, executed = execute()
+    prove(notebooks)
+    for old in [BUILD] if editions else [BUILD / "work", BUILD / "sources"]:
+        shutil.rmtree(old, ignore_errors=True)
+    for edition in editions or ["reader"]:
+        write_sources(notebooks, edition, BUILD / "sources" / edition)
+    with ThreadPoolExecutor(2) as pool:
+        built = dict(zip(jobs, pool.map(lambda job: build(*job), jobs), strict=True))
+    for edition in editions:
+        publish(notebooks, edition, built[edition, "html"])
+    FINISHED.write_text(inputs)
+    if pages := built.get(("reader", "singlehtml")):
+        whole = shutil.move(pages / "book" / "intro.html", pages / "whole.html")  # its links are relative to this folder
+        write_pdf(whole, pages / PDF.name)
+        shutil.move(pages / PDF.name, PDF)
+    for name in ("work", "sources", "archives"):
+        shutil.rmtree(BUILD / name, ignore_errors=True)
+    if editions:
+        took = {"seconds": round(time.perf_counter() - started), "chapters executed": executed, "cores": os.cpu_count()}
+        (BUILD / "took.json").write_text(json.dumps(took))
+
+
 def main() -> None:
     if sys.argv[1:2] == ["--sources"]:
         write_sources(execute()[0], "reader", Path(sys.argv[2]))
         return
     inputs = digest(TOP / "book", TOP / "asdlib", TOP / "data" / "results", TOP / "_config.yml", TOP / "_toc.yml",
-                    TOP / "requirements.txt") + f" {chromium()}"  # fmt: skip
-    if FINISHED.exists() and FINISHED.read_text() == inputs:
-        print("nothing has changed since the last build")
-        return
-    started = time.perf_counter()
-    notebooks, executed = execute()
-    prove(notebooks)
-    shutil.rmtree(BUILD, ignore_errors=True)
-    jobs = [(edition, "html") for edition in EDITIONS] + ([("reader", "singlehtml")] if chromium() else [])
-    for edition in EDITIONS:
-        write_sources(notebooks, edition, BUILD / "sources" / edition)
-    with ThreadPoolExecutor(2) as pool:
-        built = dict(zip(jobs, pool.map(lambda job: build(*job), jobs), strict=True))
-    title = yaml.safe_load((TOP / "_config.yml").read_text())["title"]
-    for edition in EDITIONS:
-        pages = built[edition, "html"]
-        check_pages(pages)
-        (pages / "slides").mkdir()
-        for name, notebook in notebooks.items():
-            (pages / "slides" / f"{name}.html").write_text(slides(for_edition(notebook, edition), title))
-        target = BUILD / "html" if edition == "reader" else BUILD / edition / "html"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(pages, target)
-        archive(notebooks, edition, target)
-    if chromium():
-        pages = built["reader", "singlehtml"]
-        whole = shutil.move(pages / "book" / "intro.html", pages / "whole.html")  # its links are relative to this folder
-        write_pdf(whole, BUILD / "asd-book.pdf")
+                    TOP / "requirements.txt")  # fmt: skip
+    fresh = FINISHED.exists() and FINISHED.read_text() == inputs
+    jobs = [] if fresh else [(edition, "html") for edition in EDITIONS]
+    jobs += [("reader", "singlehtml")] if chromium() and not (fresh and PDF.exists()) else []
+    if jobs:
+        produce(jobs, inputs)
     else:
+        print("nothing has changed since the last build")
+    if not PDF.exists():
         print("no PDF: that takes a Chromium (chromium, chromium-browser or google-chrome), and there is none here")
-    for name in ("work", "sources", "archives"):
-        shutil.rmtree(BUILD / name, ignore_errors=True)
-    took = {"seconds": round(time.perf_counter() - started), "chapters executed": executed, "cores": os.cpu_count()}
-    (BUILD / "took.json").write_text(json.dumps(took))
-    FINISHED.write_text(inputs)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Questions and judges of the chapter ``baselines``."""
 
 import numpy as np
+
 from asdlib.evaluation import auc
 from asdlib.features import log_mel
 from asdlib.machines import faults, machines, render
-
 from chapter import BOOK, features, kept, recordings
 from checks import Hint, Question
 

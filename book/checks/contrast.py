@@ -2,8 +2,8 @@
 
 import numpy as np
 import torch
-from asdlib.contrastive import supervised_contrastive_loss
 
+from asdlib.contrastive import supervised_contrastive_loss
 from checks import Hint, Question
 
 

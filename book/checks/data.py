@@ -1,9 +1,9 @@
 """Questions and exercises of the chapter "The data"."""
 
 import numpy as np
+
 from asdlib.machine_types import MACHINE_TYPES
 from asdlib.machines import identity
-
 from checks import Hint, Question
 
 QUESTIONS = {

@@ -1,9 +1,9 @@
 """Judges and questions of the chapter on the encoder."""
 
 import numpy as np
+
 from asdlib.encoder import BOOK_ENCODER, Bottleneck, STgramMFN
 from asdlib.features import FeatureConfig
-
 from checks import Hint, Question
 
 QUESTIONS = {

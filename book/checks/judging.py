@@ -1,8 +1,8 @@
 """Questions and judges of the chapter ``judging``."""
 
 import numpy as np
-from asdlib.evaluation import auc
 
+from asdlib.evaluation import auc
 from checks import Hint, Question
 
 QUESTIONS = {

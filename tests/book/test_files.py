@@ -73,6 +73,14 @@ def test_no_page_is_heavier_than_8_megabytes(folder):
     assert heavy == {}
 
 
+@pytest.mark.skipif(not (BUILD / "asd-book.pdf").exists(), reason=f"no PDF in {BUILD}: install chromium, then make book")
+def test_the_whole_book_is_one_pdf():
+    paper = (BUILD / "asd-book.pdf").read_bytes()
+    assert paper.startswith(b"%PDF")
+    assert paper.rstrip().endswith(b"%%EOF")
+    assert paper.count(b"/Type /Page\n") + paper.count(b"/Type /Page ") > 3 * len(NOTEBOOKS)
+
+
 # ------------------------------------------------------------------------------------------- to each edition what is its
 
 

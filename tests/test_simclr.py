@@ -3,18 +3,20 @@
 import numpy as np
 import pytest
 import torch
-from asdlib.contrastive import supervised_contrastive_loss
-from asdlib.evaluation import mahalanobis_score
-from asdlib.features import FeatureConfig, log_mel
-from asdlib.run import new_encoder
-from asdlib.training import StageConfig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning.losses import NTXentLoss
 from torch import nn
 
+from asdlib import augment
+from asdlib.clips import Clips
+from asdlib.contrastive import supervised_contrastive_loss
 from asdlib.errors import AsdError
-from asdlib.methods import views
+from asdlib.evaluation import by_machine, mahalanobis_score
+from asdlib.features import FeatureConfig, log_mel
+from asdlib.methods import simclr
+from asdlib.run import new_encoder
+from asdlib.training import StageConfig
 from tests.conftest import SMALL
 
 SAMPLES = 4000
@@ -40,7 +42,7 @@ def runs(flags):
 @given(seed=seeds)
 def test_a_time_mask_silences_one_stretch_and_nothing_else(seed):
     x = noisy(4, seed=seed)
-    y = views.time_mask(x, rng(seed))
+    y = augment.time_mask(x, rng(seed))
     for before, after in zip(x, y, strict=True):
         silent = (after == 0).numpy()
         (length,) = runs(silent)
@@ -52,7 +54,7 @@ def test_a_time_mask_silences_one_stretch_and_nothing_else(seed):
 @given(seed=seeds)
 def test_a_band_mask_removes_one_band_and_nothing_else(seed):
     x = noisy(4, seed=seed)
-    before, after = (np.abs(np.fft.rfft(part.double().numpy())) for part in (x, views.band_mask(x, rng(seed))))
+    before, after = (np.abs(np.fft.rfft(part.double().numpy())) for part in (x, augment.band_mask(x, rng(seed))))
     for b, a in zip(before, after, strict=True):
         gone = a < 1e-4 * b.mean()
         # A bin may be that quiet by chance: the band is the longest run.
@@ -67,7 +69,7 @@ def test_a_band_mask_removes_one_band_and_nothing_else(seed):
 @given(seed=seeds)
 def test_a_gain_is_one_factor_within_six_decibels(seed):
     x = noisy(6, seed=seed)
-    factors = (views.gain(x, rng(seed)) / x).double()
+    factors = (augment.gain(x, rng(seed)) / x).double()
     decibels = 20 * factors.mean(dim=1).log10()
     assert decibels.abs().max() <= 6.001
     torch.testing.assert_close(factors, factors.mean(dim=1, keepdim=True).expand_as(factors), rtol=1e-5, atol=0)
@@ -77,7 +79,7 @@ def test_a_gain_is_one_factor_within_six_decibels(seed):
 @given(seed=seeds, level=st.floats(1e-3, 1))
 def test_noise_is_white_and_5_to_20_decibels_below_the_clip(seed, level):
     x = level * noisy(4, samples=20000, seed=seed)
-    added = (views.noise(x, rng(seed)) - x).double()
+    added = (augment.noise(x, rng(seed)) - x).double()
     ratio = 10 * (x.double().square().mean(dim=1) / added.square().mean(dim=1)).log10()
     assert ratio.min() >= 5 - 0.3
     assert ratio.max() <= 20 + 0.3
@@ -92,56 +94,56 @@ def test_noise_is_white_and_5_to_20_decibels_below_the_clip(seed, level):
 @given(seed=seeds)
 def test_a_shift_turns_the_clip_round(seed):
     x = torch.arange(4 * 50, dtype=torch.float32).reshape(4, 50)
-    for before, after in zip(x.numpy(), views.shift(x, rng(seed)).numpy(), strict=True):
+    for before, after in zip(x.numpy(), augment.shift(x, rng(seed)).numpy(), strict=True):
         by = int(np.flatnonzero(after == before[0])[0])
         np.testing.assert_array_equal(after, np.roll(before, by))
 
 
 def test_the_amounts_are_spread_over_what_is_allowed():
     x = noisy(300, samples=2000)
-    silent = (views.time_mask(x, rng()) == 0).double().mean(dim=1)
-    louder = 20 * (views.gain(x, rng())[:, 0] / x[:, 0]).log10()
-    added = views.noise(x, rng()) - x
+    silent = (augment.time_mask(x, rng()) == 0).double().mean(dim=1)
+    louder = 20 * (augment.gain(x, rng())[:, 0] / x[:, 0]).log10()
+    added = augment.noise(x, rng()) - x
     ratio = 20 * (x.std(dim=1) / added.std(dim=1)).log10()
-    start = views.shift(torch.eye(1, 2000).repeat(300, 1), rng()).argmax(dim=1)
+    start = augment.shift(torch.eye(1, 2000).repeat(300, 1), rng()).argmax(dim=1)
     for amounts, low, high in ((silent, 0.05, 0.25), (louder, -6, 6), (ratio, 5, 20), (start, 0, 2000)):
         shares = (amounts.double().numpy() - low) / (high - low)
         np.testing.assert_allclose(np.quantile(shares, [0.02, 0.25, 0.5, 0.75, 0.98]), [0.02, 0.25, 0.5, 0.75, 0.98], atol=0.1)
 
 
-@pytest.mark.parametrize("name", views.AUGMENTATIONS)
+@pytest.mark.parametrize("name", augment.AUGMENTATIONS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_every_disguise_keeps_shape_and_kind_and_leaves_the_clip_itself_alone(name, dtype):
     x = noisy(3, samples=1001).to(dtype)
     kept = x.clone()
-    y = views.disguise(x, [name], rng())
+    y = augment.disguise(x, [name], rng())
     assert y.shape == x.shape
     assert y.dtype == dtype
     assert torch.equal(x, kept)
     assert not torch.equal(y, x)
 
 
-@pytest.mark.parametrize("name", views.AUGMENTATIONS)
+@pytest.mark.parametrize("name", augment.AUGMENTATIONS)
 def test_every_clip_is_disguised_on_its_own_and_as_the_generator_says(name):
     x = noisy(1).repeat(3, 1)
-    first, again, other = (views.disguise(x, [name], rng(seed)) for seed in (0, 0, 1))
+    first, again, other = (augment.disguise(x, [name], rng(seed)) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert not torch.equal(first[0], first[1])
     changed = torch.cat([x[:2], noisy(1, seed=9)])
-    torch.testing.assert_close(views.disguise(changed, [name], rng())[:2], first[:2], rtol=0, atol=0)
+    torch.testing.assert_close(augment.disguise(changed, [name], rng())[:2], first[:2], rtol=0, atol=0)
 
 
 def test_disguises_follow_one_another_in_the_order_of_their_names():
     x, generator = noisy(2), rng(4)
-    expected = views.noise(views.time_mask(x, generator), generator)
-    assert torch.equal(views.disguise(x, ["time mask", "noise"], rng(4)), expected)
-    assert torch.equal(views.disguise(x, [], rng(4)), x)
+    expected = augment.noise(augment.time_mask(x, generator), generator)
+    assert torch.equal(augment.disguise(x, ["time mask", "noise"], rng(4)), expected)
+    assert torch.equal(augment.disguise(x, [], rng(4)), x)
 
 
 def test_an_unknown_disguise_is_refused_with_the_choices():
     with pytest.raises(AsdError, match="no augmentation 'beard': choose from time mask, band mask, gain, noise, shift"):
-        views.disguise(noisy(1), ["gain", "beard"], rng())
+        augment.disguise(noisy(1), ["gain", "beard"], rng())
 
 
 @settings(max_examples=30, deadline=None)
@@ -177,11 +179,18 @@ class Watched(nn.Module):
         return self.layer(picture.mean(dim=2))
 
 
+def sound(waveforms, labels, features):
+    """Clips of sound; their own pictures are not used, and would be no good."""
+    pictures = np.full((len(waveforms), features.n_mels, features.frames), np.nan, np.float16)
+    return Clips((waveforms, pictures), np.array([f"m/{label}" for label in labels]), features)
+
+
 def watch(**options):
     encoder = Watched()
     labels = np.arange(CLIPS) % 2
     options = {"validation": 0, "device": "cpu", **options}
-    model, log = views.train(encoder, WAVEFORMS, options.pop("labels", labels), FEATURES, STILL, **options)
+    clips = sound(WAVEFORMS, options.pop("labels", labels), FEATURES)
+    model, log = simclr.pretrain(encoder, clips, STILL, **options)
     (shown,) = encoder.seen
     return model, log, *shown
 
@@ -220,7 +229,8 @@ def test_training_is_decided_by_the_seed_and_moves_the_encoder():
     def run(seed):
         encoder = new_encoder(SMALL)
         config = StageConfig(epochs=2, batch_size=4, learning_rate=1e-3)
-        model, log = views.train(encoder, wave, labels, SMALL.features, config, seed=seed, device="cpu", validation=0.4)
+        clips = sound(wave, labels, SMALL.features)
+        model, log = simclr.pretrain(encoder, clips, config, seed=seed, device="cpu", validation=0.4)
         assert model.encoder is encoder
         assert [np.isfinite(row[key]) for row in log for key in ("train_loss", "validation_loss")] == [True] * 4
         return model.state_dict(), [row["train_loss"] for row in log]
@@ -234,29 +244,43 @@ def test_training_is_decided_by_the_seed_and_moves_the_encoder():
 
 def test_an_unknown_disguise_is_refused_before_the_training():
     encoder = Watched()
+    clips = sound(WAVEFORMS, np.zeros(CLIPS, int), FEATURES)
     with pytest.raises(AsdError, match="no augmentation 'beard'"):
-        views.train(encoder, WAVEFORMS, np.zeros(CLIPS, int), FEATURES, STILL, augmentations=["beard"], device="cpu")
+        simclr.pretrain(encoder, clips, STILL, augmentations=["beard"], device="cpu")
     assert encoder.seen == []
 
 
-# ---------------------------------------------------------------------------------------------------------- the score
+# --------------------------------------------------------------------------------------------------- spectra, and scores
+
+
+@few
+@given(seed=seeds)
+def test_of_spectra_a_stretch_of_bands_and_one_of_modulations_become_the_mean(seed):
+    x, mean = torch.randn(5, 1, 12, 8), torch.full((1, 12, 8), 9.0)
+    hidden = (augment.mask_spectra(x, mean, rng(seed)) == 9)[:, 0].numpy()
+    for row, kept, original in zip(hidden, augment.mask_spectra(x, mean, rng(seed))[:, 0], x[:, 0], strict=True):
+        bands, modulations = row.all(axis=1), row.all(axis=0)
+        assert (row == (bands[:, None] | modulations[None])).all()
+        assert [len(runs(bands)), len(runs(modulations))] == [1, 1]
+        assert 1 <= bands.sum() <= 3
+        assert 1 <= modulations.sum() <= 2
+        assert torch.equal(kept[~row], original[~row])
 
 
 def test_each_clip_is_scored_by_the_training_clips_of_its_own_machine():
     training, test = rng(0).normal(size=(40, 5)), rng(1).normal(size=(9, 5))
-    own, asked = ["fan/id_00", "fan/id_02"] * 20, ["fan/id_02", "fan/id_00", "fan/id_02"] * 3
-    scores = views.score(training, own, test, asked)
+    own, asked = np.array(["fan/id_00", "fan/id_02"] * 20), np.array(["fan/id_02", "fan/id_00", "fan/id_02"] * 3)
+    scores = by_machine(mahalanobis_score, (training, own), (test, asked))
     assert scores.shape == (9,)
     for i, machine in enumerate(asked):
-        rows = training[[name == machine for name in own]]
-        assert scores[i] == pytest.approx(mahalanobis_score(rows, test[i : i + 1])[0], rel=1e-9)
+        assert scores[i] == pytest.approx(mahalanobis_score(training[own == machine], test[i : i + 1])[0], rel=1e-9)
 
 
 def test_a_machine_without_training_clips_is_refused_by_name():
     with pytest.raises(AsdError, match="no training clip of pump/id_00"):
-        views.score(np.eye(3), ["fan/id_00"] * 3, np.eye(3), ["fan/id_00", "pump/id_00", "fan/id_00"])
+        by_machine(mahalanobis_score, (np.eye(3), ["fan/id_00"] * 3), (np.eye(3)[:2], ["fan/id_00", "pump/id_00"]))
 
 
 def test_another_number_of_names_than_embeddings_is_refused():
     with pytest.raises(AsdError, match="give one name for each clip"):
-        views.score(np.zeros((3, 4)), ["fan/id_00"] * 2, np.zeros((1, 4)), ["fan/id_00"])
+        by_machine(mahalanobis_score, (np.zeros((3, 4)), ["fan/id_00"] * 2), (np.zeros((1, 4)), ["fan/id_00"]))

@@ -1,0 +1,119 @@
+"""Evaluate a detector on labelled clips."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asdlib.commands import (
+    Cache,
+    Channel,
+    Data,
+    Device,
+    Json,
+    Resample,
+    Run,
+    ScorerName,
+    app,
+    print_table,
+    reading_of,
+)
+from asdlib.errors import AsdError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@app.command()
+def evaluate(
+    data: Data,
+    run: Run,
+    scorer: ScorerName = "softmax",
+    csv: Annotated[
+        Path | None, typer.Option(help="Folder for anomaly_score_<type>_id_<nn>.csv.")
+    ] = None,
+    device: Device = "auto",
+    channel: Channel = None,
+    resample: Resample = False,
+    cache: Cache = None,
+    as_json: Json = False,
+) -> None:
+    """Score the test clips of DATA.
+
+    AUC, pAUC and mAUC are given where normal and anomalous clips are known.
+    """
+    from asdlib.judge.metrics import machine_table, type_table, write_challenge_csv
+    from asdlib.judge.scorers import scorer_names
+    from asdlib.progress import progress_bar
+    from asdlib.sound.data import scan
+    from asdlib.use.detector import Detector
+
+    detector = Detector.load(run)
+    clips = [clip for clip in scan(data) if clip.split == "test"]
+    unknown = sorted({clip.machine for clip in clips} - set(detector.config.machines))
+    clips = [clip for clip in clips if clip.machine not in unknown]
+    if not clips:
+        known = ", ".join(detector.config.machines)
+        raise AsdError(
+            f"{data} has no test clip of a machine that this run knows ({known}): "
+            "choose other data or another run"
+        )
+    with progress_bar() as on_step:
+        table = detector.score_clips(
+            clips,
+            reading=reading_of(detector, channel, resample),
+            device=device,
+            cache=cache,
+            on_step=on_step,
+        )
+        results = {}
+        for name in scorer_names():
+            scored, resamples = table.assign(score=table[name]), 1000 * (name == scorer)
+            results[name] = machine_table(scored, resamples=resamples, on_step=on_step)
+    chosen = table.assign(score=table[scorer])
+    paths = write_challenge_csv(chosen, csv) if csv else []
+    if as_json:
+        machines = results[scorer].to_dict(orient="index")
+        types = type_table(results[scorer]).to_dict(orient="index") if machines else {}
+        found = {"scorer": scorer, "machines": machines, "types": types}
+        print(json.dumps(found | {"not_in_run": unknown}, indent=1))
+        return
+    if unknown:
+        print(f"left out, not in this run: {', '.join(unknown)}")
+    print(f"{len(table)} test clips of {table.machine.nunique()} machines")
+    if len(results[scorer]):
+        _print_results(results, scorer)
+    one_sided = sorted(set(table.machine) - set(results[scorer].index))
+    if one_sided:
+        names = ", ".join(one_sided)
+        print(f"no AUC, normal and anomalous clips are not both known: {names}")
+    if paths:
+        print(f"wrote {len(paths)} CSV files to {csv}")
+
+
+def _print_results(results: "dict[str, pd.DataFrame]", scorer: str) -> None:
+    from asdlib.judge.metrics import type_table
+
+    def percent(*fractions: float) -> tuple[str, ...]:
+        return tuple(f"{100 * fraction:.2f}" for fraction in fractions)
+
+    rows = []
+    for machine, row in results[scorer].iterrows():
+        interval = f"{100 * row.auc_low:.1f}-{100 * row.auc_high:.1f}"
+        area, partial = percent(row.auc, row.pauc)
+        rows.append((str(machine), str(int(row.clips)), area, interval, partial))
+    columns = ("machine", "clips", "AUC", "95 % interval", "pAUC")
+    print_table(f"per machine, scorer {scorer} (%)", columns, rows)
+    types = type_table(results[scorer])
+    print_table(
+        f"per machine type, scorer {scorer} (%)",
+        ("type", "AUC", "pAUC", "mAUC"),
+        [(str(name), *percent(*row)) for name, row in types.iterrows()],
+    )
+    averages = {name: type_table(t).loc["average"] for name, t in results.items()}
+    print_table(
+        "average over the types, every scorer (%)",
+        ("scorer", "AUC", "pAUC", "mAUC"),
+        [(name, *percent(*row)) for name, row in averages.items()],
+    )

@@ -1,0 +1,257 @@
+"""Both stages from clips on disk to a finished run directory."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from asdlib import processes
+from asdlib.device import find_device
+from asdlib.errors import AsdError
+from asdlib.files import locked
+from asdlib.learn.classifier import MachineClassifier, finetune
+from asdlib.learn.contrastive import ContrastiveModel, pretrain
+from asdlib.learn.embedding import embed
+from asdlib.learn.training import plan_batches
+from asdlib.progress import OnStep, silent
+from asdlib.sound.cache import features_of
+from asdlib.sound.clips import Clips
+from asdlib.sound.data import Clip, training_clips
+from asdlib.use.bank import save_bank
+from asdlib.use.config import RunConfig
+from asdlib.use.detector import Detector, untrained
+from asdlib.use.run import (
+    load_pretrained,
+    loaded,
+    new_encoder,
+    new_identity,
+    read_config,
+    save_weights,
+    write_config,
+)
+
+
+def train(
+    clips: list[Clip],
+    run: str | Path,
+    config: RunConfig,
+    *,
+    resume: bool = False,
+    skip_single: bool = False,
+    device: str = "auto",
+    cache: Path | None = None,
+    on_step: OnStep = silent,
+) -> Detector:
+    """Train on the training clips among ``clips`` and fill the run directory ``run``.
+
+    Returns the finished detector. ``config.machines`` and ``config.data`` are taken from
+    the clips. A run that was stopped goes on with ``resume=True`` and the same
+    arguments. Raises :class:`AsdError` when the directory holds something already
+    (without ``resume``) or a run of other settings or clips (with it), and for unusable
+    clips, see :func:`asdlib.data.training_clips`.
+    """
+    run = Path(run)
+    clips = training_clips(clips, skip_single=skip_single)
+    machines = tuple(sorted({clip.machine for clip in clips}))
+    if len(machines) < 2:
+        raise AsdError(
+            f"only one machine ({machines[0]}): the method tells machines apart, so give "
+            "clips of two or more"
+        )
+    # What cannot be is refused before hours of work, not after: an unknown device,
+    # batches that cannot be shared out.
+    device = find_device(device).type
+    labels = Clips((), np.array([clip.machine for clip in clips])).labels
+    for stage in config.stages:
+        plan_batches(labels, stage, validation=config.validation, seed=config.seed)
+    data = digest(clips) if processes.is_first() else ""
+    config = replace(config, machines=machines, data=data, identity=new_identity())
+    try:
+        with processes.process_group(device), processes.that_may_stop():
+            if processes.is_first():
+                _check_place(run, config, resume)
+            processes.barrier()
+            if not (run / "scores.json").exists():  # it is written last
+                _fill(
+                    run,
+                    config,
+                    clips,
+                    resume=resume,
+                    device=device,
+                    cache=cache,
+                    on_step=on_step,
+                )
+    except OSError as error:
+        raise AsdError(
+            f"cannot write to the run directory {run} ({error.strerror}): check space "
+            "and permissions, then --resume"
+        ) from error
+    return Detector.load(run)
+
+
+def _fill(
+    run: Path,
+    config: RunConfig,
+    clips: list[Clip],
+    *,
+    resume: bool,
+    device: str,
+    cache: Path | None,
+    on_step: OnStep,
+) -> None:
+    """Leave all that a finished run has: train the stages that are not there yet."""
+    arrays = features_of(
+        clips,
+        config.features,
+        options=config.reading,
+        folder=cache,
+        together=True,
+        on_step=on_step,
+    )
+    with _held(run, config, resume) as kept:
+        options = {
+            "seed": kept.seed,
+            "validation": kept.validation,
+            "precision": kept.precision,
+            "device": device,
+            "folder": run,
+            "on_step": on_step,
+        }
+        base = _stage_1(run, kept, arrays, options)
+        _stage_2(run, kept, base, arrays, options)
+        if processes.is_first():
+            weights = run / "weights.safetensors"
+            model = loaded(partial(untrained, kept), weights, kept)
+            bank = embed(model.embed, arrays.inputs, device=device, on_step=on_step)
+            (run / "checkpoint.safetensors").unlink(missing_ok=True)
+            save_bank(run, kept, model, bank, arrays.labels)
+        processes.barrier()
+
+
+@contextmanager
+def _held(run: Path, config: RunConfig, resume: bool) -> Iterator[RunConfig]:
+    """Inside, the run directory belongs to this training alone, and has its config.
+
+    The config that is given is the one in the directory.
+    """
+    if not processes.is_first():
+        processes.barrier()
+        yield read_config(run)
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    with locked(run):
+        # Once more: another process may have begun here meanwhile.
+        _check_place(run, config, resume)
+        for left in run.glob(".*.part"):  # by a process that was killed while it wrote
+            left.unlink()
+        if not (run / "config.json").exists():
+            write_config(run, config)
+        processes.barrier()
+        yield read_config(run)
+
+
+def digest(clips: Sequence[Clip]) -> str:
+    """Tells sets of training clips apart: by machines, file names and content.
+
+    Where their folder lies does not matter. Raises :class:`AsdError` for a clip that
+    cannot be read.
+    """
+
+    def of_file(clip: Clip) -> bytes:
+        try:
+            with open(clip.path, "rb") as file:
+                content = hashlib.file_digest(file, hashlib.blake2b).hexdigest()
+        except OSError as error:
+            raise AsdError(
+                f"cannot read {error.filename} ({error.strerror}): check the file, or "
+                "remove it"
+            ) from error
+        name = f"{clip.machine}/{Path(clip.path).name} {content}"
+        return name.encode(errors="surrogateescape")
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = sorted(pool.map(of_file, clips))
+    return hashlib.blake2b(b"\n".join(found), digest_size=16).hexdigest()
+
+
+def _check_place(run: Path, config: RunConfig, resume: bool) -> None:
+    """Refuse to train over what is there: something else, or a run of other settings."""
+    if resume and (run / "config.json").exists():
+        earlier = read_config(run)
+        names = [field.name for field in fields(config) if field.compare]
+        different = [n for n in names if getattr(earlier, n) != getattr(config, n)]
+        if different:
+            raise AsdError(
+                f"{run} was started with other settings ({', '.join(different)}): "
+                "resume with the same data and options, or choose another run directory"
+            )
+    elif resume and run.is_dir() and _filled(run):
+        raise AsdError(
+            f"{run} holds no run to resume (no config.json): name a new directory"
+        )
+    elif run.exists() and (not run.is_dir() or _filled(run)):
+        raise AsdError(
+            f"{run} exists already and is left as it is: pass --resume to go on with it, "
+            "or name a new directory"
+        )
+
+
+def _filled(run: Path) -> bool:
+    """Is anything in ``run`` but what a process left that was killed while it wrote?"""
+    return any(not path.match(".*.part") for path in run.iterdir())
+
+
+def _stage_1(
+    run: Path, config: RunConfig, clips: Clips, options: dict[str, Any]
+) -> ContrastiveModel | nn.Module:
+    """The pretrained model, trained now or before; a fresh encoder without stage 1."""
+    encoder = new_encoder(config)
+    if config.pretrain is None or (run / "weights.safetensors").exists():
+        return encoder
+    path = run / "pretrained.safetensors"
+    if not path.exists():
+        model, _ = pretrain(
+            encoder,
+            clips,
+            config.pretrain,
+            temperature=config.temperature,
+            self_in_denominator=config.self_in_denominator,
+            **options,
+        )
+        _keep(model, path, config)
+    return load_pretrained(run)
+
+
+def _stage_2(
+    run: Path, config: RunConfig, base: nn.Module, clips: Clips, options: dict[str, Any]
+) -> None:
+    """Leave the weights of stage 2 in the run, unless they are there."""
+    path = run / "weights.safetensors"
+    if not path.exists():
+        model, _ = finetune(
+            base,
+            clips,
+            config.finetune,
+            margin=config.margin,
+            scale=config.scale,
+            **options,
+        )
+        _keep(model, path, config)
+
+
+def _keep(
+    model: MachineClassifier | ContrastiveModel, path: Path, config: RunConfig
+) -> None:
+    """Save a stage's weights, by one process, before any goes on."""
+    processes.barrier()  # each has seen by now that they were not there
+    if processes.is_first():
+        save_weights(model, path, config)
+    processes.barrier()

@@ -1,0 +1,9 @@
+"""What the examples in the package's docstrings take for granted."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _known_to_examples(doctest_namespace):
+    doctest_namespace["np"] = np
