@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import Any
 
 PUBLIC: dict[str, tuple[str, ...]] = {
-    "machines": ("park.machines",),
-    "machine_types": ("park.machine_types",),
+    "machines": ("park.machines", "park.rendering"),
+    "machine_types": ("park.machine_types", "park.parts"),
     "sounds": ("park.sounds",),
     "data": ("sound.data",),
     "download": ("sound.download",),
