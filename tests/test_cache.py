@@ -68,6 +68,18 @@ def test_only_clips_that_were_never_asked_for_are_computed(clips, tmp_path, comp
     assert more.machines.tolist() == [clip.machine for clip in clips[::-1]]
 
 
+@pytest.mark.parametrize("size", [256, 8])
+def test_steps_are_told_for_what_is_computed_to_the_last(clips, tmp_path, monkeypatch, size):
+    monkeypatch.setattr(cache, "SHARD", size)
+    told = []
+    features_now(clips[:3], CONFIG, on_step=lambda *step: told.append(step))
+    assert told == [("features", done, 3) for done in (1, 2, 3)]
+    told.clear()
+    features_of(clips[:3], CONFIG, folder=tmp_path)
+    features_of(clips, CONFIG, folder=tmp_path, on_step=lambda *step: told.append(step))
+    assert told == [("features", done, 17) for done in range(1, 18)]
+
+
 OTHER_CONFIG = {
     "sample_rate": 8000,
     "seconds": 0.9,

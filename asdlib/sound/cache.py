@@ -175,8 +175,9 @@ def _computed(
         for done in range(len(clips)):
             for clip in clips[done + len(ahead) : done + AT_ONCE]:
                 ahead.append(pool.submit(clip_arrays, clip, config, options))
-            yield ahead.popleft().result()
+            row = ahead.popleft().result()
             on_step("features", done + 1, len(clips))
+            yield row
     finally:
         pool.shutdown(cancel_futures=True)
 
