@@ -197,7 +197,7 @@ def train_steps(preset: str, work: Path, *, plain: bool, length: float | None = 
 
     def step():
         inputs, asked = batch_of(clips, rows)
-        loss = classification_objective(model, inputs, asked)
+        loss = classification_objective(model, inputs, asked, np.random.default_rng(0))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -326,10 +326,10 @@ def clip_count(work: Path) -> dict:
             return features_of(clips[:count], config, folder=work / "cache-count")
 
         make.append(seconds(fresh))
-        clips = fresh()
+        arrays = fresh()
         batches = np.array_split(np.arange(count), count // 8)
         load.append(
-            seconds(lambda clips=clips, batches=batches: [len(batch_of(clips, b)) for b in batches], repeats=21, warm=5)
+            seconds(lambda clips=arrays, batches=batches: [len(batch_of(clips, b)) for b in batches], repeats=21, warm=5)
         )
     return {"clips": counts, "cache": make, "load": load, "exponents": [exponent(counts, make), exponent(counts, load)]}
 

@@ -25,7 +25,8 @@ from IPython.display import HTML, Code
 from myst_nb import glue as _glue
 
 import keep
-from asdlib.cache import Features, features_of
+from asdlib.cache import features_of
+from asdlib.clips import Clips
 from asdlib.contrastive import with_new_head
 from asdlib.data import Clip, scan
 from asdlib.detector import Detector, embed, train
@@ -68,7 +69,7 @@ def recordings(
     return [clip for clip in chosen if clip.machine.startswith(machine)]
 
 
-def features(clips: list[Clip]) -> Features:
+def features(clips: list[Clip]) -> Clips:
     """Waveforms and log-mels of ``clips`` as the preset ``book`` wants them, computed once."""
     with FileLock(place / ".features.lock"):
         return features_of(clips, BOOK.features)
@@ -125,7 +126,7 @@ def embeddings(split: str) -> dict[str, np.ndarray]:
             "after stage 1": load_pretrained(run),
             "after stage 2": detector.model,
         }
-        arrays = features(recordings(split)).arrays
+        arrays = features(recordings(split)).inputs
         return {
             name: embed(model.embed, arrays) for name, model in stages.items()
         }
