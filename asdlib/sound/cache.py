@@ -218,7 +218,8 @@ def clip_of(x: np.ndarray, config: FeatureConfig) -> tuple[np.ndarray, np.ndarra
     is that of the rounded waveform.
     """
     wave = np.round(x.clip(-1, 1 - 2**-15) * 2**15).astype(np.int16)
-    return wave, log_mel(wave / np.float32(2**15), config).numpy().astype(np.float16)
+    mel = log_mel(wave / np.float32(2**15), config).numpy()
+    return wave, mel.astype(np.float16, order="C")  # torch gives it frame by frame
 
 
 def features_now(
