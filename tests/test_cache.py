@@ -43,6 +43,9 @@ def test_cached_features_are_those_of_the_clips_in_their_order(clips, tmp_path):
     now = features_now(clips, CONFIG)
     np.testing.assert_array_equal(now.waveforms, features.waveforms)
     np.testing.assert_array_equal(now.log_mels, features.log_mels)
+    # Not only equal, but laid out alike: sums over the frames round in the same way.
+    means = (x.log_mels.mean(axis=2, dtype=np.float32) for x in (now, features))
+    np.testing.assert_array_equal(*means)
 
 
 @pytest.fixture
@@ -66,6 +69,18 @@ def test_only_clips_that_were_never_asked_for_are_computed(clips, tmp_path, comp
     now = features_now(clips[::-1], CONFIG)
     np.testing.assert_array_equal(more.log_mels, now.log_mels)
     assert more.machines.tolist() == [clip.machine for clip in clips[::-1]]
+
+
+@pytest.mark.parametrize("size", [256, 8])
+def test_steps_are_told_for_what_is_computed_to_the_last(clips, tmp_path, monkeypatch, size):
+    monkeypatch.setattr(cache, "SHARD", size)
+    told = []
+    features_now(clips[:3], CONFIG, on_step=lambda *step: told.append(step))
+    assert told == [("features", done, 3) for done in (1, 2, 3)]
+    told.clear()
+    features_of(clips[:3], CONFIG, folder=tmp_path)
+    features_of(clips, CONFIG, folder=tmp_path, on_step=lambda *step: told.append(step))
+    assert told == [("features", done, 17) for done in range(1, 18)]
 
 
 OTHER_CONFIG = {

@@ -45,20 +45,18 @@ def written(tmp_path, arrays, **changes):
 
 def test_a_file_becomes_float_spectra_with_labels_in_the_order_of_the_machines(tmp_path, arrays):
     spectra = read_spectra(written(tmp_path, arrays))
-    (train,), (test,) = spectra.train.inputs, spectra.test.inputs
-    assert (train.shape, test.shape) == ((72, 1, *SHAPE), (48, 1, *SHAPE))
-    assert train.dtype == test.dtype == np.float32
-    np.testing.assert_array_equal(train[:, 0], arrays["train"])
+    assert spectra.train.inputs[0].shape == (72, 1, *SHAPE)
+    assert spectra.train.inputs[0].dtype == spectra.test.inputs[0].dtype == np.float32
     assert spectra.test_is_anomaly.dtype == bool
     assert spectra.train.names == ["fan/id_00", "fan/id_02", "pump/id_00"]
     assert [spectra.train.names[label] for label in spectra.train.labels] == arrays["train_machine"].tolist()
-    assert spectra.test.machines.tolist() == arrays["test_machine"].tolist()
 
 
 def test_fewer_training_clips_leave_out_the_test_clips_of_machines_without_any(tmp_path, arrays):
     fewer = read_spectra(written(tmp_path, arrays)).only(np.arange(30))
-    assert fewer.train.names == fewer.test.names == ["fan/id_00", "fan/id_02"]
+    assert fewer.train.names == ["fan/id_00", "fan/id_02"]
     assert len(fewer.train) == 30
+    assert set(fewer.test.machines) == {"fan/id_00", "fan/id_02"}
     assert len(fewer.test) == len(fewer.test_is_anomaly) == 32
 
 

@@ -175,8 +175,9 @@ def _computed(
         for done in range(len(clips)):
             for clip in clips[done + len(ahead) : done + AT_ONCE]:
                 ahead.append(pool.submit(clip_arrays, clip, config, options))
-            yield ahead.popleft().result()
+            row = ahead.popleft().result()
             on_step("features", done + 1, len(clips))
+            yield row
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -217,7 +218,8 @@ def clip_of(x: np.ndarray, config: FeatureConfig) -> tuple[np.ndarray, np.ndarra
     is that of the rounded waveform.
     """
     wave = np.round(x.clip(-1, 1 - 2**-15) * 2**15).astype(np.int16)
-    return wave, log_mel(wave / np.float32(2**15), config).numpy().astype(np.float16)
+    mel = log_mel(wave / np.float32(2**15), config).numpy()
+    return wave, mel.astype(np.float16, order="C")  # torch gives it frame by frame
 
 
 def features_now(
