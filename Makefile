@@ -12,13 +12,14 @@ STARTED := $(shell date +%s)
 TOOK = @echo "make $@ took $$(( $$(date +%s) - $(STARTED) )) s, set-up included"
 LIVE := _build/live/sources
 
-.PHONY: help test soak book benchmark live format clean
+.PHONY: help test soak mutants book benchmark live format clean
 
 help:
 	@echo "make book    build the book into _build/html (first call: about 15 minutes on 2 cores)"
 	@echo "make live    serve the book while you write it, with reload"
 	@echo "make test    run every test (first call: about 8 minutes on 2 cores)"
 	@echo "make soak    the long forms of some tests (about an hour)"
+	@echo "make mutants  make mistakes on purpose: would the tests notice? (about half an hour)"
 	@echo "make benchmark  measure how fast it is on this machine, which should be idle (about 20 minutes)"
 	@echo "make format  format the code, check it, strip outputs from notebooks"
 	@echo "make clean   remove what was built and generated; .venv stays"
@@ -45,6 +46,10 @@ test: $(READY)
 soak: $(READY)
 	OMP_NUM_THREADS=1 ASDLIB_SOAK_KILLS=50 ASDLIB_SOAK_FUZZ=10000 ASDLIB_SOAK_MINUTES=30 $(BIN)/python -m pytest -n 2 -rP \
 	  --dist loadfile tests/test_kills.py tests/test_fuzz.py tests/test_soak.py tests/test_processes.py
+	$(TOOK)
+
+mutants: $(READY)
+	$(BIN)/python tests/mutants.py
 	$(TOOK)
 
 book: $(READY)
