@@ -1,7 +1,11 @@
-"""The listen-and-see player: a clip's spectrogram with a moving cursor above its sound, in the notebook and in the book.
+"""The listen-and-see player.
 
-The sound keeps its level: how loud a clip is may be the very thing to hear, so nothing is normalised. Several clips are
-drawn on one colour scale. A click in the picture plays from there; with the keyboard, arrows seek and the space bar plays.
+A clip's spectrogram with a moving cursor above its sound, in the notebook and in the
+book.
+
+The sound keeps its level: how loud a clip is may be the very thing to hear, so nothing
+is normalised. Several clips are drawn on one colour scale. A click in the picture plays
+from there; with the keyboard, arrows seek and the space bar plays.
 """
 
 import base64
@@ -50,7 +54,9 @@ class Players(Widget):
 
 
 def listen(waveform: np.ndarray, text: str, *, sample_rate: int = 16000) -> Players:
-    """A player of one clip: ``waveform`` (samples,) in ±1, ``text`` what is to be heard (caption and screen-reader text)."""
+    """A player of one clip: ``waveform`` (samples,) in ±1, ``text`` what is to be heard
+    (caption and screen-reader text).
+    """
     return Players([(waveform, text)], sample_rate=sample_rate)
 
 
@@ -72,11 +78,15 @@ def _figure(
     x: np.ndarray, rate: int, text: str, picture: np.ndarray, top: float
 ) -> str:
     label, seconds = html.escape(text), len(x) / rate
-    slider = f'role="slider" aria-label="Position in: {label}" aria-valuemin="0" aria-valuemax="{seconds:g}" aria-valuenow="0"'
+    slider = (
+        f'role="slider" aria-label="Position in: {label}" aria-valuemin="0" '
+        f'aria-valuemax="{seconds:g}" aria-valuenow="0"'
+    )
+    shown = _picture(x, rate, picture, top)
     return f"""
 <figure>
 <div class="picture" tabindex="0" {slider}>
-<img alt="Spectrogram: {label}" src="data:image/jpeg;base64,{_picture(x, rate, picture, top)}">
+<img alt="Spectrogram: {label}" src="data:image/jpeg;base64,{shown}">
 <div class="cursor" style="left:{100 * LEFT}%"></div>
 </div>
 <audio controls preload="metadata" aria-label="{label}" src="{mp3(x, rate)}"></audio>

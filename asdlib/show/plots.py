@@ -1,4 +1,7 @@
-"""Pictures of embeddings and scores: embedding maps before and after training, score histograms, loss curves."""
+"""Pictures of embeddings and scores.
+
+Embedding maps before and after training, score histograms, loss curves.
+"""
 
 import itertools
 
@@ -20,10 +23,13 @@ MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 
 
 def umap_points(*embeddings: np.ndarray, seed: int = 0) -> list[np.ndarray]:
-    """UMAP of each set of ``embeddings`` (N, dim), by cosine distance: a list of (N, 2).
+    """UMAP of each set of ``embeddings`` (N, dim), by cosine distance.
 
-    Each map after the first starts from the one before, so that the points of the same clip correspond. Distances between
-    far groups mean little in such a map: put a number beside it.
+    A list of (N, 2).
+
+    Each map after the first starts from the one before, so that the points of the same
+    clip correspond. Distances between far groups mean little in such a map: put a
+    number beside it.
     """
     import umap
 
@@ -38,7 +44,10 @@ def umap_points(*embeddings: np.ndarray, seed: int = 0) -> list[np.ndarray]:
 
 
 def embedding_map(axes, points: np.ndarray, machines: list[str], *, title: str) -> None:
-    """Scatter of map ``points`` (N, 2) of ``machines`` (N names, ``type/id``): shape tells the type, colour the ID."""
+    """Scatter of map ``points`` (N, 2) of ``machines`` (N names, ``type/id``).
+
+    Shape tells the type, colour the ID.
+    """
     names = np.asarray(machines)
     types = sorted({machine.split("/")[0] for machine in machines})
     for shape, machine_type in zip(itertools.cycle(MARKERS), types, strict=False):
@@ -61,7 +70,10 @@ def embedding_map(axes, points: np.ndarray, machines: list[str], *, title: str) 
 
 
 def score_histogram(axes, table: pd.DataFrame, *, machine: str, scorer: str) -> None:
-    """Histogram of the scores of one machine's normal and anomalous clips; ``table`` as ``Detector.score_clips`` gives it."""
+    """Histogram of the scores of one machine's normal and anomalous clips.
+
+    ``table`` as ``Detector.score_clips`` gives it.
+    """
     own = table[table.machine == machine]
     bins = np.histogram_bin_edges(own[scorer], bins=20)
     for label, colour, hatch in (
@@ -81,7 +93,10 @@ def score_histogram(axes, table: pd.DataFrame, *, machine: str, scorer: str) -> 
 
 
 def loss_curves(axes, log: list[dict], *, stage: str) -> None:
-    """Training and held-out loss of one stage over its epochs; ``log`` as :func:`asdlib.learn.checkpoint.read_log` gives it."""
+    """Training and held-out loss of one stage over its epochs.
+
+    ``log`` as :func:`asdlib.learn.checkpoint.read_log` gives it.
+    """
     rows = [row for row in log if row["stage"] == stage]
     epochs = [row["epoch"] + 1 for row in rows]
     axes.plot(

@@ -1,7 +1,10 @@
-"""What the interactive pictures share: one piece of HTML, style and plain script with everything inlined.
+"""What the interactive pictures share.
 
-So they work in Jupyter and in a page opened from disk, without a kernel, a server or the network. Each is a white panel in
-a light and in a dark page alike, is worked by mouse or keyboard, and prints as the picture that it shows.
+One piece of HTML, style and plain script with everything inlined.
+
+So they work in Jupyter and in a page opened from disk, without a kernel, a server or
+the network. Each is a white panel in a light and in a dark page alike, is worked by
+mouse or keyboard, and prints as the picture that it shows.
 """
 
 import base64
@@ -27,13 +30,17 @@ class Widget:
         payload = json.dumps(data, separators=(",", ":")).replace(
             "<", "\\u003c"
         )  # so that no text ends the script
-        # Of the content, so that the widgets of two chapters can share a page, and counted, so that two alike can.
-        self.id = f"asd-{hashlib.blake2b((body + payload).encode(), digest_size=5).hexdigest()}-{next(_numbers)}"
+        # Of the content, so that the widgets of two chapters can share a page, and
+        # counted, so that two alike can.
+        content = hashlib.blake2b((body + payload).encode(), digest_size=5)
+        self.id = f"asd-{content.hexdigest()}-{next(_numbers)}"
         self._html = (
-            f'<div id="{self.id}" class="asd asd-{kind}" role="group" aria-label="{html.escape(label)}">'
+            f'<div id="{self.id}" class="asd asd-{kind}" role="group" '
+            f'aria-label="{html.escape(label)}">'
             f"<style>{_asset('common.css')}</style>{body}"
             f'<script type="application/json">{payload}</script></div>'
-            f'<script>{_asset("common.js")}asdlib.start("{self.id}", {_asset(kind + ".js")});</script>'
+            f'<script>{_asset("common.js")}asdlib.start("{self.id}", '
+            f"{_asset(kind + '.js')});</script>"
         )
 
     def _repr_html_(self) -> str:
@@ -49,7 +56,10 @@ def _asset(name: str) -> str:
 
 
 def mp3(waveform: np.ndarray, sample_rate: int) -> str:
-    """A mono sound as the text of a ``data:`` address, at its own level: nothing is normalised."""
+    """A mono sound as the text of a ``data:`` address, at its own level.
+
+    Nothing is normalised.
+    """
     out = io.BytesIO()
     soundfile.write(
         out, np.asarray(waveform, dtype=np.float32), sample_rate, format="MP3"

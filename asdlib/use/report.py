@@ -45,8 +45,8 @@ class Judged:
     def urgency(self) -> tuple[bool, float]:
         """Alarms first, by how far they are above their threshold, in shares of it.
 
-        Then the others, by score. A machine's scores have a scale of their own: bare differences would put one
-        machine before all others.
+        Then the others, by score. A machine's scores have a scale of their own: bare
+        differences would put one machine before all others.
         """
         if self.threshold is None or not self.alarm:
             return False, self.score
