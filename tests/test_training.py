@@ -250,7 +250,7 @@ def test_arrays_of_different_lengths_are_refused():
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, math.nan])
 def test_a_held_out_share_that_makes_no_sense_is_refused(share):
-    with pytest.raises(AsdError, match="a held-out share of"):
+    with pytest.raises(AsdError, match=r"a held-out share \(validation\) of"):
         fit(network(), objective, CLIPS, CONFIG, stage="t", device="cpu", validation=share)
 
 

@@ -1,12 +1,13 @@
-"""Stage 2: a classifier of machine IDs whose surprise at a clip's own ID is the anomaly score.
+"""Stage 2: a classifier of machine IDs.
 
-ArcFace (Deng et al., CVPR 2019, arXiv 1801.07698) on the encoder and the first layer of the pretrained projection head,
+Its surprise at a clip's own ID is the anomaly score. ArcFace (Deng et al., CVPR 2019,
+arXiv 1801.07698) on the encoder and the first layer of the pretrained projection head,
 everything trained on (Guan et al., ICASSP 2023).
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch.nn.functional as F
@@ -18,13 +19,21 @@ from asdlib.learn.heads import MARGIN, SCALE, ArcFace, linear_bn
 from asdlib.learn.training import StageConfig, fit
 from asdlib.sound.clips import Clips
 
+ClassHead = Callable[[int, int], nn.Module]  # (dim, classes) → the head
+
 
 class MachineClassifier(nn.Module):
-    """Encoder, the head's first layer, and a class head: :class:`ArcFace`, or another one of :mod:`asdlib.learn.heads`.
+    """Encoder, the projection head's first layer, and a class head.
 
-    ``forward(*inputs, labels=None)`` → logits (N, classes); ``embed(*inputs)`` → the embedding (N, dim) that the
-    distance-based scorers use. Built from a pretrained :class:`ContrastiveModel`, whose encoder and first head layer it
-    shares, or from a bare encoder (the single-stage method: same network, nothing pretrained).
+    ``forward(*inputs, labels=None)`` → logits (N, classes), with ``labels`` (N,) int64
+    as the class head takes them; ``embed(*inputs)`` → the embedding (N, dim) that the
+    distance-based scorers use.
+
+    Built from a pretrained :class:`ContrastiveModel`, whose encoder and first head
+    layer it shares, or from a bare encoder (the single-stage method: same network,
+    nothing pretrained). ``head(dim, classes)`` makes another class head than
+    :class:`ArcFace`, which takes ``margin`` and ``scale``. Raises :class:`AsdError`
+    where they make no sense.
     """
 
     def __init__(
@@ -34,14 +43,19 @@ class MachineClassifier(nn.Module):
         *,
         margin: float = MARGIN,
         scale: float = SCALE,
-        head: Callable[[int, int], nn.Module] | None = None,
+        head: ClassHead | None = None,
     ):
         super().__init__()
-        pretrained = isinstance(base, ContrastiveModel)
-        self.encoder = base.encoder if pretrained else base
-        self.first = base.head.first if pretrained else linear_bn(base.embedding_dim)
-        head = partial(ArcFace, margin=margin, scale=scale) if head is None else head
-        self.arcface = head(self.encoder.embedding_dim, classes)
+        self.encoder: nn.Module
+        if isinstance(base, ContrastiveModel):
+            self.encoder, self.first = base.encoder, base.head.first
+        else:
+            self.encoder = base
+            self.first = linear_bn(cast(int, base.embedding_dim))
+        if head is None:
+            head = partial(ArcFace, margin=margin, scale=scale)
+        # By this name in the weights of every run, whichever head it is.
+        self.arcface = head(cast(int, self.encoder.embedding_dim), classes)
 
     def embed(self, *inputs: Tensor) -> Tensor:
         return self.first(self.encoder(*inputs))
@@ -56,7 +70,7 @@ def classification_objective(
     labels: Tensor,
     rng: np.random.Generator,
 ) -> Tensor:
-    """The loss of one batch, in the form that :func:`asdlib.learn.training.fit` calls."""
+    """The cross-entropy of a batch, as :func:`asdlib.learn.training.fit` calls it."""
     return F.cross_entropy(model(*inputs, labels=labels), labels)
 
 
@@ -67,24 +81,19 @@ def finetune(
     *,
     margin: float = MARGIN,
     scale: float = SCALE,
-    head: Callable[[int, int], nn.Module] | None = None,
+    head: ClassHead | None = None,
     seed: int = 0,
     **fit_options: Any,
-) -> tuple[MachineClassifier, list[dict]]:
-    """Stage 2: train a :class:`MachineClassifier` on ``base``, nothing frozen; the model and the log of :func:`fit`.
+) -> tuple[MachineClassifier, list[dict[str, Any]]]:
+    """Stage 2: train a :class:`MachineClassifier` on ``base``, nothing frozen.
 
-    ``head(dim, classes)`` makes another class head than ArcFace. ``fit_options`` go to :func:`asdlib.learn.training.fit`.
+    Its classes are the machines of ``clips``. Returns the model and the log of
+    :func:`asdlib.learn.training.fit`, to which ``fit_options`` go (device, precision,
+    folder, ...) and whose errors it raises.
     """
     with seeded(seed, "classifier"):
         model = MachineClassifier(
             base, len(clips.names), margin=margin, scale=scale, head=head
         )
-    return model, fit(
-        model,
-        classification_objective,
-        clips,
-        config,
-        stage="finetune",
-        seed=seed,
-        **fit_options,
-    )
+    options: dict[str, Any] = {"stage": "finetune", "seed": seed} | fit_options
+    return model, fit(model, classification_objective, clips, config, **options)

@@ -1,14 +1,17 @@
-"""The encoder of the two-stage method: TgramNet beside the log-mel spectrogram, MobileFaceNet over both.
+"""The encoder of the two-stage method: two spectrograms, MobileFaceNet over both.
 
 ::
 
-    waveform (B, samples) ──► TgramNet ──► (B, mels, frames) ─┐
-                                                              ├─► two image channels ──► MobileFaceNet ──► (B, 128)
-    log-mel  (B, mels, frames) ───────────────────────────────┘
+    waveform (B, samples) ─► TgramNet ─► (B, mels, frames) ┐
+                                                           ├─► two image channels
+    log-mel (B, mels, frames) ─────────────────────────────┘          │
+                                                                      ▼
+                                                   MobileFaceNet ─► (B, 128)
 
-TgramNet learns a second "spectrogram" on the same time grid from the waveform (Liu et al., ICASSP 2022, "STgram-MFN");
-MobileFaceNet (Chen et al., CCBR 2018) is a small image network. Everything that the published code fixes at 10 s (a
-layer norm over 313 frames, a global convolution over 8×20) follows here from the config, so any clip length works.
+TgramNet learns a second "spectrogram" on the same time grid from the waveform (Liu et
+al., ICASSP 2022, "STgram-MFN"); MobileFaceNet (Chen et al., CCBR 2018) is a small image
+network. Everything that the published code fixes at 10 s (a layer norm over 313 frames,
+a global convolution over 8×20) follows here from the config, so any clip length works.
 """
 
 from dataclasses import dataclass
@@ -22,7 +25,8 @@ from asdlib.errors import AsdError
 from asdlib.learn.prelu import PReLU
 from asdlib.sound.features import FeatureConfig
 
-# Rows of (expansion t, channels c, repeats n, stride s of the first), as in MobileNetV2's table.
+# Rows of (expansion t, channels c, repeats n, stride s of the first), as in
+# MobileNetV2's table.
 ORIGINAL_TABLE = (
     (2, 64, 5, 2),
     (4, 128, 1, 2),
@@ -44,8 +48,9 @@ class EncoderConfig:
     table: tuple[tuple[int, int, int, int], ...] = ORIGINAL_TABLE
     last_channels: int = 512  # of the map that the global depthwise convolution reads
 
-    def __post_init__(self):
-        # JSON knows no tuples; a config that went through a file must equal the one that did not.
+    def __post_init__(self) -> None:
+        # JSON knows no tuples; a config that went through a file must equal the one
+        # that did not.
         object.__setattr__(self, "table", tuple(tuple(row) for row in self.table))
 
 
@@ -54,46 +59,55 @@ BOOK_ENCODER = EncoderConfig(stem_channels=24, table=BOOK_TABLE, last_channels=1
 
 
 class TgramNet(nn.Module):
-    """Waveform (B, samples) → learned time-frequency map (B, mels, frames), on the grid of the log-mel.
+    """Waveform (B, samples) → learned time-frequency map (B, mels, frames).
 
-    One strided convolution whose kernel is as long as the STFT window, then three blocks of layer norm *over time*,
-    leaky ReLU and a 3-tap convolution.
+    It lies on the grid of the log-mel. One strided convolution whose kernel is as long
+    as the STFT window, then three blocks of layer norm *over time*, leaky ReLU and a
+    3-tap convolution.
     """
 
     def __init__(self, features: FeatureConfig):
         super().__init__()
-        mels, window = features.n_mels, features.n_fft
+        mels, window, hop = features.n_mels, features.n_fft, features.hop_length
         self.filters = nn.Conv1d(
-            1, mels, window, stride=features.hop_length, padding=window // 2, bias=False
+            1, mels, window, stride=hop, padding=window // 2, bias=False
         )
-        self.blocks = nn.Sequential(
-            *(
-                nn.Sequential(
-                    nn.LayerNorm(features.frames),
-                    nn.LeakyReLU(0.2),
-                    nn.Conv1d(mels, mels, 3, padding=1, bias=False),
-                )
-                for _ in range(3)
-            )
-        )
+        blocks = []
+        for _ in range(3):
+            norm, activation = nn.LayerNorm(features.frames), nn.LeakyReLU(0.2)
+            conv = nn.Conv1d(mels, mels, 3, padding=1, bias=False)
+            blocks.append(nn.Sequential(norm, activation, conv))
+        self.blocks = nn.Sequential(*blocks)
 
     def forward(self, waveform: Tensor) -> Tensor:
         return self.blocks(self.filters(waveform.unsqueeze(1)))
 
 
 def conv_bn(
-    cin: int, cout: int, kernel, *, stride=1, padding=0, groups=1, activation=True
+    cin: int,
+    cout: int,
+    kernel: int | tuple[int, int],
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+    activation: bool = True,
 ) -> nn.Sequential:
-    """Bias-free convolution, batch norm and, unless the layer is to stay linear, PReLU."""
-    layers = [
-        nn.Conv2d(cin, cout, kernel, stride, padding, groups=groups, bias=False),
-        nn.BatchNorm2d(cout),
-    ]
+    """Bias-free convolution, batch norm and, unless it is to stay linear, PReLU.
+
+    (B, cin, H, W) → (B, cout, H', W').
+    """
+    conv = nn.Conv2d(cin, cout, kernel, stride, padding, groups=groups, bias=False)
+    layers = [conv, nn.BatchNorm2d(cout)]
     return nn.Sequential(*layers, *([PReLU(cout)] if activation else []))
 
 
 class Bottleneck(nn.Module):
-    """Inverted residual: 1×1 up to t·c channels, 3×3 depthwise, linear 1×1 down; added to its input where shapes allow."""
+    """Inverted residual (B, cin, H, W) → (B, cout, H / stride, W / stride), rounded up.
+
+    1×1 up to t·c channels, 3×3 depthwise, linear 1×1 down; added to its input where
+    shapes allow.
+    """
 
     def __init__(self, cin: int, cout: int, *, expansion: int, stride: int):
         super().__init__()
@@ -112,14 +126,15 @@ class Bottleneck(nn.Module):
 class MobileFaceNet(nn.Module):
     """Two-channel image (B, 2, mels, frames) → embedding (B, embedding_dim).
 
-    Instead of averaging over time and frequency, a depthwise convolution as large as the last map gives each place in it
-    a weight of its own: the low bands of a fan and of a valve need not count alike.
+    Instead of averaging over time and frequency, a depthwise convolution as large as
+    the last map gives each place in it a weight of its own: the low bands of a fan and
+    of a valve need not count alike.
     """
 
     def __init__(self, config: EncoderConfig, *, mels: int, frames: int):
         super().__init__()
         stem = config.stem_channels
-        layers = [
+        layers: list[nn.Module] = [
             conv_bn(2, stem, 3, stride=2, padding=1),
             conv_bn(stem, stem, 3, padding=1, groups=stem),
         ]
@@ -139,9 +154,8 @@ class MobileFaceNet(nn.Module):
         self.pool = conv_bn(last, last, self.map_size, groups=last, activation=False)
         self.project = conv_bn(last, config.embedding_dim, 1, activation=False)
         for module in self.modules():
-            if isinstance(
-                module, nn.Conv2d
-            ):  # He initialisation by fan-out, as in the published network
+            # He initialisation by fan-out, as in the published network.
+            if isinstance(module, nn.Conv2d):
                 k = module.kernel_size[0] * module.kernel_size[1] * module.out_channels
                 nn.init.normal_(module.weight, 0.0, (2.0 / k) ** 0.5)
 
@@ -150,15 +164,16 @@ class MobileFaceNet(nn.Module):
 
 
 def fold_batch_norms(module: nn.Module) -> nn.Module:
-    """Merge, in place, every batch norm behind a convolution into it: the same function in evaluation mode, fewer passes."""
+    """Merge, in place, every batch norm behind a convolution into it.
+
+    The same function in evaluation mode, in fewer passes.
+    """
     for block in module.modules():
-        kinds = (
-            [type(layer) for layer in block[:2]]
-            if isinstance(block, nn.Sequential)
-            else []
-        )
-        if kinds == [nn.Conv2d, nn.BatchNorm2d]:
-            block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()
+        if not isinstance(block, nn.Sequential) or len(block) < 2:
+            continue
+        conv, norm = block[0], block[1]
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            block[0], block[1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
     return module
 
 
@@ -170,8 +185,9 @@ def _halved(size: int) -> int:
 class STgramMFN(nn.Module):
     """Spectrogram and Tgram fused by MobileFaceNet.
 
-    ``forward(waveform, log_mel)`` takes (B, samples) in ±1 and (B, mels, frames) in dB, and returns (B, embedding_dim).
-    Raises :class:`AsdError` when a clip has another length than the config says.
+    ``forward(waveform, log_mel)`` takes (B, samples) in ±1 and (B, mels, frames) in dB,
+    and returns (B, embedding_dim). Raises :class:`AsdError` when a clip has another
+    length than the config says.
     """
 
     def __init__(self, config: EncoderConfig, features: FeatureConfig):
@@ -184,15 +200,14 @@ class STgramMFN(nn.Module):
         )
 
     def forward(self, waveform: Tensor, log_mel: Tensor) -> Tensor:
-        expected = (
-            (self.features.samples,),
-            (self.features.n_mels, self.features.frames),
-        )
-        if (waveform.shape[1:], log_mel.shape[1:]) != expected:
+        samples, mels = self.features.samples, self.features.n_mels
+        frames = self.features.frames
+        if (waveform.shape[1:], log_mel.shape[1:]) != ((samples,), (mels, frames)):
             raise AsdError(
-                f"the encoder expects waveforms of shape (B, {expected[0][0]}) and log-mels of shape "
-                f"(B, {expected[1][0]}, {expected[1][1]}), not {tuple(waveform.shape)} and {tuple(log_mel.shape)}: "
-                "crop or repeat the clips to the length in the feature config"
+                f"the encoder expects waveforms of shape (B, {samples}) and log-mels "
+                f"of shape (B, {mels}, {frames}), not {tuple(waveform.shape)} and "
+                f"{tuple(log_mel.shape)}: crop or repeat the clips to the length in "
+                "the feature config"
             )
         image = torch.stack((log_mel, self.tgram(waveform)), dim=1)
         return self.mobilefacenet(image.contiguous(memory_format=torch.channels_last))

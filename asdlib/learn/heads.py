@@ -1,7 +1,8 @@
-"""What stands on an encoder: the projection head of stage 1, and the heads that tell machines apart.
+"""What stands on an encoder: the projection head of stage 1, and the class heads.
 
-A class head is called as ``head(embeddings (N, D), labels (N,) or None)`` and returns logits (N, classes). With labels it
-may make the true class harder (a margin); without, it scores.
+A class head tells machines apart. It is called as ``head(embeddings (N, D), labels (N,)
+or None)`` and returns logits (N, classes). With labels it may make the true class
+harder (a margin); without, it scores.
 """
 
 import math
@@ -16,9 +17,10 @@ MARGIN, SCALE = 1.0, 30.0
 
 
 class ProjectionHead(nn.Module):
-    """Three bias-free linear layers (N, dim) → (N, dim), each with batch norm, ReLU after the first two.
+    """Three bias-free linear layers (N, dim) → (N, dim).
 
-    ``first`` (linear and batch norm, no ReLU) survives into stage 2 (Chen et al., NeurIPS 2020, "SimCLRv2").
+    Each has a batch norm, the first two a ReLU. ``first`` (linear and batch norm, no
+    ReLU) survives into stage 2 (Chen et al., NeurIPS 2020, "SimCLRv2").
     """
 
     def __init__(self, dim: int):
@@ -38,11 +40,13 @@ def linear_bn(dim: int) -> nn.Sequential:
 class ArcFace(nn.Module):
     r"""Class logits from angles, with an additive angular margin on the true class.
 
-    ``forward(embeddings (N, D), labels (N,) or None)`` → logits (N, classes). Without labels
-    :math:`s \cos\theta_j`, with :math:`\theta_j` the angle between the embedding and the weight of class j. With labels
-    the true class gets :math:`s \cos(\theta + m)`; beyond :math:`\theta = \pi - m`, where that would rise again,
-    :math:`s (\cos\theta - m \sin m)`. ``margin`` in radians, 0 to π. Finite, with finite gradients, at
-    :math:`\cos\theta = \pm 1` too.
+    ``forward(embeddings (N, D), labels (N,) or None)`` → logits (N, classes). Without
+    labels :math:`s \cos\theta_j`, with :math:`\theta_j` the angle between the embedding
+    and the weight of class j. With labels the true class gets :math:`s \cos(\theta +
+    m)`; beyond :math:`\theta = \pi - m`, where that would rise again, :math:`s
+    (\cos\theta - m \sin m)`. ``margin`` in radians, from 0 to below π; ``scale`` above
+    0, up to 1000. Finite, with finite gradients, at :math:`\cos\theta = \pm 1` too.
+    Raises :class:`AsdError` for another margin or scale.
     """
 
     def __init__(
@@ -51,46 +55,54 @@ class ArcFace(nn.Module):
         super().__init__()
         if not 0 <= margin < math.pi:
             raise AsdError(
-                f"an ArcFace margin of {margin} is not an angle: choose 0 to 3.14 radians"
+                f"an ArcFace margin of {margin} is not an angle: choose 0 to 3.14 "
+                "radians"
             )
         if not 0 < scale <= 1000:
             raise AsdError(
-                f"an ArcFace scale of {scale:g} makes no sense: choose one above 0 and up to 1000, for example 30"
+                f"an ArcFace scale of {scale:g} makes no sense: choose one above 0 and "
+                "up to 1000, for example 30"
             )
         self.margin, self.scale = margin, scale
         self.weight = nn.Parameter(torch.empty(classes, dim))
         nn.init.xavier_uniform_(self.weight)
 
     def forward(self, embeddings: Tensor, labels: Tensor | None = None) -> Tensor:
-        with torch.autocast(
-            embeddings.device.type, enabled=False
-        ):  # bf16 resolves an angle to no better than 5 degrees
+        # bf16 resolves an angle to no better than 5 degrees.
+        with torch.autocast(embeddings.device.type, enabled=False):
             cosine = self.cosine(embeddings)
             if labels is None:
                 return self.scale * cosine
-            return self.scale * cosine.scatter(
-                1, labels[:, None], self.shifted(cosine.gather(1, labels[:, None]))
-            )
+            own = labels[:, None]
+            harder = self.shifted(cosine.gather(1, own))
+            return self.scale * cosine.scatter(1, own, harder)
 
     def cosine(self, embeddings: Tensor) -> Tensor:
-        """Cosines (N, classes) of the angles between embeddings (N, D) and classes, float32 or float64."""
+        """Cosines (N, classes) of the angles between embeddings (N, D) and classes.
+
+        In float32, or in float64 where the embeddings are.
+        """
         x = embeddings.float() if embeddings.dtype != torch.float64 else embeddings
         return F.linear(F.normalize(x), F.normalize(self.weight.to(x.dtype)))
 
     def shifted(self, cosine: Tensor) -> Tensor:
-        """The cosine of the angle plus the margin, and its continuation where that would rise again."""
-        sine = (
-            (1 - cosine**2).clamp(min=1e-7).sqrt()
-        )  # the root's slope is infinite at 0, and infinity times 0 is nan
+        """The cosine of the angle plus the margin, of a cosine of any shape.
+
+        Its continuation where that would rise again.
+        """
+        # Floored: the root's slope is infinite at 0, and infinity times 0 is nan.
+        sine = (1 - cosine**2).clamp(min=1e-7).sqrt()
         beyond = cosine <= -math.cos(self.margin)
         turned = cosine * math.cos(self.margin) - sine * math.sin(self.margin)
         return torch.where(beyond, cosine - self.margin * math.sin(self.margin), turned)
 
 
 class SubCentres(ArcFace):
-    """ArcFace with several ``centres`` a class, of which the nearest counts (Deng et al., ECCV 2020, "Sub-center ArcFace").
+    """ArcFace with several ``centres`` a class, of which the nearest counts.
 
-    Called and checked as :class:`ArcFace`; ``weight`` has shape (classes · centres, dim), the centres of a class in a row.
+    Deng et al., ECCV 2020, "Sub-center ArcFace". Called and checked as
+    :class:`ArcFace`; ``weight`` has shape (classes · centres, dim), the centres of a
+    class in a row. Raises :class:`AsdError` for fewer centres than one, too.
     """
 
     def __init__(
@@ -102,6 +114,8 @@ class SubCentres(ArcFace):
         margin: float = MARGIN,
         scale: float = SCALE,
     ):
+        if centres < 1:
+            raise AsdError(f"{centres} centres a class make no sense: choose 1 or more")
         super().__init__(dim, classes * centres, margin=margin, scale=scale)
         self.centres = centres
 
@@ -110,7 +124,10 @@ class SubCentres(ArcFace):
 
 
 class LinearHead(nn.Module):
-    """The logits of a plain softmax classifier: (N, dim) → (N, classes); it takes labels and needs none."""
+    """The logits of a plain softmax classifier: (N, dim) → (N, classes).
+
+    It takes labels and needs none.
+    """
 
     def __init__(self, dim: int, classes: int):
         super().__init__()
