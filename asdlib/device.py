@@ -12,6 +12,7 @@ import torch
 from asdlib.errors import AsdError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+CPU = torch.device("cpu")
 
 
 def find_device(name: str) -> torch.device:
@@ -39,30 +40,47 @@ def find_device(name: str) -> torch.device:
 def seeded(seed: int, part: str) -> Iterator[None]:
     """New weights that are drawn inside depend on (seed, part) only.
 
-    The caller's random numbers go on undisturbed.
+    They are drawn on the CPU. The caller's random numbers go on undisturbed.
+
+    >>> with seeded(0, "encoder"):
+    ...     first = torch.rand(3)
+    >>> with seeded(0, "encoder"):
+    ...     print(torch.equal(first, torch.rand(3)))
+    True
     """
     with torch_seeded(seed, *part.encode()):
         yield
 
 
 @contextmanager
-def torch_seeded(*numbers: int) -> Iterator[None]:
-    """Inside, torch's random numbers, on every device, depend on ``numbers`` (0 or more
-    each) only.
+def torch_seeded(*numbers: int, device: torch.device = CPU) -> Iterator[None]:
+    """Inside, torch's random numbers depend on ``numbers`` (0 or more each) only.
+
+    That holds on the CPU and, where ``device`` is another one, on the current device of
+    its kind. Afterwards those generators go on as if nothing had been drawn; those of
+    other devices are not touched (``torch.manual_seed`` would seed all GPUs anew).
     """
-    gpus = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices=gpus):
-        torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
+    seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    kept = torch.default_generator.get_state()
+    there = None if device.type == "cpu" else torch.get_device_module(device)
+    kept_there = there.get_rng_state() if there else None
+    try:
+        torch.default_generator.manual_seed(seed)
+        if there:
+            there.manual_seed(seed)
         yield
+    finally:
+        torch.default_generator.set_state(kept)
+        if there:
+            there.set_rng_state(kept_there)
 
 
 @cache
 def keep_freed_memory() -> None:
-    """On Linux, let the C allocator keep freed memory instead of returning it to the
-    kernel after every operation.
+    """On Linux, let the C allocator keep freed memory.
 
-    Each activation of a training step is otherwise mapped and zeroed anew; keeping it
-    doubles the speed on CPU.
+    It would return it to the kernel after every operation, and each activation of a
+    training step would be mapped and zeroed anew; keeping it doubles the speed on CPU.
     """
     if sys.platform == "linux":
         m_trim_threshold, m_mmap_max = -1, -4

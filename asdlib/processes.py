@@ -1,11 +1,10 @@
-"""One process or many: what the processes that ``torchrun`` starts share, and who of
-them writes.
+"""One process or many: what the processes that ``torchrun`` starts share.
 
-Each process has a share of every batch. So that N processes with batches of B/N do what
-one does with a batch of B, the contrastive loss compares the clips of all of them
-(:func:`all_gather`), and batch norms take the statistics of all
-(:func:`synced_batch_norms`); gradients are averaged by DistributedDataParallel. In a
-single process all of this does nothing.
+Each process has a share of every batch, and one of them writes. So that N processes
+with batches of B/N do what one does with a batch of B, the contrastive loss compares
+the clips of all of them (:func:`all_gather`), and batch norms take the statistics of
+all (:func:`synced_batch_norms`); gradients are averaged by DistributedDataParallel. In
+a single process all of this does nothing.
 """
 
 import os
@@ -14,13 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
 import torch.distributed
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from asdlib.errors import AsdError
+
+_groups = count()  # one after the other, in each process alike
 
 
 def world_size() -> int:
@@ -52,7 +55,8 @@ def local_world_size() -> int:
 def process_group(device: str) -> Iterator[None]:
     """Inside, the processes that torchrun started know each other.
 
-    Nothing where it started none, or they do already.
+    Nothing where it started none, or they do already. ``device`` is "cpu", "cuda" or
+    "mps". Raises :class:`AsdError` where there are more processes than GPUs.
     """
     if world_size() == 1 or torch.distributed.is_initialized():
         yield
@@ -65,9 +69,14 @@ def process_group(device: str) -> Iterator[None]:
                 "one for each"
             )
         torch.cuda.set_device(here)
-    patience = timedelta(days=1)  # others wait while one fills the feature cache
+    store, number, size = next(torch.distributed.rendezvous("env://"))
     torch.distributed.init_process_group(
-        "nccl" if device == "cuda" else "gloo", timeout=patience
+        "nccl" if device == "cuda" else "gloo",
+        # The store still holds the addresses of an earlier group of these processes.
+        store=torch.distributed.PrefixStore(f"asdlib {next(_groups)}", store),
+        rank=number,
+        world_size=size,
+        timeout=timedelta(days=1),  # others wait while one fills the feature cache
     )
     try:
         yield
@@ -77,13 +86,15 @@ def process_group(device: str) -> Iterator[None]:
 
 @contextmanager
 def that_may_stop() -> Iterator[None]:
-    """Inside, when another process stops, this one does so with a sentence."""
+    """Inside, when another process stops, this one does so with a sentence.
+
+    Raises :class:`AsdError` then.
+    """
     try:
         yield
     except RuntimeError as error:
-        if world_size() == 1 or not re.search(
-            "gloo|nccl|connection", str(error), re.IGNORECASE
-        ):
+        lost = re.search("gloo|nccl|connection", str(error), re.IGNORECASE)
+        if world_size() == 1 or not lost:
             raise
         raise AsdError(
             "another process has stopped, and said why: this one stops, too"
@@ -98,8 +109,13 @@ def barrier() -> None:
 
 
 def all_gather(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The rows of all processes, in the same order in each, with gradients back to
-    each. Outside training: as they are.
+    """The rows of all processes: (n, ...) of each → (processes · n, ...).
+
+    In the same order in each process, with gradients back to each. Outside training,
+    and in a single process: as they are.
+
+    >>> all_gather(torch.tensor([1, 2]))
+    (tensor([1, 2]),)
     """
     if world_size() == 1 or not torch.is_grad_enabled():
         return tensors
@@ -107,19 +123,19 @@ def all_gather(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 class _Gather(torch.autograd.Function):
-    """(n, ...) of each process → (count · n, ...).
+    """(n, ...) of each process → (processes · n, ...).
 
     Its gradient is the sum of what all processes send back to these rows.
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         parts = [torch.empty_like(x) for _ in range(world_size())]
         torch.distributed.all_gather(parts, x)
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         gradient = gradient.contiguous().clone()
         torch.distributed.all_reduce(gradient)
         return gradient.chunk(world_size())[torch.distributed.get_rank()]
@@ -129,7 +145,7 @@ class _Mean(torch.autograd.Function):
     """The mean over the processes; so is its gradient, of what all send back."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         x = x.contiguous().clone()
         torch.distributed.all_reduce(x)
         return x / world_size()
@@ -138,7 +154,10 @@ class _Mean(torch.autograd.Function):
 
 
 def all_reduce_mean(value: Tensor) -> Tensor:
-    """The mean over the processes of a number that is no longer differentiated."""
+    """The mean over the processes of a number, or of each in a tensor of any shape.
+
+    It is no longer differentiated.
+    """
     if world_size() == 1:
         return value
     return _Mean.apply(value.detach())
@@ -146,29 +165,24 @@ def all_reduce_mean(value: Tensor) -> Tensor:
 
 @contextmanager
 def synced_batch_norms(model: nn.Module) -> Iterator[None]:
-    """Inside, batch norms in training mode take mean and variance over the clips of all
-    processes.
+    """Inside, batch norms in training mode see the clips of all processes.
 
-    torch's own SyncBatchNorm knows GPUs only; this one works on any device. Each
-    process must have as many clips as the others.
+    They take mean and variance over them. torch's own SyncBatchNorm knows GPUs only;
+    this one works on any device. Each process must have as many clips as the others.
     """
-    norms = [
-        module
-        for module in model.modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)
-    ]
-    norms = norms if world_size() > 1 else []
+    modules = model.modules() if world_size() > 1 else ()
+    norms = [module for module in modules if isinstance(module, _BatchNorm)]
     for norm in norms:
         # Of this object, instead of its class's.
-        setattr(norm, "forward", partial(_synced_batch_norm, norm))  # noqa: B010
+        vars(norm)["forward"] = partial(_synced_batch_norm, norm)
     try:
         yield
     finally:
         for norm in norms:
-            del norm.forward
+            del vars(norm)["forward"]
 
 
-def _synced_batch_norm(norm: Any, x: Tensor) -> Tensor:
+def _synced_batch_norm(norm: _BatchNorm, x: Tensor) -> Tensor:
     if not norm.training:
         return type(norm).forward(norm, x)
     over = [i for i in range(x.ndim) if i != 1]
@@ -179,7 +193,11 @@ def _synced_batch_norm(norm: Any, x: Tensor) -> Tensor:
     variance = _Mean.apply((centred**2).mean(over))
     with torch.no_grad():
         n = world_size() * x.numel() // x.shape[1]
-        norm.num_batches_tracked += 1
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.num_batches_tracked is not None
+        assert norm.momentum is not None
+        norm.num_batches_tracked.add_(1)
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(variance * n / (n - 1), norm.momentum)
     out = centred * (variance + norm.eps).rsqrt().view(shape)

@@ -1,10 +1,49 @@
-"""Writes golden/metrics.json with scikit-learn: ``python -m tests.make_golden``. Kept so that the file can be checked."""
+"""Writes the files in ``golden``: ``python -m tests.make_golden``. Kept so that they can be checked.
+
+``metrics.json`` holds scikit-learn's numbers. ``encoder.json`` holds what the encoders of version 0.2 begin with and put out:
+a run must mean in a later version what it meant in the one that trained it.
+"""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from sklearn.metrics import roc_auc_score
+
+from asdlib.encoder import BOOK_ENCODER, PAPER_ENCODER, STgramMFN
+from asdlib.features import FeatureConfig
+from asdlib.training import seeded
+
+SEED = 7
+ENCODERS = {  # of each preset, with few mels and short clips
+    "paper": (PAPER_ENCODER, FeatureConfig(seconds=1.0)),
+    "book": (BOOK_ENCODER, replace(FeatureConfig(), seconds=0.5, n_mels=64)),
+}
+
+
+def sound(features: FeatureConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two waveforms in ±1 and two log-mels of noise, the same everywhere."""
+    rng = np.random.default_rng(3)
+    waves, mels = rng.uniform(-0.5, 0.5, (2, features.samples)), rng.normal(-30, 20, (2, features.n_mels, features.frames))
+    return torch.from_numpy(waves).float(), torch.from_numpy(mels).float()
+
+
+def encoders():
+    for preset, (config, features) in ENCODERS.items():
+        with seeded(SEED, "encoder"):
+            model = STgramMFN(config, features).eval()
+        first = {name: [w.flatten()[0].item(), w.norm().item()] for name, w in model.named_parameters()}
+        with torch.no_grad():
+            yield preset, {"weights": first, "embeddings": model(*sound(features)).tolist()}
+
+
+def rounded(value):
+    """Seven digits: as many as float32 has."""
+    if isinstance(value, dict):
+        return {name: rounded(part) for name, part in value.items()}
+    return [rounded(part) for part in value] if isinstance(value, list) else float(f"{value:.7g}")
 
 
 def cases():
@@ -25,5 +64,6 @@ def cases():
 
 
 if __name__ == "__main__":
-    path = Path(__file__).parent / "golden" / "metrics.json"
-    path.write_text(json.dumps(list(cases())) + "\n")
+    golden = Path(__file__).parent / "golden"
+    (golden / "metrics.json").write_text(json.dumps(list(cases())) + "\n")
+    (golden / "encoder.json").write_text(json.dumps(rounded(dict(encoders()))) + "\n")

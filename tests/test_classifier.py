@@ -133,6 +133,13 @@ def test_sub_centres_with_one_centre_are_arcface_and_with_more_the_nearest_count
                 assert with_margin[label].item() == pytest.approx(7 * turned, abs=1e-3)
 
 
+def test_a_class_without_a_centre_is_refused():
+    with pytest.raises(AsdError, match="0 centres a class make no sense: choose 1 or more"):
+        SubCentres(8, 5, centres=0)
+    with pytest.raises(AsdError, match="not an angle"):
+        SubCentres(8, 5, centres=2, margin=4.0)
+
+
 def test_another_class_head_is_injected():
     labels = np.arange(60) % 3
     x = np.eye(4, dtype=np.float32)[labels]

@@ -1,16 +1,24 @@
-"""The encoder: the published sizes to the unit, and any clip length."""
+"""The encoder: the published sizes to the unit, any clip length, the function itself written once more in plain arithmetic."""
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from asdlib.classifier import ArcFace
+from asdlib.embedding import embed, ready
 from asdlib.encoder import BOOK_ENCODER, PAPER_ENCODER, TABLE_2023, EncoderConfig, STgramMFN, TgramNet, fold_batch_norms
+from asdlib.encoders import new_encoder
 from asdlib.errors import AsdError
 from asdlib.features import FeatureConfig
+from tests.make_golden import ENCODERS, SEED, sound
 
 TEN_SECONDS = FeatureConfig()
 UNUSED_HEAD = 128 * 41 + 41  # the public code also builds a linear layer over 41 IDs that it never calls
@@ -39,6 +47,94 @@ def test_paper_encoder_has_the_published_parameters_and_multiply_adds():
 def test_the_table_of_2023_has_its_published_parameters():
     model = STgramMFN(EncoderConfig(table=TABLE_2023), TEN_SECONDS)
     assert parameters(model) + parameters(ArcFace(128, 41)) + UNUSED_HEAD == 1_161_279
+
+
+def plain(weights, config, features, waveform, log_mel):
+    """The encoder as the papers describe it, step by step over its weights."""
+
+    def batch_norm(x, name):
+        mean, variance, slope, bias = (
+            weights[f"{name}.{part}"].view(1, -1, 1, 1) for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        return (x - mean) / (variance + 1e-5).sqrt() * slope + bias
+
+    def block(x, name, *, stride=1, padding=0, depthwise=False, activation=True):
+        kernel = weights[f"{name}.0.weight"]
+        x = F.conv2d(x, kernel, stride=stride, padding=padding, groups=len(kernel) if depthwise else 1)
+        x = batch_norm(x, f"{name}.1")
+        return torch.where(x > 0, x, x * weights[f"{name}.2.weight"].view(1, -1, 1, 1)) if activation else x
+
+    x = F.conv1d(waveform[:, None], weights["tgram.filters.weight"], stride=features.hop_length, padding=features.n_fft // 2)
+    for i in range(3):
+        x = x - x.mean(dim=2, keepdim=True)
+        x = x / (x.square().mean(dim=2, keepdim=True) + 1e-5).sqrt()
+        x = x * weights[f"tgram.blocks.{i}.0.weight"] + weights[f"tgram.blocks.{i}.0.bias"]
+        x = F.conv1d(torch.where(x > 0, x, 0.2 * x), weights[f"tgram.blocks.{i}.2.weight"], padding=1)
+    x = torch.stack((log_mel, x), dim=1)
+
+    x = block(x, "mobilefacenet.layers.0", stride=2, padding=1)
+    x = block(x, "mobilefacenet.layers.1", padding=1, depthwise=True)
+    place, channels = 2, config.stem_channels
+    for _, out, repeats, stride in config.table:
+        for step in [stride] + [1] * (repeats - 1):
+            name = f"mobilefacenet.layers.{place}.layers"
+            y = block(x, f"{name}.0")
+            y = block(y, f"{name}.1", stride=step, padding=1, depthwise=True)
+            y = block(y, f"{name}.2", activation=False)
+            x = x + y if step == 1 and channels == out else y
+            place, channels = place + 1, out
+    x = block(x, f"mobilefacenet.layers.{place}")
+    x = block(x, "mobilefacenet.pool", depthwise=True, activation=False)
+    assert x.shape[2:] == (1, 1)
+    return block(x, "mobilefacenet.project", activation=False)[:, :, 0, 0]
+
+
+@pytest.mark.parametrize("preset", ENCODERS)
+def test_it_computes_what_the_papers_describe(preset):
+    config, features = ENCODERS[preset]
+    model = new_encoder(config, features, seed=1).double().eval()
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for name, weight in model.state_dict().items():
+            if weight.dim() == 1:  # norms and slopes, which all begin alike
+                weight.uniform_(0.5 if name.endswith(("running_var", "weight")) else -1, 1.5, generator=generator)
+        inputs = [x.double() for x in sound(features)]
+        expected = plain(model.state_dict(), config, features, *inputs)
+        torch.testing.assert_close(model(*inputs), expected, rtol=1e-9, atol=1e-12 + 1e-9 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("preset", ENCODERS)
+def test_a_seed_means_what_it_meant_in_version_0_2(preset):
+    golden = json.loads((Path(__file__).parent / "golden" / "encoder.json").read_text())[preset]
+    config, features = ENCODERS[preset]
+    model = new_encoder(config, features, seed=SEED).eval()
+    weights = {name: [w.flatten()[0].item(), w.norm().item()] for name, w in model.named_parameters()}
+    assert list(weights) == list(golden["weights"])  # their order is that in which they were drawn
+    for name, numbers in golden["weights"].items():
+        assert weights[name] == pytest.approx(numbers, rel=1e-5, abs=1e-7), name
+    with torch.no_grad():
+        got, expected = model(*sound(features)).numpy(), np.array(golden["embeddings"])
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def test_scoring_leaves_cudnn_on_and_tf32_off_while_it_computes(monkeypatch):
+    class Watching(nn.Module):
+        def forward(self, x):
+            seen.append((torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32, torch.is_inference_mode_enabled()))
+            assert x.min() >= 0, "a wrong clip"
+            return x + self.training
+
+    for allowed in (True, False):
+        seen = []
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
+        module = Watching()
+        assert embed(module, (np.ones((3, 2)),), device="cpu").tolist() == [[1, 1]] * 3  # in evaluation mode
+        assert module.training  # a copy was
+        with pytest.raises(AssertionError, match="a wrong clip"):
+            ready(module, torch.device("cpu"))(-torch.ones(1, 2))
+        assert seen == [(True, False, True)] * 2
+        assert torch.backends.cudnn.allow_tf32 is allowed
+        assert torch.backends.cudnn.enabled
 
 
 def test_folding_the_batch_norms_leaves_the_function_and_none_of_them():

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from asdlib.checkpoint import read_log
+from asdlib.device import seeded, torch_seeded
 from asdlib.errors import AsdError
 from asdlib.files import atomic_write
+from asdlib.learn.tensors import write_tensors
 from asdlib.training import NothingToCompareError, StageConfig, batch_of, fit, hold_out, shuffle
 from tests.conftest import clips_of
 
@@ -250,7 +253,7 @@ def test_arrays_of_different_lengths_are_refused():
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, math.nan])
 def test_a_held_out_share_that_makes_no_sense_is_refused(share):
-    with pytest.raises(AsdError, match="a held-out share of"):
+    with pytest.raises(AsdError, match=r"a held-out share \(validation\) of"):
         fit(network(), objective, CLIPS, CONFIG, stage="t", device="cpu", validation=share)
 
 
@@ -277,9 +280,11 @@ def test_random_numbers_belong_to_the_step_so_that_a_resumed_run_has_the_same(tm
         fit(make(), loss, CLIPS, CONFIG, stage="t", device="cpu", validation=0.2, **options)
     resumed = make()
     torch.manual_seed(77)  # what the caller has drawn meanwhile does not matter
-    before = torch.random.get_rng_state()
+    np.random.seed(77)
+    before = torch.random.get_rng_state(), np.random.get_state()[1].tolist()
     again = fit(resumed, loss, CLIPS, CONFIG, stage="t", device="cpu", validation=0.2, folder=tmp_path)
-    assert torch.equal(before, torch.random.get_rng_state())
+    assert torch.equal(before[0], torch.random.get_rng_state())
+    assert before[1] == np.random.get_state()[1].tolist()
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
     assert [row["validation_loss"] for row in log] == [row["validation_loss"] for row in again]
@@ -308,6 +313,86 @@ def test_each_step_has_random_numbers_of_its_own_and_every_held_out_epoch_the_sa
     others.append(run())
     for other in others:
         assert not set(first[0]) & set(other[0])
+
+
+def test_new_weights_and_steps_on_the_cpu_leave_the_generators_of_gpus_alone(monkeypatch):
+    def touched(*args):
+        raise AssertionError("a GPU's generator was seeded")
+
+    model = dropping()
+    for name in ("manual_seed", "manual_seed_all", "set_rng_state", "set_rng_state_all"):
+        monkeypatch.setattr(f"torch.cuda.{name}", touched)
+    with seeded(0, "encoder"):
+        torch.rand(1)
+    fit(model, objective, CLIPS, StageConfig(1, 8), stage="t", device="cpu")
+
+
+def test_a_step_on_a_gpu_seeds_its_generator_too_and_gives_it_back(monkeypatch):
+    gpu = torch.Generator()  # plays the part of the current GPU's
+    module = SimpleNamespace(get_rng_state=gpu.get_state, set_rng_state=gpu.set_state, manual_seed=gpu.manual_seed)
+    monkeypatch.setattr("torch.get_device_module", lambda device: {"cuda": module}[device.type])
+
+    def draw(*numbers):
+        with torch_seeded(*numbers, device=torch.device("cuda")):
+            return torch.rand(5).tolist(), torch.rand(5, generator=gpu).tolist()
+
+    gpu.manual_seed(3)
+    untouched = torch.rand(2, generator=gpu).tolist()
+    gpu.manual_seed(3)
+    first = draw(0, 1)
+    assert first == draw(0, 1)
+    assert all(a != b for a, b in zip(first, draw(0, 2), strict=True))
+    with pytest.raises(Stop), torch_seeded(0, device=torch.device("cuda")):
+        raise Stop
+    assert torch.rand(2, generator=gpu).tolist() == untouched
+
+
+def test_the_held_out_loss_counts_every_clip_alike_in_mixed_batches(monkeypatch):
+    def size(model, inputs, labels, rng):
+        return model(*inputs).sum() * 0 + len(labels)
+
+    batches = watched_batches(monkeypatch)
+    clips = clips_of((np.zeros((40, 3), np.float32),), np.repeat([0, 1], 20))
+    log = fit(network(), size, clips, StageConfig(2, 8), stage="t", device="cpu", validation=0.3)
+    held = [rows for rows in batches if set(rows) <= set(hold_out(clips.labels, 0.3, seed=0)[1])]
+    assert [len(rows) for rows in held] == [8, 4] * 2
+    assert log[0]["validation_loss"] == pytest.approx((8 * 8 + 4 * 4) / 12)
+    assert all(len(set(clips.labels[rows])) == 2 for rows in held)
+    assert fit(network(), size, clips, StageConfig(1, 8), stage="t", device="cpu", validation=0)[0]["validation_loss"] is None
+
+
+def test_the_seed_decides_which_clips_are_held_out():
+    labels = np.repeat([0, 1], 50)
+    first, again, other = (hold_out(labels, 0.2, seed=seed)[1] for seed in (0, 0, 1))
+    assert first.tolist() == again.tolist()
+    assert first.tolist() != other.tolist()
+    assert {*range(10), *range(50, 60)} not in (set(first), set(other))
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+    whole = network()
+    log = fit(whole, objective, CLIPS, CONFIG, stage="t", device="cpu")
+    real, saves = write_tensors, []
+
+    def full_disk(tensors, path, *, metadata):
+        saves.append(metadata["epochs"])
+        if len(saves) == 3:
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(b"half")
+                raise OSError("no space left")
+        real(tensors, path, metadata=metadata)
+
+    monkeypatch.setattr("asdlib.learn.checkpoint.write_tensors", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        fit(network(), objective, CLIPS, CONFIG, stage="t", device="cpu", folder=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.safetensors", "log.csv"]
+    resumed = network()
+    again = fit(resumed, objective, CLIPS, CONFIG, stage="t", device="cpu", folder=tmp_path)
+    assert saves == ["1", "2", "3", "3", "4", "5", "6"]  # the third once more
+    assert [(row["epoch"], row["train_loss"]) for row in again] == [(row["epoch"], row["train_loss"]) for row in log]
+    assert [row["epoch"] for row in read_log(tmp_path / "log.csv")] == list(range(6))
+    for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
 
 
 def test_only_a_batch_in_which_nothing_can_be_compared_is_passed_over_among_held_out_clips():

@@ -3,6 +3,7 @@
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,6 +21,8 @@ LOG_COLUMNS = (
     "validation_loss",
     "seconds",
 )
+# What a file that is damaged, or of another model, makes of reading it.
+UNLIKE = (SafetensorError, RuntimeError, KeyError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -35,41 +38,36 @@ class Place:
 
 
 class Checkpoint:
-    """The state of a stage after some epochs and steps, in one safetensors file that is
-    replaced as a whole.
+    """The state of a stage after some epochs and steps.
+
+    It is one safetensors file in ``folder``, replaced as a whole; beside it lies the
+    log of all stages.
     """
 
     def __init__(self, folder: Path, stage: str):
-        self.path, self.log_path, self.stage = (
-            folder / "checkpoint.safetensors",
-            folder / "log.csv",
-            stage,
-        )
+        self.path, self.log_path = folder / "checkpoint.safetensors", folder / "log.csv"
+        self.stage = stage
 
-    def log(self) -> list[dict]:
-        """This stage's rows of the log."""
+    def log(self) -> list[dict[str, Any]]:
+        """This stage's rows of the log; :class:`AsdError` where it is damaged."""
         return [row for row in read_log(self.log_path) if row["stage"] == self.stage]
 
     def save(
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        log: list[dict],
+        log: list[dict[str, Any]],
         place: Place,
     ) -> None:
-        """Keep what training needs to go on from ``place``."""
+        """Keep what training needs to go on from ``place``, and the log."""
         earlier = [row for row in read_log(self.log_path) if row["stage"] != self.stage]
         with atomic_write(self.log_path) as path, open(path, "w", newline="") as file:
             writer = csv.DictWriter(file, LOG_COLUMNS)
             writer.writeheader()
             writer.writerows(earlier + log)
-        tensors = {
-            f"model.{name}": tensor for name, tensor in model.state_dict().items()
-        }
+        tensors = {f"model.{name}": x for name, x in model.state_dict().items()}
         for i, state in optimizer.state_dict()["state"].items():
-            tensors.update(
-                {f"optimizer.{i}.{key}": value for key, value in state.items()}
-            )
+            tensors |= {f"optimizer.{i}.{key}": x for key, x in state.items()}
         where = {
             "epochs": str(place.epoch),
             "steps": str(place.step),
@@ -80,7 +78,8 @@ class Checkpoint:
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Place:
         """Bring model and optimizer to the saved state, and say which that is.
 
-        They stay as they are where there is none.
+        They stay as they are where there is none, or one of another stage. Raises
+        :class:`AsdError` for a file that is damaged or of another model.
         """
         if not self.path.exists():
             return Place()
@@ -94,28 +93,19 @@ class Checkpoint:
                     int(about.get("steps", 0)),
                     float(about.get("total", 0)),
                 )
-                names = file.keys()
+                names = file.keys()  # the file is not a dict
                 tensors = {name: file.get_tensor(name) for name in names}
-            model.load_state_dict(
-                {
-                    k.removeprefix("model."): v
-                    for k, v in tensors.items()
-                    if k.startswith("model.")
-                }
-            )
-            state = optimizer.state_dict()
-            for key, value in tensors.items():
-                if key.startswith("optimizer."):
-                    _, i, name = key.split(".")
-                    state["state"].setdefault(int(i), {})[name] = value
+            weights, state = {}, optimizer.state_dict()
+            for name, value in tensors.items():
+                whose, rest = name.split(".", 1)
+                if whose == "model":
+                    weights[rest] = value
+                else:
+                    i, key = rest.split(".")
+                    state["state"].setdefault(int(i), {})[key] = value
+            model.load_state_dict(weights)
             optimizer.load_state_dict(state)
-        except (
-            SafetensorError,
-            RuntimeError,
-            KeyError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except UNLIKE as error:
             raise AsdError(
                 f"{self.path} is not a checkpoint of this run: delete it to train from "
                 "the start"
@@ -123,27 +113,24 @@ class Checkpoint:
         return place
 
 
-def read_log(path: Path) -> list[dict]:
+def read_log(path: Path) -> list[dict[str, Any]]:
     """The rows of a ``log.csv``, numbers as numbers and empty cells as None.
 
-    No rows where there is no file.
+    No rows where there is no file. Raises :class:`AsdError` where it is damaged.
     """
     if not path.exists():
         return []
-    number = {"epoch": int, "stage": str}
+    kinds: dict[str, type] = {"epoch": int, "stage": str}
+
+    def parsed(row: dict[str, str]) -> dict[str, Any]:
+        return {k: kinds.get(k, float)(v) if v else None for k, v in row.items()}
+
     try:
         with open(path, newline="") as file:
             reader = csv.DictReader(file)
-            rows = [
-                {
-                    key: number.get(key, float)(value) if value else None
-                    for key, value in row.items()
-                }
-                for row in reader
-            ]
-        if tuple(reader.fieldnames or ()) != LOG_COLUMNS or any(
-            row["epoch"] is None for row in rows
-        ):
+            rows = [parsed(row) for row in reader]
+        complete = all(row["epoch"] is not None for row in rows)
+        if tuple(reader.fieldnames or ()) != LOG_COLUMNS or not complete:
             raise ValueError("other columns, or a row that was cut off")
     except (ValueError, TypeError, csv.Error, OSError) as error:
         raise AsdError(

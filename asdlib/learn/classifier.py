@@ -1,12 +1,13 @@
-"""Stage 2: a classifier of machine IDs; surprise at a clip's own ID is its score.
+"""Stage 2: a classifier of machine IDs.
 
-ArcFace (Deng et al., CVPR 2019, arXiv 1801.07698) on the encoder and the first layer of
-the pretrained projection head, everything trained on (Guan et al., ICASSP 2023).
+Its surprise at a clip's own ID is the anomaly score. ArcFace (Deng et al., CVPR 2019,
+arXiv 1801.07698) on the encoder and the first layer of the pretrained projection head,
+everything trained on (Guan et al., ICASSP 2023).
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch.nn.functional as F
@@ -19,18 +20,21 @@ from asdlib.learn.heads import MARGIN, SCALE, ArcFace, linear_bn
 from asdlib.learn.training import fit
 from asdlib.sound.clips import Clips
 
+ClassHead = Callable[[int, int], nn.Module]  # (dim, classes) → the head
+
 
 class MachineClassifier(nn.Module):
     """Encoder, the projection head's first layer, and a class head.
 
-    The class head is :class:`ArcFace`, or another one of :mod:`asdlib.learn.heads`,
-    made by ``head(dim, classes)``. ``forward(*inputs, labels=None)`` → logits (N,
-    classes); ``embed(*inputs)`` → the embedding (N, dim) that the distance-based
-    scorers use.
+    ``forward(*inputs, labels=None)`` → logits (N, classes), with ``labels`` (N,) int64
+    as the class head takes them; ``embed(*inputs)`` → the embedding (N, dim) that the
+    distance-based scorers use.
 
     Built from a pretrained :class:`ContrastiveModel`, whose encoder and first head
     layer it shares, or from a bare encoder (the single-stage method: same network,
-    nothing pretrained).
+    nothing pretrained). ``head(dim, classes)`` makes another class head than
+    :class:`ArcFace`, which takes ``margin`` and ``scale``. Raises :class:`AsdError`
+    where they make no sense.
     """
 
     def __init__(
@@ -40,15 +44,19 @@ class MachineClassifier(nn.Module):
         *,
         margin: float = MARGIN,
         scale: float = SCALE,
-        head: Callable[[int, int], nn.Module] | None = None,
+        head: ClassHead | None = None,
     ):
         super().__init__()
-        pretrained = isinstance(base, ContrastiveModel)
-        self.encoder: Any = base.encoder if pretrained else base
-        dim = self.encoder.embedding_dim
-        self.first: nn.Module = base.head.first if pretrained else linear_bn(dim)
-        make = head or partial(ArcFace, margin=margin, scale=scale)
-        self.arcface: Any = make(dim, classes)
+        self.encoder: nn.Module
+        if isinstance(base, ContrastiveModel):
+            self.encoder, self.first = base.encoder, base.head.first
+        else:
+            self.encoder = base
+            self.first = linear_bn(cast(int, base.embedding_dim))
+        if head is None:
+            head = partial(ArcFace, margin=margin, scale=scale)
+        # By this name in the weights of every run, whichever head it is.
+        self.arcface = head(cast(int, self.encoder.embedding_dim), classes)
 
     def embed(self, *inputs: Tensor) -> Tensor:
         return self.first(self.encoder(*inputs))
@@ -63,7 +71,7 @@ def classification_objective(
     labels: Tensor,
     rng: np.random.Generator,
 ) -> Tensor:
-    """The loss of one batch, as :func:`asdlib.learn.training.fit` calls it."""
+    """The cross-entropy of a batch, as :func:`asdlib.learn.training.fit` calls it."""
     return F.cross_entropy(model(*inputs, labels=labels), labels)
 
 
@@ -74,17 +82,20 @@ def finetune(
     *,
     margin: float = MARGIN,
     scale: float = SCALE,
-    head: Callable[[int, int], nn.Module] | None = None,
+    head: ClassHead | None = None,
     seed: int = 0,
     **fit_options: Any,
-) -> tuple[MachineClassifier, list[dict]]:
+) -> tuple[MachineClassifier, list[dict[str, Any]]]:
     """Stage 2: train a :class:`MachineClassifier` on ``base``, nothing frozen.
 
-    Returns the model and the log of :func:`asdlib.learn.training.fit`, to which
-    ``fit_options`` go. ``head(dim, classes)`` makes another class head than ArcFace.
+    Its classes are the machines of ``clips``. Returns the model and the log of
+    :func:`asdlib.learn.training.fit`, to which ``fit_options`` go (device, precision,
+    folder, ...) and whose errors it raises.
     """
     classes = len(clips.names)
     with seeded(seed, "classifier"):
-        model = MachineClassifier(base, classes, margin=margin, scale=scale, head=head)
-    options = {"stage": "finetune", "seed": seed, **fit_options}
+        model = MachineClassifier(
+            base, len(clips.names), margin=margin, scale=scale, head=head
+        )
+    options: dict[str, Any] = {"stage": "finetune", "seed": seed} | fit_options
     return model, fit(model, classification_objective, clips, config, **options)

@@ -1,4 +1,4 @@
-"""Stage 1: contrastive pretraining; clips of the same machine ID are the positives.
+"""Stage 1: contrastive pretraining in which clips of one machine ID are the positives.
 
 Guan et al., ICASSP 2023 (arXiv 2304.03588), with the supervised contrastive loss of
 Khosla et al., NeurIPS 2020 (arXiv 2004.11362). There are no augmented views: a batch
@@ -6,7 +6,7 @@ holds each clip once, and its partners are the other clips of its machine.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,16 +25,16 @@ TEMPERATURE = 0.1
 
 
 class ContrastiveModel(nn.Module):
-    """An encoder, and the head in whose space clips are compared: inputs → z (N, dim).
+    """An encoder with an ``embedding_dim``, and a head whose outputs are compared.
 
-    The encoder may be any that has an ``embedding_dim``. ``embed(*inputs)`` → the
-    representation (N, dim) that stage 2 goes on from.
+    ``forward(*inputs)`` → z (N, dim); ``embed(*inputs)`` → the representation (N, dim)
+    that stage 2 goes on from.
     """
 
     def __init__(self, encoder: Any):
         super().__init__()
         self.encoder = encoder
-        self.head = ProjectionHead(encoder.embedding_dim)
+        self.head = ProjectionHead(cast(int, encoder.embedding_dim))
 
     def embed(self, *inputs: Tensor) -> Tensor:
         return self.head.first(self.encoder(*inputs))
@@ -44,9 +44,9 @@ class ContrastiveModel(nn.Module):
 
 
 def with_new_head(encoder: nn.Module, *, seed: int = 0) -> ContrastiveModel:
-    """``encoder`` under a projection head with new weights, drawn by ``seed``.
+    """``encoder`` under a projection head with new weights: where stage 1 starts.
 
-    Where stage 1 starts.
+    They are drawn by ``seed``.
     """
     with seeded(seed, "head"):
         return ContrastiveModel(encoder)
@@ -59,31 +59,38 @@ def supervised_contrastive_loss(
     temperature: float = TEMPERATURE,
     self_in_denominator: bool = False,
 ) -> Tensor:
-    r"""Supervised contrastive loss of ``embeddings`` (N, D), with ``labels`` (N,).
+    r"""Loss of ``embeddings`` (N, D), of any length, with integer ``labels`` (N,).
 
-    The embeddings may have any length, the labels are integers.
+    .. math::
 
-    .. math:: L_i = -\frac{1}{|P(i)|} \sum_{p \in P(i)} \log
-              \frac{\exp(\cos(z_i, z_p) / \tau)}
-              {\sum_{a \ne i} \exp(\cos(z_i, z_a) / \tau)}
+        L_i = -\frac{1}{|P(i)|} \sum_{p \in P(i)} \log \frac
+            {\exp(\cos(z_i, z_p) / \tau)}
+            {\sum_{a \ne i} \exp(\cos(z_i, z_a) / \tau)}
 
     averaged over the anchors i that have positives P(i), the other clips of the same
     label (Khosla et al., eq. 2). ``self_in_denominator`` also counts a = i there, as
-    the paper's public code does. Raises :class:`AsdError` when no two clips share a
-    label, for other shapes, or for a temperature that is not above 0.
+    the paper's public code does. A scalar, float32 (float64 of float64).
+
+    Raises :class:`NothingToCompareError` when no two clips share a label, and
+    :class:`AsdError` for other shapes, or for a temperature that is not above 0.
+
+    >>> z = torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
+    >>> loss = supervised_contrastive_loss(z, torch.tensor([0, 0, 1]), temperature=1.0)
+    >>> print(f"{loss:.4f} = log(1 + e^-2)")
+    0.1269 = log(1 + e^-2)
     """
     if not temperature > 0:
         raise AsdError(
             f"a temperature of {temperature:g} makes no sense: choose one above 0, for "
             "example 0.1"
         )
-    if labels.shape != embeddings.shape[:1] or embeddings.dim() != 2:
+    if embeddings.dim() != 2 or labels.shape != embeddings.shape[:1]:
         raise AsdError(
             f"embeddings of shape {tuple(embeddings.shape)} and labels of shape "
             f"{tuple(labels.shape)}: give (N, D) and (N,)"
         )
-    exact = embeddings.dtype == torch.float64
-    z = F.normalize(embeddings if exact else embeddings.float())
+    double = embeddings.dtype == torch.float64
+    z = F.normalize(embeddings if double else embeddings.float())
     similarity = z @ z.T / temperature
     itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
     positives = ((labels[:, None] == labels[None, :]) & ~itself).to(z.dtype)
@@ -112,8 +119,10 @@ def contrastive_objective(
     temperature: float = TEMPERATURE,
     self_in_denominator: bool = False,
 ) -> Tensor:
-    """The loss of one batch, as :func:`asdlib.learn.training.fit` calls it."""
-    # The clips of all processes are compared.
+    """The loss of a batch, as :func:`asdlib.learn.training.fit` calls it.
+
+    The clips of all processes are compared.
+    """
     z, labels = all_gather(model(*inputs), labels)
     return supervised_contrastive_loss(
         z, labels, temperature=temperature, self_in_denominator=self_in_denominator
@@ -129,20 +138,19 @@ def pretrain(
     self_in_denominator: bool = False,
     seed: int = 0,
     **fit_options: Any,
-) -> tuple[ContrastiveModel, list[dict]]:
+) -> tuple[ContrastiveModel, list[dict[str, Any]]]:
     """Stage 1: train ``encoder`` (in place) and a new projection head.
 
-    Returns both, and the log of :func:`asdlib.learn.training.fit`, to which
-    ``fit_options`` go (device, precision, folder, ...). Raises :class:`AsdError` if a
-    machine has a single clip.
+    Returns both as one model, and the log of :func:`asdlib.learn.training.fit`, to
+    which ``fit_options`` go (device, precision, folder, ...) and whose errors it
+    raises. Raises :class:`AsdError` also where a machine has a single clip.
     """
-    names, counts = np.unique(clips.machines, return_counts=True)
-    if (counts < 2).any():
-        alone = ", ".join(names[counts < 2].tolist())
+    counts = np.bincount(clips.labels)
+    if (counts == 1).any():
+        alone = ", ".join(clips.names[label] for label in np.flatnonzero(counts == 1))
         raise AsdError(
             f"only one clip of {alone}: contrast needs pairs, so give two or more "
-            "clips "
-            "or leave it out"
+            "clips or leave it out"
         )
     model = with_new_head(encoder, seed=seed)
     objective = partial(
@@ -150,5 +158,5 @@ def pretrain(
         temperature=temperature,
         self_in_denominator=self_in_denominator,
     )
-    options = {"stage": "pretrain", "seed": seed, **fit_options}
+    options: dict[str, Any] = {"stage": "pretrain", "seed": seed} | fit_options
     return model, fit(model, objective, clips, config, **options)

@@ -1,12 +1,12 @@
-"""The encoder of the two-stage method.
-
-TgramNet beside the log-mel spectrogram, MobileFaceNet over both.
+"""The encoder of the two-stage method: two spectrograms, MobileFaceNet over both.
 
 ::
 
-    waveform (B, samples) ──► TgramNet ──► (B, mels, frames) ─┐
-                                             two image channels ──► MobileFaceNet
-    log-mel  (B, mels, frames) ───────────────────────────────┘     ──► (B, 128)
+    waveform (B, samples) ─► TgramNet ─► (B, mels, frames) ┐
+                                                           ├─► two image channels
+    log-mel (B, mels, frames) ─────────────────────────────┘          │
+                                                                      ▼
+                                                   MobileFaceNet ─► (B, 128)
 
 TgramNet learns a second "spectrogram" on the same time grid from the waveform (Liu et
 al., ICASSP 2022, "STgram-MFN"); MobileFaceNet (Chen et al., CCBR 2018) is a small image
@@ -48,7 +48,7 @@ class EncoderConfig:
     table: tuple[tuple[int, int, int, int], ...] = ORIGINAL_TABLE
     last_channels: int = 512  # of the map that the global depthwise convolution reads
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         # JSON knows no tuples; a config that went through a file must equal the one
         # that did not.
         object.__setattr__(self, "table", tuple(tuple(row) for row in self.table))
@@ -59,49 +59,54 @@ BOOK_ENCODER = EncoderConfig(stem_channels=24, table=BOOK_TABLE, last_channels=1
 
 
 class TgramNet(nn.Module):
-    """Waveform (B, samples) → learned time-frequency map (B, mels, frames), on the grid
-    of the log-mel.
+    """Waveform (B, samples) → learned time-frequency map (B, mels, frames).
 
-    One strided convolution whose kernel is as long as the STFT window, then three
-    blocks of layer norm *over time*, leaky ReLU and a 3-tap convolution.
+    It lies on the grid of the log-mel. One strided convolution whose kernel is as long
+    as the STFT window, then three blocks of layer norm *over time*, leaky ReLU and a
+    3-tap convolution.
     """
 
     def __init__(self, features: FeatureConfig):
         super().__init__()
-        mels, window = features.n_mels, features.n_fft
+        mels, window, hop = features.n_mels, features.n_fft, features.hop_length
         self.filters = nn.Conv1d(
-            1, mels, window, stride=features.hop_length, padding=window // 2, bias=False
+            1, mels, window, stride=hop, padding=window // 2, bias=False
         )
-        self.blocks = nn.Sequential(
-            *(
-                nn.Sequential(
-                    nn.LayerNorm(features.frames),
-                    nn.LeakyReLU(0.2),
-                    nn.Conv1d(mels, mels, 3, padding=1, bias=False),
-                )
-                for _ in range(3)
-            )
-        )
+        blocks = []
+        for _ in range(3):
+            norm, activation = nn.LayerNorm(features.frames), nn.LeakyReLU(0.2)
+            conv = nn.Conv1d(mels, mels, 3, padding=1, bias=False)
+            blocks.append(nn.Sequential(norm, activation, conv))
+        self.blocks = nn.Sequential(*blocks)
 
     def forward(self, waveform: Tensor) -> Tensor:
         return self.blocks(self.filters(waveform.unsqueeze(1)))
 
 
 def conv_bn(
-    cin: int, cout: int, kernel, *, stride=1, padding=0, groups=1, activation=True
+    cin: int,
+    cout: int,
+    kernel: int | tuple[int, int],
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+    activation: bool = True,
 ) -> nn.Sequential:
-    """Bias-free convolution, batch norm and, unless it is to stay linear, PReLU."""
-    layers = [
-        nn.Conv2d(cin, cout, kernel, stride, padding, groups=groups, bias=False),
-        nn.BatchNorm2d(cout),
-    ]
+    """Bias-free convolution, batch norm and, unless it is to stay linear, PReLU.
+
+    (B, cin, H, W) → (B, cout, H', W').
+    """
+    conv = nn.Conv2d(cin, cout, kernel, stride, padding, groups=groups, bias=False)
+    layers = [conv, nn.BatchNorm2d(cout)]
     return nn.Sequential(*layers, *([PReLU(cout)] if activation else []))
 
 
 class Bottleneck(nn.Module):
-    """Inverted residual: 1×1 up to t·c channels, 3×3 depthwise, linear 1×1 down.
+    """Inverted residual (B, cin, H, W) → (B, cout, H / stride, W / stride), rounded up.
 
-    Added to its input where shapes allow.
+    1×1 up to t·c channels, 3×3 depthwise, linear 1×1 down; added to its input where
+    shapes allow.
     """
 
     def __init__(self, cin: int, cout: int, *, expansion: int, stride: int):
@@ -161,14 +166,14 @@ class MobileFaceNet(nn.Module):
 def fold_batch_norms(module: nn.Module) -> nn.Module:
     """Merge, in place, every batch norm behind a convolution into it.
 
-    The same function in evaluation mode, with fewer passes over the memory.
+    The same function in evaluation mode, in fewer passes.
     """
     for block in module.modules():
         if not isinstance(block, nn.Sequential) or len(block) < 2:
             continue
-        first, second = block[0], block[1]
-        if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-            block[0], block[1] = fuse_conv_bn_eval(first, second), nn.Identity()
+        conv, norm = block[0], block[1]
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            block[0], block[1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
     return module
 
 
@@ -195,17 +200,14 @@ class STgramMFN(nn.Module):
         )
 
     def forward(self, waveform: Tensor, log_mel: Tensor) -> Tensor:
-        expected = (
-            (self.features.samples,),
-            (self.features.n_mels, self.features.frames),
-        )
-        if (waveform.shape[1:], log_mel.shape[1:]) != expected:
+        samples, mels = self.features.samples, self.features.n_mels
+        frames = self.features.frames
+        if (waveform.shape[1:], log_mel.shape[1:]) != ((samples,), (mels, frames)):
             raise AsdError(
-                f"the encoder expects waveforms of shape (B, {expected[0][0]}) and "
-                "log-mels of shape "
-                f"(B, {expected[1][0]}, {expected[1][1]}), not {tuple(waveform.shape)} "
-                f"and {tuple(log_mel.shape)}: "
-                "crop or repeat the clips to the length in the feature config"
+                f"the encoder expects waveforms of shape (B, {samples}) and log-mels "
+                f"of shape (B, {mels}, {frames}), not {tuple(waveform.shape)} and "
+                f"{tuple(log_mel.shape)}: crop or repeat the clips to the length in "
+                "the feature config"
             )
         image = torch.stack((log_mel, self.tgram(waveform)), dim=1)
         return self.mobilefacenet(image.contiguous(memory_format=torch.channels_last))

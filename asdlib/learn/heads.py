@@ -1,8 +1,8 @@
-"""What stands on an encoder: the projection head of stage 1, and class heads.
+"""What stands on an encoder: the projection head of stage 1, and the class heads.
 
-A class head is called as ``head(embeddings (N, D), labels (N,) or None)`` and returns
-logits (N, classes). With labels it may make the true class harder (a margin); without,
-it scores.
+A class head tells machines apart. It is called as ``head(embeddings (N, D), labels (N,)
+or None)`` and returns logits (N, classes). With labels it may make the true class
+harder (a margin); without, it scores.
 """
 
 import math
@@ -42,13 +42,11 @@ class ArcFace(nn.Module):
 
     ``forward(embeddings (N, D), labels (N,) or None)`` → logits (N, classes). Without
     labels :math:`s \cos\theta_j`, with :math:`\theta_j` the angle between the embedding
-    and the weight of class j. With labels the true class gets
-    :math:`s \cos(\theta + m)`; beyond :math:`\theta = \pi - m`, where that would rise
-    again, :math:`s (\cos\theta - m \sin m)`. Finite, with finite gradients, at
-    :math:`\cos\theta = \pm 1` too.
-
-    ``margin`` in radians, 0 to π; ``scale`` above 0. Raises :class:`AsdError` for
-    others.
+    and the weight of class j. With labels the true class gets :math:`s \cos(\theta +
+    m)`; beyond :math:`\theta = \pi - m`, where that would rise again, :math:`s
+    (\cos\theta - m \sin m)`. ``margin`` in radians, from 0 to below π; ``scale`` above
+    0, up to 1000. Finite, with finite gradients, at :math:`\cos\theta = \pm 1` too.
+    Raises :class:`AsdError` for another margin or scale.
     """
 
     def __init__(
@@ -70,38 +68,41 @@ class ArcFace(nn.Module):
         nn.init.xavier_uniform_(self.weight)
 
     def forward(self, embeddings: Tensor, labels: Tensor | None = None) -> Tensor:
-        # bf16 would resolve an angle to no better than 5 degrees.
+        # bf16 resolves an angle to no better than 5 degrees.
         with torch.autocast(embeddings.device.type, enabled=False):
             cosine = self.cosine(embeddings)
             if labels is None:
                 return self.scale * cosine
             own = labels[:, None]
-            turned = self.shifted(cosine.gather(1, own))
-            return self.scale * cosine.scatter(1, own, turned)
+            harder = self.shifted(cosine.gather(1, own))
+            return self.scale * cosine.scatter(1, own, harder)
 
     def cosine(self, embeddings: Tensor) -> Tensor:
-        """Cosines (N, classes) of the angles between embeddings (N, D) and classes."""
+        """Cosines (N, classes) of the angles between embeddings (N, D) and classes.
+
+        In float32, or in float64 where the embeddings are.
+        """
         x = embeddings.float() if embeddings.dtype != torch.float64 else embeddings
         return F.linear(F.normalize(x), F.normalize(self.weight.to(x.dtype)))
 
     def shifted(self, cosine: Tensor) -> Tensor:
-        """The cosine of the angle plus the margin, and its continuation where that
-        would rise again.
+        """The cosine of the angle plus the margin, of a cosine of any shape.
+
+        Its continuation where that would rise again.
         """
-        sine = (
-            (1 - cosine**2).clamp(min=1e-7).sqrt()
-        )  # the root's slope is infinite at 0, and infinity times 0 is nan
+        # Floored: the root's slope is infinite at 0, and infinity times 0 is nan.
+        sine = (1 - cosine**2).clamp(min=1e-7).sqrt()
         beyond = cosine <= -math.cos(self.margin)
         turned = cosine * math.cos(self.margin) - sine * math.sin(self.margin)
         return torch.where(beyond, cosine - self.margin * math.sin(self.margin), turned)
 
 
 class SubCentres(ArcFace):
-    """ArcFace with several ``centres`` a class, of which the nearest counts (Deng et
-    al., ECCV 2020, "Sub-center ArcFace").
+    """ArcFace with several ``centres`` a class, of which the nearest counts.
 
-    Called and checked as :class:`ArcFace`; ``weight`` has shape (classes · centres,
-    dim), the centres of a class in a row.
+    Deng et al., ECCV 2020, "Sub-center ArcFace". Called and checked as
+    :class:`ArcFace`; ``weight`` has shape (classes · centres, dim), the centres of a
+    class in a row. Raises :class:`AsdError` for fewer centres than one, too.
     """
 
     def __init__(
@@ -113,6 +114,8 @@ class SubCentres(ArcFace):
         margin: float = MARGIN,
         scale: float = SCALE,
     ):
+        if centres < 1:
+            raise AsdError(f"{centres} centres a class make no sense: choose 1 or more")
         super().__init__(dim, classes * centres, margin=margin, scale=scale)
         self.centres = centres
 

@@ -26,13 +26,14 @@ class SpectrumEncoder(nn.Module):
     Each number is first brought to mean 0 and variance 1 over the training clips (a
     batch norm without weights). Then five convolutions run along the bands; the
     modulations are their channels, because neighbouring bands hold the same kind of
-    thing and neighbouring modulations do not.
+    thing and neighbouring modulations do not. Raises :class:`AsdError` for other
+    shapes.
     """
 
     def __init__(self, config: SpectrumConfig, features: FeatureConfig | None = None):
         super().__init__()
         bands, modulations, width = config.bands, config.modulations, config.width
-        self.embedding_dim = embedding_dim = config.embedding_dim
+        self.embedding_dim = config.embedding_dim
         self.shape = (1, bands, modulations)
         self.standardise = nn.BatchNorm1d(bands * modulations, affine=False)
         self.layers = nn.Sequential(
@@ -44,15 +45,16 @@ class SpectrumEncoder(nn.Module):
         )
         left = (bands + 3) // 4  # after two strides of 2, rounded up
         self.project = nn.Sequential(
-            nn.Linear(2 * width * left, embedding_dim, bias=False),
-            nn.BatchNorm1d(embedding_dim),
+            nn.Linear(2 * width * left, config.embedding_dim, bias=False),
+            nn.BatchNorm1d(config.embedding_dim),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1:] != self.shape:
+            expected = ", ".join(map(str, self.shape))
             raise AsdError(
-                "the encoder expects spectra of shape (B, "
-                f"{', '.join(map(str, self.shape))}), not {tuple(x.shape)}"
+                f"the encoder expects spectra of shape (B, {expected}), not "
+                f"{tuple(x.shape)}"
             )
         x = self.standardise(x.flatten(1)).view(-1, *self.shape[1:]).transpose(1, 2)
         return self.project(self.layers(x).flatten(1))
@@ -61,7 +63,7 @@ class SpectrumEncoder(nn.Module):
 def conv_bn_relu(cin: int, cout: int, *, stride: int = 1) -> nn.Sequential:
     """Bias-free 3-tap convolution along the bands, batch norm, ReLU.
 
-    (B, cin, bands) → (B, cout, bands / stride).
+    (B, cin, bands) → (B, cout, bands / stride), rounded up.
     """
     return nn.Sequential(
         nn.Conv1d(cin, cout, 3, stride, 1, bias=False),
