@@ -14,10 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asdlib.device import seeded
-from asdlib.learn.batches import StageConfig
 from asdlib.learn.contrastive import ContrastiveModel
 from asdlib.learn.heads import MARGIN, SCALE, ArcFace, linear_bn
-from asdlib.learn.training import fit
+from asdlib.learn.training import StageConfig, fit
 from asdlib.sound.clips import Clips
 
 ClassHead = Callable[[int, int], nn.Module]  # (dim, classes) → the head
@@ -39,7 +38,7 @@ class MachineClassifier(nn.Module):
 
     def __init__(
         self,
-        base: Any,
+        base: ContrastiveModel | nn.Module,
         classes: int,
         *,
         margin: float = MARGIN,
@@ -92,7 +91,6 @@ def finetune(
     :func:`asdlib.learn.training.fit`, to which ``fit_options`` go (device, precision,
     folder, ...) and whose errors it raises.
     """
-    classes = len(clips.names)
     with seeded(seed, "classifier"):
         model = MachineClassifier(
             base, len(clips.names), margin=margin, scale=scale, head=head

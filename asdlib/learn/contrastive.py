@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from asdlib.device import seeded
 from asdlib.errors import AsdError
-from asdlib.learn.batches import StageConfig
 from asdlib.learn.heads import ProjectionHead
-from asdlib.learn.training import NothingToCompareError, fit
+from asdlib.learn.training import NothingToCompareError, StageConfig, fit
 from asdlib.processes import all_gather
 from asdlib.sound.clips import Clips
 
@@ -31,7 +30,7 @@ class ContrastiveModel(nn.Module):
     that stage 2 goes on from.
     """
 
-    def __init__(self, encoder: Any):
+    def __init__(self, encoder: nn.Module):
         super().__init__()
         self.encoder = encoder
         self.head = ProjectionHead(cast(int, encoder.embedding_dim))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from asdlib.device import find_device, keep_freed_memory
 from asdlib.learn.batches import as_float, take
