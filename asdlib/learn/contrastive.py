@@ -127,9 +127,9 @@ def pretrain(
     """
     labels, counts = torch.unique(torch.as_tensor(clips.labels), return_counts=True)
     if (counts < 2).any():
-        alone = ", ".join(str(label) for label in labels[counts < 2].tolist())
+        alone = ", ".join(clips.names[label] for label in labels[counts < 2].tolist())
         raise AsdError(
-            f"only one clip with label {alone}: contrast needs pairs, so give two or more clips or leave it out"
+            f"only one clip of {alone}: contrast needs pairs, so give two or more clips or leave it out"
         )
     model = with_new_head(encoder, seed=seed)
     objective = partial(
