@@ -10,10 +10,8 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from asdlib.classifier import MachineClassifier
-from asdlib.clips import Clips
 from asdlib.embedding import embed
 from asdlib.heads import LinearHead
 from asdlib.methods import autoencoder, clp_scf, simclr
@@ -43,11 +41,6 @@ def autoencoded(spectra: Spectra, seed: int) -> Scores:
     return autoencoder.score(models, spectra.train, spectra.test, device="cpu")
 
 
-def masked_views(encoder: nn.Module, clips: Clips, config: StageConfig, **options) -> nn.Module:
-    """Contrast of two masked copies of each spectrum (SimCLR): a stretch of bands and one of modulations become the mean."""
-    return simclr.pretrain(encoder, clips, config, **options)[0]
-
-
 def staged(spectra: Spectra, seed: int, *, first=0, second=0, rate=None, **options) -> Scores:
     """``first`` epochs of a pretraining, then ``second`` of a classifier; either may be left out."""
     how = {"budget": stage(first + second), "first": first / (first + second), "second_rate": rate, **options}
@@ -71,8 +64,8 @@ METHODS = {
     "autoencoder": autoencoded,
     "softmax classifier": partial(staged, second=EPOCHS, head=LinearHead),
     "ArcFace classifier": partial(staged, second=EPOCHS),
-    "contrast of masked views": partial(staged, pretraining=masked_views, first=EPOCHS),
+    "contrast of masked views": partial(staged, pretraining=simclr.pretrain, first=EPOCHS),
     "contrast by machine ID": partial(staged, first=EPOCHS),
-    "masked views, then ArcFace": partial(staged, pretraining=masked_views, first=HALF, second=HALF),
+    "masked views, then ArcFace": partial(staged, pretraining=simclr.pretrain, first=HALF, second=HALF),
     "two stages": partial(staged, first=HALF, second=HALF),
 }

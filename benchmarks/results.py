@@ -53,10 +53,10 @@ def machine_records(clips, **about) -> list[dict]:
     ]
 
 
-def write(name: str, header: dict, records: list[dict]) -> None:
-    """Write ``data/results/<name>.json``; it appears only when it is complete."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with atomic_write(FOLDER / f"{name}.json") as temporary:
+def write(name: str, header: dict, records: list[dict], *, folder: Path = FOLDER) -> None:
+    """Write ``data/results/<name>.json``, or to another folder; it appears only when it is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / f"{name}.json") as temporary:
         lines = ",\n".join(json.dumps(record) for record in records)
         temporary.write_text(f'{{"header": {json.dumps(header, indent=1)},\n"records": [\n{lines}\n]}}\n')
 

@@ -144,12 +144,11 @@ def pretrain(
     which ``fit_options`` go (device, precision, folder, ...) and whose errors it
     raises. Raises :class:`AsdError` also where a machine has a single clip.
     """
-    counts = np.bincount(clips.labels)
-    if (counts == 1).any():
-        alone = ", ".join(clips.names[label] for label in np.flatnonzero(counts == 1))
+    labels, counts = torch.unique(torch.as_tensor(clips.labels), return_counts=True)
+    if (counts < 2).any():
+        alone = ", ".join(clips.names[label] for label in labels[counts < 2].tolist())
         raise AsdError(
-            f"only one clip of {alone}: contrast needs pairs, so give two or more "
-            "clips or leave it out"
+            f"only one clip of {alone}: contrast needs pairs, so give two or more clips or leave it out"
         )
     model = with_new_head(encoder, seed=seed)
     objective = partial(

@@ -1,6 +1,4 @@
-"""The baseline of DCASE 2020 Task 2.
-
-An autoencoder of log-mel frames, one for each machine type.
+"""The baseline of DCASE 2020 Task 2: an autoencoder of log-mel frames for each type.
 
 Five consecutive frames of 128 mel bands are squeezed through 8 numbers and rebuilt;
 what the network rebuilds badly is unlike what it has learned (Koizumi et al., DCASE
@@ -54,40 +52,48 @@ class FrameAutoencoder(nn.Module):
 
 
 class TypeAutoencoders(nn.Module):
-    """One autoencoder for each machine type, ``networks`` in the order of ``names``,
-    and the frames that they read at a time.
+    """One autoencoder for each machine type: ``networks`` in the order of ``names``.
+
+    Each reads ``context`` frames at a time.
     """
 
-    def __init__(self, of: dict[str, FrameAutoencoder], *, context: int):
+    def __init__(self, networks: dict[str, nn.Module], *, context: int):
         super().__init__()
-        self.names, self.context = list(of), context
-        self.networks = nn.ModuleList(of.values())  # a name may have a dot
+        self.names, self.context = list(networks), context
+        self.networks = nn.ModuleList(networks.values())  # a name may have a dot
+
+    def of(self, machine_type: str) -> nn.Module:
+        """The network of a type. Raises :class:`AsdError` where there is none."""
+        if machine_type not in self.names:
+            raise AsdError(
+                f"no autoencoder of the type {machine_type!r}: "
+                "train on clips of that type first"
+            )
+        return self.networks[self.names.index(machine_type)]
 
 
 def stacked_frames(pictures: np.ndarray, context: int = CONTEXT) -> np.ndarray:
-    """Every c = ``context`` consecutive frames as one row.
+    """Every c = ``context`` consecutive frames of ``pictures`` as one row.
 
-    (N, mels, frames) → (N, frames - c + 1, c · mels) float32.
+    (N, bands, frames) → (N, frames - c + 1, c · bands) float32, one frame after the
+    other in a row. Raises :class:`AsdError` where there are fewer than c frames.
+
+    >>> stacked_frames(np.array([[[1, 2, 3], [10, 20, 30]]]), 2).tolist()
+    [[[1.0, 10.0, 2.0, 20.0], [2.0, 20.0, 3.0, 30.0]]]
     """
     if pictures.shape[-1] < context:
         raise AsdError(
-            f"clips of {pictures.shape[-1]} frames are too short: the autoencoder "
-            f"reads {context} at a time"
+            f"clips of {pictures.shape[-1]} frames are too short: "
+            f"the autoencoder reads {context} at a time"
         )
-    windows = sliding_window_view(
-        pictures, context, axis=2
-    )  # (N, mels, frames - context + 1, context)
-    return (
-        windows.transpose(0, 2, 3, 1)
-        .reshape(len(pictures), windows.shape[2], -1)
-        .astype(np.float32)
-    )
+    windows = sliding_window_view(np.asarray(pictures), context, axis=2)
+    count, bands, stacks, _ = windows.shape
+    rows = windows.transpose(0, 2, 3, 1).reshape(count, stacks, context * bands)
+    return rows.astype(np.float32)
 
 
 def pictures_of(clips: Clips) -> tuple[np.ndarray, int]:
-    """What the autoencoder reads of each clip, (N, bands, frames), and how many frames
-    at a time.
-    """
+    """What is read of ``clips``, (N, bands, frames), and how many frames at a time."""
     if clips.features is not None:
         return clips.log_mels, CONTEXT
     return clips.inputs[0][:, 0], clips.inputs[0].shape[-1]
@@ -102,35 +108,35 @@ def train(
     validation: float = 0.0,
     folder: Path | None = None,
     on_step: OnStep = silent,
-) -> nn.Module:
-    """One autoencoder for each machine type; a :class:`TypeAutoencoders`.
+) -> TypeAutoencoders:
+    """One autoencoder for each machine type.
 
-    An epoch of the budget sees every frame of every clip once. Of sound, a batch holds
-    :data:`STACKS` stacks of frames instead of the budget's number of clips.
+    An epoch of the budget sees every stack of frames of every clip once. Of sound, a
+    batch holds :data:`STACKS` of them instead of the budget's number of clips.
+    ``validation`` is a share of the stacks, not of the clips. Raises :class:`AsdError`
+    for clips that are too short, and for a type of which there is one stack only.
     """
     check_kind(clips, NAME, INPUTS)
-    stage = (
-        budget
-        if clips.features is None
-        else replace(
-            budget, batch_size=STACKS, accumulation_steps=1, clips_per_label=None
-        )
-    )
-    models = {}
+    if clips.features is not None:
+        budget = replace(budget, accumulation_steps=1, clips_per_label=None)
+        budget = replace(budget, batch_size=STACKS)
+    networks: dict[str, nn.Module] = {}
     for machine_type, own in clips.by_type():
         pictures, context = pictures_of(own)
         stacks = stacked_frames(pictures, context)
-        rows = Clips(
-            (stacks.reshape(-1, stacks.shape[2]),),
-            np.repeat(own.machines, stacks.shape[1]),
-        )
+        machines = np.repeat(own.machines, stacks.shape[1])
+        if len(machines) < 2:
+            raise AsdError(
+                f"only one clip of the type {machine_type}: batch norms need a spread, "
+                "so give two or more, or leave it out"
+            )
         with seeded(seed, f"autoencoder {machine_type}"):
-            model = FrameAutoencoder(stacks.shape[2])
+            networks[machine_type] = FrameAutoencoder(stacks.shape[2])
         fit(
-            model,
+            networks[machine_type],
             rebuilding_objective,
-            rows,
-            stage,
+            Clips((stacks.reshape(len(machines), -1),), machines),
+            budget,
             stage=f"autoencoder {machine_type}",
             seed=seed,
             device=device,
@@ -138,8 +144,7 @@ def train(
             folder=folder and folder / machine_type,
             on_step=on_step,
         )
-        models[machine_type] = model
-    return TypeAutoencoders(models, context=context).eval()
+    return TypeAutoencoders(networks, context=context).eval()
 
 
 def rebuilding_objective(
@@ -148,51 +153,41 @@ def rebuilding_objective(
     labels: Tensor,
     rng: np.random.Generator,
 ) -> Tensor:
-    """The mean squared error of rebuilding a batch, in the form that
-    :func:`asdlib.learn.training.fit` calls.
+    """The mean squared error of rebuilding a batch (B, width), a scalar.
+
+    In the form that :func:`asdlib.learn.training.fit` calls.
     """
     return F.mse_loss(model(*inputs), inputs[0])
 
 
 @torch.no_grad()
 def rebuilt(
-    model: nn.Module, picture: np.ndarray, *, context: int = CONTEXT
+    network: nn.Module, picture: np.ndarray, *, context: int = CONTEXT
 ) -> np.ndarray:
     """What the network of a type makes of one clip (bands, frames).
 
     The middle frame of every stack: (bands, frames - context + 1).
     """
     stacks = torch.from_numpy(stacked_frames(picture[None], context)[0])
-    out = model(stacks).numpy()
+    out = network(stacks).numpy()
     return out.reshape(len(out), context, len(picture))[:, context // 2].T
-
-
-def _of_type(model: TypeAutoencoders, machine_type: str) -> nn.Module:
-    if machine_type not in model.names:
-        raise AsdError(
-            f"no autoencoder of the type {machine_type!r}: train on clips of that type "
-            "first"
-        )
-    return model.networks[model.names.index(machine_type)]
 
 
 def score(
     model: Any, known: Clips, asked: Clips, *, device: str = "auto"
 ) -> dict[str, np.ndarray]:
-    """The scorer "reconstruction" (M,).
+    """The scorer "reconstruction" (M,): mean squared error of a clip's stacked frames.
 
-    The mean squared error of rebuilding each clip's stacked frames.
-
-    ``known`` is not used.
+    ``model`` is a :class:`TypeAutoencoders`; ``known`` is not used. Raises
+    :class:`AsdError` for a clip of a machine type that it has not been trained on.
     """
+    assert isinstance(model, TypeAutoencoders)
     place, scores = find_device(device), np.empty(len(asked))
+    pictures, _ = pictures_of(asked)
     for machine_type in np.unique(asked.types).tolist():
-        rebuild = ready(_of_type(model, machine_type), place)
-        rows = np.flatnonzero(asked.types == machine_type)
-        pictures, _ = pictures_of(asked)
-        for row in rows:
-            stacks = torch.from_numpy(
-                stacked_frames(pictures[row][None], model.context)[0]
-            )
-            scores[row] = F.mse_loss(rebuild(stacks.to(place)), stacks).item()
+        rebuild = ready(model.of(machine_type), place)
+        for row in np.flatnonzero(asked.types == machine_type):
+            stacks = stacked_frames(pictures[row][None], model.context)[0]
+            x = torch.from_numpy(stacks)
+            scores[row] = F.mse_loss(rebuild(x.to(place)), x).item()
     return {"reconstruction": scores}

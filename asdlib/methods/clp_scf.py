@@ -1,12 +1,12 @@
-"""The book's method: contrast by machine ID, then a classifier of machine IDs, whose
-surprise is the score.
+"""The book's method: contrast by machine ID, then a classifier of machine IDs.
 
-Guan et al., "Anomalous Sound Detection using Audio Representation with Machine ID based
-Contrastive Learning Pretraining", ICASSP 2023 (arXiv 2304.03588). Stage 1 pulls clips
-of the same machine together (:mod:`asdlib.learn.contrastive`), stage 2 trains ArcFace
-on what stage 1 has learned (:mod:`asdlib.learn.classifier`); the score is -log p(own
-machine). Without stage 1 this is the single-stage method (STgram-MFN, Liu et al.,
-ICASSP 2022); without stage 2 it is the contrast alone, by distances.
+Guan et al., "Anomalous Sound Detection using Audio Representation with Machine ID
+based Contrastive Learning Pretraining", ICASSP 2023 (arXiv 2304.03588). Stage 1 pulls
+clips of the same machine together (:mod:`asdlib.learn.contrastive`), stage 2 trains
+ArcFace on what stage 1 has learned (:mod:`asdlib.learn.classifier`); the score is the
+surprise at the clip's own ID, -log p(own machine). Without stage 1 this is the
+single-stage method (STgram-MFN, Liu et al., ICASSP 2022); without stage 2 it is the
+contrast alone, by distances.
 """
 
 from collections.abc import Callable
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from asdlib.errors import AsdError
 from asdlib.judge.scorers import distance_scores, softmax_score
 from asdlib.learn.batches import StageConfig
 from asdlib.learn.classifier import MachineClassifier, finetune
@@ -39,7 +40,7 @@ def train(
     budget: StageConfig,
     first: float = 0.5,
     encoder: Any = None,
-    pretraining: Callable[..., nn.Module] | None = None,
+    pretraining: Callable[..., tuple[nn.Module, list[dict]]] = pretrain,
     temperature: float = TEMPERATURE,
     margin: float = MARGIN,
     scale: float = SCALE,
@@ -51,19 +52,25 @@ def train(
     folder: Path | None = None,
     on_step: OnStep = silent,
 ) -> nn.Module:
-    """Train both stages: a :class:`MachineClassifier`.
+    """Train both stages; a :class:`MachineClassifier`.
 
-    Where ``first`` is 1, there is no stage 2: a :class:`ContrastiveModel`. ``first`` is
-    the share of the budget's epochs that stage 1 has; 0 is the single-stage method.
-    ``encoder`` is a config of :data:`asdlib.learn.encoders.ENCODERS` (None: the small
-    one for these inputs). ``pretraining`` is another stage 1, called as
-    :func:`asdlib.learn.contrastive.pretrain` and returning the model only.
-    ``second_rate`` is the learning rate of stage 2 (None: the budget's). The rest is as
-    in the two stages; with a ``folder``, a training that was interrupted goes on.
-    Raises :class:`AsdError` for inputs that no encoder reads, and for a single clip of
-    a machine.
+    ``first`` is the share of the budget's epochs that stage 1 has: 0 is the
+    single-stage method, 1 the contrast alone, a :class:`ContrastiveModel`. ``encoder``
+    is a config of :data:`asdlib.learn.encoders.ENCODERS` (None: the small one for these
+    inputs). ``pretraining`` may be another stage 1, called as
+    :func:`asdlib.learn.contrastive.pretrain` is; ``second_rate`` another learning rate
+    in stage 2 than the budget's. ``margin`` and ``scale`` are those of ArcFace, and
+    ``head(dim, classes)`` makes another class head.
+
+    Raises :class:`AsdError` for a share outside 0 to 1 and, where there is a stage 1,
+    for a machine with one clip only.
     """
     check_kind(clips, NAME, INPUTS)
+    if not 0 <= first <= 1:
+        raise AsdError(
+            f"a share of {first:g} of the epochs for stage 1 makes no sense: "
+            "choose one from 0 to 1"
+        )
     model = new_encoder(encoder or encoder_for(clips), clips.features, seed=seed)
     options: dict[str, Any] = {
         "seed": seed,
@@ -73,52 +80,36 @@ def train(
     }
     epochs = round(first * budget.epochs)
     if epochs:
-        stage_1 = pretraining or by_machine_id
-        model = stage_1(
-            model,
-            clips,
-            budget.of(epochs),
-            temperature=temperature,
-            folder=folder and folder / "stage 1",
-            **options,
-        )
+        options["folder"] = folder and folder / "stage 1"
+        how = {"temperature": temperature, **options}
+        model, _ = pretraining(model, clips, budget.of(epochs), **how)
     if epochs < budget.epochs:
-        stage_2 = budget.of(budget.epochs - epochs)
+        second = budget.of(budget.epochs - epochs)
         if second_rate is not None:
-            stage_2 = replace(stage_2, learning_rate=second_rate)
-        options |= {
-            "margin": margin,
-            "scale": scale,
-            "head": head,
-            "folder": folder and folder / "stage 2",
-        }
-        model, _ = finetune(model, clips, stage_2, **options)
+            second = replace(second, learning_rate=second_rate)
+        options["folder"] = folder and folder / "stage 2"
+        how = {"margin": margin, "scale": scale, "head": head, **options}
+        model, _ = finetune(model, clips, second, **how)
     return model
-
-
-def by_machine_id(
-    encoder: nn.Module, clips: Clips, config: StageConfig, **options: Any
-) -> nn.Module:
-    """Stage 1: :func:`asdlib.learn.contrastive.pretrain`, without its log."""
-    return pretrain(encoder, clips, config, **options)[0]
 
 
 def score(
     model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
 ) -> dict[str, np.ndarray]:
-    """Scores (M,): the distances between embeddings and, of a classifier, the surprise
-    at the own machine.
+    """Scores (M,): distances between embeddings and, of a classifier, the surprise.
 
-    Machines of ``known``, sorted, are the classes of the classifier: give the clips
-    that it was trained on. "softmax" has the margin on the own machine, "softmax-plain"
-    has not; a head without a margin has the latter only.
+    Surprise is -log p(own machine). "softmax" has the margin on the own machine,
+    "softmax-plain" has not; a head without a margin has the latter only. The machines
+    of ``known``, sorted, are the classes: give the clips that the classifier was
+    trained on. Raises :class:`AsdError` for a machine that is not among them, and where
+    they are more or fewer than the classes.
     """
     rows = [embedded(model, clips, device=device) for clips in (known, asked)]
     scores = distance_scores(*rows)
     if isinstance(model, MachineClassifier):
-        for scorer, margin in (("softmax", True), ("softmax-plain", False)):
-            if not margin or isinstance(model.arcface, ArcFace):
-                scores[scorer] = surprise(model, *rows[1], known.names, margin=margin)
+        if isinstance(model.arcface, ArcFace):
+            scores["softmax"] = surprise(model, *rows[1], known.names, margin=True)
+        scores["softmax-plain"] = surprise(model, *rows[1], known.names, margin=False)
     return scores
 
 
@@ -131,15 +122,20 @@ def surprise(
     *,
     margin: bool,
 ) -> np.ndarray:
-    """-log p(own machine) (M,) of ``embeddings`` (M, dim).
+    """-log p(own machine) (M,) of ``embeddings`` (M, dim) of these ``machines`` (M,).
 
-    ``names`` are the machines in label order.
+    ``names`` are the machines in the order of the classes. Raises :class:`AsdError`
+    where they are more or fewer than the classes.
     """
-    scores = np.empty(len(machines))
+    x, scores = torch.from_numpy(embeddings), np.empty(len(machines))
+    classes = model.arcface(x[:1]).shape[1]
+    if classes != len(names):
+        raise AsdError(
+            f"a classifier of {classes} machines, and known clips of {len(names)}: "
+            "give the clips that it was trained on"
+        )
     for machine in np.unique(machines):
         own, label = machines == machine, names.index(machine)
         labels = torch.full((int(own.sum()),), label) if margin else None
-        scores[own] = softmax_score(
-            model.arcface(torch.from_numpy(embeddings[own]), labels).numpy(), label
-        )
+        scores[own] = softmax_score(model.arcface(x[own], labels).numpy(), label)
     return scores

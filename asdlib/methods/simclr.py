@@ -1,13 +1,13 @@
-"""Contrast of two disguised views of a clip (SimCLR, Chen et al., ICML 2020), which the
-paper argues against.
+"""Contrast of two disguised views of a clip, which the paper argues against.
 
-The positives of a clip are its own disguises, not its machine's other clips. Of sound
-the waveform is disguised (:mod:`asdlib.sound.augment`); of spectra, bands and
-modulations are masked. The score is the Mahalanobis distance of the embedding to those
-of the machine's known clips, or another distance.
+The positives of a clip are its own disguises, not its machine's other clips (SimCLR,
+Chen et al., ICML 2020). Of sound the waveform is disguised
+(:mod:`asdlib.sound.augment`); of spectra, bands and modulations are masked. The score
+is the Mahalanobis distance of the embedding to those of the machine's known clips, or
+another distance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from asdlib.learn.training import fit
 from asdlib.methods import check_kind, embedded
 from asdlib.processes import all_gather, rank
 from asdlib.progress import OnStep, silent
-from asdlib.sound.augment import MASKS, disguise, mask_spectra
+from asdlib.sound.augment import MASKS, check_names, disguise, mask_spectra
 from asdlib.sound.clips import Clips
 from asdlib.sound.features import FeatureConfig, LogMel
 
@@ -36,37 +36,43 @@ NAME = "contrast of two views (SimCLR)"
 PAPER = "Chen et al., ICML 2020, arXiv 2002.05709"
 INPUTS = ("sound", "spectra")
 
+# The first input of some clips (B, ...) → one disguise of each, as the model's inputs.
+View = Callable[[Tensor, np.random.Generator], tuple[Tensor, ...]]
+
 
 def train(
     clips: Clips,
     *,
     budget: StageConfig,
     encoder: Any = None,
+    augmentations: Sequence[str] = MASKS,
+    temperature: float = TEMPERATURE,
     seed: int = 0,
     device: str = "auto",
     validation: float = 0.0,
     folder: Path | None = None,
     on_step: OnStep = silent,
-    **options: Any,
-) -> nn.Module:
+) -> ContrastiveModel:
     """Train an encoder and a head to find the other view of each clip.
 
-    A :class:`ContrastiveModel`.
-
     ``encoder`` is a config of :data:`asdlib.learn.encoders.ENCODERS` (None: the small
-    one for these inputs). The machines of the clips decide only which clips are held
-    out; the loss never sees them. ``options`` go to :func:`pretrain`.
+    one for these inputs); the rest as in :func:`pretrain`.
     """
     check_kind(clips, NAME, INPUTS)
-    model = new_encoder(encoder or encoder_for(clips), clips.features, seed=seed)
-    options |= {
-        "seed": seed,
-        "device": device,
-        "validation": validation,
-        "folder": folder,
-        "on_step": on_step,
-    }
-    return pretrain(model, clips, budget, **options)[0]
+    base = new_encoder(encoder or encoder_for(clips), clips.features, seed=seed)
+    model, _ = pretrain(
+        base,
+        clips,
+        budget,
+        augmentations=augmentations,
+        temperature=temperature,
+        seed=seed,
+        device=device,
+        validation=validation,
+        folder=folder,
+        on_step=on_step,
+    )
+    return model
 
 
 def pretrain(
@@ -79,20 +85,15 @@ def pretrain(
     seed: int = 0,
     **fit_options: Any,
 ) -> tuple[ContrastiveModel, list[dict]]:
-    """Train ``encoder`` (in place) under a new head.
-
-    Both, and the log of :func:`asdlib.learn.training.fit`.
+    """Train ``encoder`` (in place) under a new head; both, and the log of the training.
 
     ``augmentations`` are names of :data:`asdlib.sound.augment.AUGMENTATIONS`, for
-    sound. Raises :class:`AsdError` for an unknown one.
+    sound; spectra are masked. The machines of the clips decide only which are held out:
+    the loss never sees them. ``fit_options`` go to :func:`asdlib.learn.training.fit`.
+    Raises :class:`AsdError` for an unknown augmentation.
     """
-    disguise(
-        torch.zeros(1, 64), augmentations, np.random.default_rng(0)
-    )  # refused now, not in the training
-    if clips.features is None:
-        view = _spectrum_view(clips)
-    else:
-        view = _sound_view(clips.features, augmentations)
+    check_names(augmentations)
+    view = sound_view(clips, augmentations) if clips.features else masked_view(clips)
 
     def objective(
         model: nn.Module,
@@ -103,62 +104,66 @@ def pretrain(
         return two_view_loss(model, inputs[0], view, rng, temperature=temperature)
 
     model = with_new_head(encoder, seed=seed)
-    # Of sound, the log-mel is computed anew from each view: the one in the cache is of
-    # the clip undisguised.
-    heard = Clips(clips.inputs[:1], clips.machines, clips.features)
-    return model, fit(
-        model, objective, heard, config, stage="pretrain", seed=seed, **fit_options
-    )
+    # The log-mels are left out: each view of a waveform has its own.
+    first = Clips(clips.inputs[:1], clips.machines, clips.features)
+    options = {"stage": "pretrain", "seed": seed, **fit_options}
+    return model, fit(model, objective, first, config, **options)
 
 
 def two_view_loss(
     model: nn.Module,
     x: Tensor,
-    view: Any,
+    view: View,
     rng: np.random.Generator,
     *,
     temperature: float = TEMPERATURE,
 ) -> Tensor:
-    """The NT-Xent loss of the clips ``x`` (B, ...).
+    """The NT-Xent loss of two views of the clips ``x`` (B, ...), a scalar.
 
-    ``view(x, rng)`` makes the inputs of the model from one disguise of them.
-
-    Where several processes share a batch, each disguises all of it alike and keeps its
-    own rows, so that many do what one does.
+    Where several processes share a batch, each disguises the whole of it, as the first
+    process's ``rng`` says, and keeps the views of its own clips; the loss compares
+    those of all. So many processes do what one does.
     """
-    first, whole = all_gather(torch.tensor([rng.integers(2**62)], device=x.device), x)
-    begin = (
-        rank() * len(x) if len(whole) > len(x) else 0
-    )  # held-out clips are not shared out
-    own, common = slice(begin, begin + len(x)), np.random.default_rng(int(first[0]))
+    drawn = torch.tensor([rng.integers(2**62)], device=x.device)
+    drawn, whole = all_gather(drawn, x)
+    common = np.random.default_rng(int(drawn[0]))
+    shared_out = len(whole) > len(x)  # clips that are held out are not
+    begin = rank() * len(x) if shared_out else 0
+    own = slice(begin, begin + len(x))
     with torch.no_grad():
         views = [[part[own] for part in view(whole, common)] for _ in range(2)]
     z = model(*(torch.cat(parts) for parts in zip(*views, strict=True)))
     clip = torch.arange(len(whole), device=x.device)[own].repeat(2)
     z, clip = all_gather(z, clip)
-    return supervised_contrastive_loss(
-        z, clip, temperature=temperature
-    )  # one positive each
+    # With one positive each, the other view, this is the NT-Xent loss.
+    return supervised_contrastive_loss(z, clip, temperature=temperature)
 
 
-def _sound_view(features: FeatureConfig, augmentations: Sequence[str]) -> Any:
-    front_end = LogMel(features)
+def sound_view(clips: Clips, augmentations: Sequence[str]) -> View:
+    """Waveforms (B, samples) → disguised ones, and their log-mels (B, mels, frames)."""
+    assert clips.features is not None
+    front_end = LogMel(clips.features)
 
-    def view(x: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def view(x: Tensor, rng: np.random.Generator) -> tuple[Tensor, ...]:
         disguised = disguise(x.cpu(), augmentations, rng)
         return disguised.to(x.device), front_end(disguised).to(x.device)
 
     return view
 
 
-def _spectrum_view(clips: Clips) -> Any:
-    mean = torch.from_numpy(np.asarray(clips.inputs[0]).mean(axis=0))
+def masked_view(clips: Clips) -> View:
+    """Spectra (B, 1, bands, modulations) → masked ones; the mean of ``clips`` hides."""
+    mean = torch.from_numpy(clips.inputs[0].mean(axis=0, dtype=np.float32))
     return lambda x, rng: (mask_spectra(x, mean, rng),)
 
 
 def score(
     model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
 ) -> dict[str, np.ndarray]:
-    """Scores (M,) by every distance between embeddings."""
+    """Scores (M,) by every distance between embeddings.
+
+    Each clip is compared with the ``known`` ones of its machine. Raises
+    :class:`AsdError` for a machine of which none are known.
+    """
     rows = [embedded(model, clips, device=device) for clips in (known, asked)]
     return distance_scores(*rows)

@@ -2,6 +2,9 @@
 
 Every disguise is made in the waveform, so that it can be listened to, and so that no
 part of an encoder sees the clip undisguised. For spectra there is one: masking.
+
+A disguise takes waveforms (B, samples) and a random generator, and returns waveforms of
+the same shape and type; the generator decides everything that is drawn.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,12 +15,9 @@ from torch import Tensor
 
 from asdlib.errors import AsdError
 
-# Each takes waveforms (B, samples) and a random generator, and returns waveforms of the
-# same shape.
-
 
 def time_mask(x: Tensor, rng: np.random.Generator, *, share: float = 0.25) -> Tensor:
-    """Silence one stretch of each clip, up to ``share`` of it."""
+    """Silence one stretch of each clip (B, samples), 0.05 to ``share`` of it."""
     length = torch.as_tensor(rng.uniform(0.05, share, len(x)) * x.shape[1])
     start = torch.as_tensor(rng.uniform(0, 1, len(x))) * (x.shape[1] - length)
     time = torch.arange(x.shape[1])
@@ -26,7 +26,10 @@ def time_mask(x: Tensor, rng: np.random.Generator, *, share: float = 0.25) -> Te
 
 
 def band_mask(x: Tensor, rng: np.random.Generator, *, share: float = 0.25) -> Tensor:
-    """Remove one band of frequencies from each clip, up to ``share`` of the range."""
+    """Remove one band of frequencies from each clip (B, samples).
+
+    It is 0.05 to ``share`` of the range from 0 to half the sample rate.
+    """
     spectrum = torch.fft.rfft(x)
     width = torch.as_tensor(rng.uniform(0.05, share, len(x)) * spectrum.shape[1])
     start = torch.as_tensor(rng.uniform(0, 1, len(x))) * (spectrum.shape[1] - width)
@@ -36,7 +39,7 @@ def band_mask(x: Tensor, rng: np.random.Generator, *, share: float = 0.25) -> Te
 
 
 def gain(x: Tensor, rng: np.random.Generator, *, decibels: float = 6.0) -> Tensor:
-    """Make each clip louder or quieter by up to ``decibels``."""
+    """Make each clip (B, samples) louder or quieter by up to ``decibels``."""
     change = rng.uniform(-decibels, decibels, (len(x), 1))
     return x * torch.as_tensor(10 ** (change / 20), dtype=x.dtype)
 
@@ -44,9 +47,9 @@ def gain(x: Tensor, rng: np.random.Generator, *, decibels: float = 6.0) -> Tenso
 def noise(
     x: Tensor, rng: np.random.Generator, *, quietest: float = 5.0, loudest: float = 20.0
 ) -> Tensor:
-    """Add white noise at a signal-to-noise ratio of ``quietest`` to ``loudest`` dB.
+    """Add white noise to each clip (B, samples).
 
-    That is the clip's level above the noise.
+    The clip's level is ``quietest`` to ``loudest`` dB above that of the noise.
     """
     ratio = torch.as_tensor(rng.uniform(quietest, loudest, (len(x), 1)), dtype=x.dtype)
     level = x.square().mean(dim=1, keepdim=True).sqrt() * 10 ** (-ratio / 20)
@@ -54,13 +57,12 @@ def noise(
 
 
 def shift(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """Start each clip at another moment; what falls out at the end comes first."""
-    return torch.stack(
-        [
-            row.roll(int(by))
-            for row, by in zip(x, rng.integers(0, x.shape[1], len(x)), strict=True)
-        ]
-    )
+    """Start each clip (B, samples) at another moment.
+
+    What falls out at the end comes back at the beginning.
+    """
+    places = rng.integers(0, x.shape[1], len(x)).tolist()
+    return torch.stack([row.roll(by) for row, by in zip(x, places, strict=True)])
 
 
 AUGMENTATIONS: dict[str, Callable[[Tensor, np.random.Generator], Tensor]] = {
@@ -74,26 +76,36 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, np.random.Generator], Tensor]] = {
 MASKS = ("time mask", "band mask")
 
 
-def disguise(x: Tensor, names: Sequence[str], rng: np.random.Generator) -> Tensor:
-    """``x`` (B, samples) through the augmentations ``names``, one after the other.
-
-    The same shape. Raises :class:`AsdError` for a name that is none of
-    :data:`AUGMENTATIONS`.
-    """
+def check_names(names: Sequence[str]) -> None:
+    """Raise :class:`AsdError` for a name that is not in :data:`AUGMENTATIONS`."""
     for name in names:
         if name not in AUGMENTATIONS:
             raise AsdError(
                 f"no augmentation {name!r}: choose from {', '.join(AUGMENTATIONS)}"
             )
+
+
+def disguise(x: Tensor, names: Sequence[str], rng: np.random.Generator) -> Tensor:
+    """``x`` (B, samples) through the augmentations of these ``names``, one by one.
+
+    Of the same shape. Raises :class:`AsdError` for an unknown name.
+
+    >>> x = torch.ones(2, 1000)
+    >>> (disguise(x, ["time mask"], np.random.default_rng(0)) == 0).sum(dim=1).tolist()
+    [178, 104]
+    """
+    check_names(names)
+    for name in names:
         x = AUGMENTATIONS[name](x, rng)
     return x
 
 
 def mask_spectra(x: Tensor, mean: Tensor, rng: np.random.Generator) -> Tensor:
-    """In each spectrum, a stretch of bands and one of modulations become the ``mean``.
+    """Hide a stretch of bands and one of modulations of each spectrum.
 
-    ``x`` (B, 1, bands, modulations), ``mean`` (1, bands, modulations); the same shape
-    as ``x``. A stretch is up to a quarter of the axis.
+    ``x`` has shape (B, 1, bands, modulations), as has the result; what is hidden is
+    replaced by the ``mean`` (1, bands, modulations). A stretch is one number to a
+    quarter of the axis.
     """
 
     def stretch(size: int) -> np.ndarray:
@@ -101,7 +113,6 @@ def mask_spectra(x: Tensor, mean: Tensor, rng: np.random.Generator) -> Tensor:
         start = rng.integers(0, size - length + 1)
         return (np.arange(size) >= start) & (np.arange(size) < start + length)
 
-    hidden = stretch(x.shape[2])[:, :, None] | stretch(x.shape[3])[:, None, :]
-    return torch.where(
-        torch.from_numpy(hidden)[:, None].to(x.device), mean.to(x.device), x
-    )
+    bands, modulations = stretch(x.shape[2]), stretch(x.shape[3])
+    hidden = torch.from_numpy(bands[:, :, None] | modulations[:, None, :])
+    return torch.where(hidden[:, None].to(x.device), mean.to(x.device), x)
