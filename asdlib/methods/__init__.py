@@ -7,13 +7,12 @@ appears in :func:`names`, in the leaderboard and in the book's reference.
 import pkgutil
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 from torch import Tensor, nn
 
 from asdlib.errors import AsdError
-from asdlib.learn.batches import StageConfig
 from asdlib.learn.embedding import embed
 from asdlib.learn.training import StageConfig
 from asdlib.progress import OnStep, silent
@@ -125,7 +124,7 @@ def check_kind(clips: Clips, method: str, inputs: tuple[str, ...]) -> None:
 
 
 def embedded(
-    model: Any, clips: Clips, *, device: str = "auto"
+    model: nn.Module, clips: Clips, *, device: str = "auto"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings (N, dim) of ``clips`` by ``model.embed``, and their machines (N,)."""
     function = cast(Callable[..., Tensor], model.embed)

@@ -9,7 +9,6 @@ one is read at a time.
 import itertools
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +18,8 @@ from torch import Tensor, nn
 
 from asdlib.device import find_device, seeded
 from asdlib.errors import AsdError
-from asdlib.learn.batches import StageConfig
 from asdlib.learn.embedding import ready
-from asdlib.learn.training import fit
+from asdlib.learn.training import StageConfig, fit
 from asdlib.methods import check_kind
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
@@ -174,7 +172,7 @@ def rebuilt(
 
 
 def score(
-    model: Any, known: Clips, asked: Clips, *, device: str = "auto"
+    model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
 ) -> dict[str, np.ndarray]:
     """The scorer "reconstruction" (M,): mean squared error of a clip's stacked frames.
 

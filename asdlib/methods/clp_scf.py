@@ -20,11 +20,11 @@ from torch import nn
 
 from asdlib.errors import AsdError
 from asdlib.judge.scorers import distance_scores, softmax_score
-from asdlib.learn.batches import StageConfig
 from asdlib.learn.classifier import MachineClassifier, finetune
 from asdlib.learn.contrastive import TEMPERATURE, pretrain
 from asdlib.learn.encoders import encoder_for, new_encoder
 from asdlib.learn.heads import MARGIN, SCALE, ArcFace
+from asdlib.learn.training import StageConfig
 from asdlib.methods import check_kind, embedded
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips

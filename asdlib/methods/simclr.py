@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from asdlib.judge.scorers import distance_scores
-from asdlib.learn.batches import StageConfig
 from asdlib.learn.contrastive import (
     TEMPERATURE,
     ContrastiveModel,
@@ -24,13 +23,13 @@ from asdlib.learn.contrastive import (
     with_new_head,
 )
 from asdlib.learn.encoders import encoder_for, new_encoder
-from asdlib.learn.training import fit
+from asdlib.learn.training import StageConfig, fit
 from asdlib.methods import check_kind, embedded
 from asdlib.processes import all_gather, rank
 from asdlib.progress import OnStep, silent
 from asdlib.sound.augment import MASKS, check_names, disguise, mask_spectra
 from asdlib.sound.clips import Clips
-from asdlib.sound.features import FeatureConfig, LogMel
+from asdlib.sound.features import LogMel
 
 NAME = "contrast of two views (SimCLR)"
 PAPER = "Chen et al., ICML 2020, arXiv 2002.05709"
