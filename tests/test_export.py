@@ -28,7 +28,7 @@ def test_the_file_scores_as_asdlib_does(session, detector, small_park):
     samples = detector.config.features.samples
     waveforms = np.stack([read(clip.path)[:samples] for clip in clips])
     score, embedding = session.run(None, {"waveform": waveforms})
-    expected = embed(detector.model.embed, features_now(clips, detector.config.features).arrays)
+    expected = embed(detector.model.embed, features_now(clips, detector.config.features).inputs)
     np.testing.assert_allclose(embedding, expected, atol=1e-4 * np.abs(expected).max())
     for k, machine in enumerate(detector.config.machines):
         np.testing.assert_allclose(score[:, k], detector.scores(expected, machine, "softmax"), rtol=1e-4, atol=1e-6)

@@ -32,7 +32,7 @@ def one_by_one(detector, tmp_path, windows, scorer="softmax"):
         soundfile.write(path, window, RATE, subtype="PCM_16")
         clips.append(Clip(path, "fan", "id_02", "test", "unknown"))
     features = features_now(clips, detector.config.features)
-    return detector.scores(embed(detector.model.embed, features.arrays), MACHINE, scorer)
+    return detector.scores(embed(detector.model.embed, features.inputs), MACHINE, scorer)
 
 
 def pushed(stream, x, cuts):
@@ -153,6 +153,6 @@ def test_the_names_at_the_top_of_the_package():
     import asdlib
 
     assert asdlib.score is score
-    assert asdlib.Detector.__module__ == "asdlib.detector"
+    assert asdlib.Detector.__module__ == "asdlib.use.detector"
     with pytest.raises(AttributeError, match="no attribute 'scores'"):
         asdlib.scores  # noqa: B018
