@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
+import soundfile
+import torch
 
 from asdlib.cache import features_now
-from asdlib.data import read, scan
+from asdlib.data import Clip, read, scan
 from asdlib.detector import embed
 from asdlib.errors import AsdError
-from asdlib.export import export
+from asdlib.export import WholeDetector, export
 
 pytest.importorskip("onnxscript", reason="asdlib[export] is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="asdlib[export] is not installed")
@@ -38,15 +40,55 @@ def test_the_file_scores_as_asdlib_does(session, detector, small_park):
 
 
 def test_it_agrees_with_torch(session, detector):
-    import torch
-
-    from asdlib.export import WholeDetector
-
     waveforms = 0.2 * np.random.default_rng(0).normal(size=(5, detector.config.features.samples)).astype(np.float32)
     with torch.inference_mode():
         expected = [x.numpy() for x in WholeDetector(detector).eval()(torch.from_numpy(waveforms))]
     for got, want in zip(session.run(None, {"waveform": waveforms}), expected, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
+
+
+def test_samples_between_the_steps_and_beyond_full_scale_count_as_in_a_recording(session, detector, tmp_path):
+    """A sound of a few steps of 16 bits, one that clips, and a common one: as floats, and as read from files of floats."""
+    noise = np.random.default_rng(0).normal(size=(3, detector.config.features.samples))
+    waveforms = (noise * [[2**-15], [0.9], [0.1]]).clip(-1.4, 1.4).astype(np.float32)
+    clips = [Clip(tmp_path / f"normal_id_02_{i}.wav", "fan", "id_02", "test", "normal") for i in range(3)]
+    for clip, waveform in zip(clips, waveforms, strict=True):
+        soundfile.write(clip.path, waveform, 16000, subtype="FLOAT")
+    expected = embed(detector.model.embed, features_now(clips, detector.config.features).inputs)
+    _, embedding = session.run(None, {"waveform": waveforms})
+    # The log-mel unrounded, whose embeddings are off by 4e-4 to 2e-3, would show.
+    assert (np.abs(embedding - expected).max(axis=1) < 1e-4 * np.abs(expected).max(axis=1)).all()
+
+
+LOWEST, HIGHEST, STEP = -1.0, 1 - 2**-15, 2**-15
+
+
+def embedding_of(detector, waveform):
+    with torch.inference_mode():
+        return WholeDetector(detector).eval()(torch.from_numpy(waveform)[None])[1].numpy()
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        np.linspace(-1.4, 1.4, 999),
+        np.linspace(-3 * STEP, 3 * STEP, 999),
+        [HIGHEST, HIGHEST + STEP / 2, 1.0, 1.4],
+        [LOWEST, LOWEST - STEP / 2, -1.4],
+    ],
+)
+def test_samples_are_those_of_16_bits_to_the_last_one(detector, levels):
+    x = np.random.default_rng(0).choice(levels, detector.config.features.samples).astype(np.float32)
+    steps = np.rint(x / STEP).clip(-(2**15), 2**15 - 1).astype(np.int16)
+    kept = steps.astype(np.float32) / 2**15
+    np.testing.assert_array_equal(embedding_of(detector, x), embedding_of(detector, kept))
+
+
+@pytest.mark.parametrize("levels", [[HIGHEST, HIGHEST - STEP], [LOWEST, LOWEST + STEP]])
+def test_the_last_steps_before_full_scale_are_told_apart(detector, levels):
+    x = np.random.default_rng(0).choice(levels, detector.config.features.samples).astype(np.float32)
+    flat = np.full_like(x, levels[0])
+    assert not np.allclose(embedding_of(detector, x), embedding_of(detector, flat), rtol=1e-2)
 
 
 def test_the_file_says_what_it_needs(session, detector):

@@ -1,5 +1,7 @@
 """Scores along a long recording and a stream: the numbers of single clips, however the sound is cut into chunks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -84,14 +86,45 @@ def test_other_rates_are_converted_as_in_a_file(detector, sound, tmp_path):
     soundfile.write(path, fast, 44100, subtype="FLOAT")
     with pytest.raises(AsdError, match="sampled at 44100 Hz instead of 16000 Hz"):
         score(path, run=detector, machine=MACHINE)
-    from dataclasses import replace
-
     reading = replace(detector.config.reading, resample=True)
     track = score(path, run=detector, machine=MACHINE, every=0.5, reading=reading)
     back = soxr.resample(fast, 44100, RATE).astype(np.float32)
     windows = [back[round(s * RATE) :][:RATE] for s in track.start]
     assert abs(track.start[-1] + 1 - 7.3) < 1e-3
     np.testing.assert_allclose(track.score, one_by_one(detector, tmp_path, windows), rtol=2e-3)
+
+
+@pytest.mark.parametrize("sample_rate", [RATE, 44100])
+def test_after_the_end_another_sound_begins_as_if_it_were_the_first(detector, sound, sample_rate):
+    stream = StreamScorer(detector, MACHINE, every=0.5, sample_rate=sample_rate)
+    other = np.ascontiguousarray(sound[::-1])
+    alone = pushed(stream, sound, [])
+    assert len(alone) > 2
+    assert not np.allclose(pushed(stream, other, [7000]), alone, rtol=1e-3)
+    np.testing.assert_array_equal(pushed(stream, sound, []), alone)
+
+
+def test_a_sound_that_was_refused_for_its_length_leaves_nothing_behind(detector, sound):
+    stream = StreamScorer(detector, MACHINE)
+    stream.push(sound[:9000])
+    with pytest.raises(AsdError, match="9000 of 16000 samples"):
+        stream.finish(short="refuse")
+    again = stream.push(sound[:RATE])
+    assert again == StreamScorer(detector, MACHINE).push(sound[:RATE])
+    assert [start for start, _ in again] == [0.0]
+
+
+def test_a_short_recording_is_refused_by_its_name(detector, sound, tmp_path):
+    path = tmp_path / "short.wav"
+    soundfile.write(path, sound[:9000], RATE, subtype="PCM_16")
+    with pytest.raises(AsdError, match=r"short\.wav: 9000 of 16000 samples"):
+        score(path, run=detector, machine=MACHINE, reading=replace(detector.config.reading, short="refuse"))
+
+
+def test_scores_that_are_no_numbers_are_refused(detector, sound):
+    damaged = replace(detector, bank=np.full_like(detector.bank, np.nan))
+    with pytest.raises(AsdError, match="scores that are not numbers"):
+        StreamScorer(damaged, MACHINE, scorer="knn").push(sound)
 
 
 def test_short_and_silent_sound(detector, sound, tmp_path):
@@ -114,9 +147,18 @@ def test_segments_are_what_lies_above_merged_where_it_touches(tmp_path):
     track = Track(2.0, [0.0, 1.0, 2.0, 4.0, 7.0, 8.0], [1.0, 5.0, 6.0, 7.0, float("nan"), 9.0])
     assert track.segments(4) == [Segment(1.0, 6.0, 7.0), Segment(8.0, 10.0, 9.0)]
     assert track.segments(10) == []
+    assert track.segments(9) == []  # at the threshold is not above it
+    assert track.highest == (8.0, 9.0)
+    assert Track(2.0, [0.0, 1.0], [6.0, 5.0]).segments(4) == [Segment(0.0, 3.0, 6.0)]
     track.write_csv(tmp_path / "t.csv")
     assert (tmp_path / "t.csv").read_text().splitlines()[:2] == ["start,end,score", "0.000,2.000,1"]
     assert "7.000,9.000," in (tmp_path / "t.csv").read_text().splitlines()
+
+
+def test_windows_touch_in_spite_of_rounding_and_a_sample_between_them_parts_them():
+    assert 0.7 + 0.1 < 0.8  # in floating point
+    assert Track(0.1, [0.7, 0.8], [1.0, 1.0]).segments(0) == [Segment(0.7, 0.8 + 0.1, 1.0)]
+    assert len(Track(0.1, [0.7, 0.8 + 1 / 192000], [1.0, 1.0]).segments(0)) == 2
 
 
 @pytest.mark.parametrize(
@@ -128,6 +170,8 @@ def test_segments_are_what_lies_above_merged_where_it_touches(tmp_path):
         ({"machine": "fan/id_99"}, "does not know the machine 'fan/id_99'"),
         ({"scorer": "magic"}, "no scorer 'magic'"),
         ({"device": "abacus"}, "no device 'abacus'"),
+        ({"sample_rate": 0}, "a sample rate of 0 Hz makes no sense"),
+        ({"sample_rate": 2**31}, "a sample rate of 2147483648 Hz makes no sense"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_the_first_chunk(detector, options, words):

@@ -25,16 +25,22 @@ from asdlib.learn.tensors import write_tensors
 from asdlib.use.config import RunConfig
 from asdlib.use.run import is_of, read_tensors
 
-Percentiles = dict[
-    str, dict[str, list[float]]
-]  # machine -> scorer -> 101 scores, the 0th to the 100th percentile
+# machine -> scorer -> 101 scores, the 0th to the 100th percentile
+Percentiles = dict[str, dict[str, list[float]]]
+
+# What JSON that is damaged, or of another shape, may raise when it is read.
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OSError, RecursionError)
 
 
 @torch.no_grad()
 def machine_softmax(
     model: MachineClassifier, embeddings: np.ndarray, label: int, *, margin: bool
 ) -> np.ndarray:
-    """The softmax scores (N,) of ``embeddings`` (N, dim) for the machine ``label``."""
+    """The softmax scores (N,) of ``embeddings`` (N, dim) for the machine ``label``.
+
+    With ``margin``, the logit of that machine is the one of training, with ArcFace's
+    margin.
+    """
     x = torch.as_tensor(embeddings)
     logits = model.arcface(x, torch.full((len(x),), label) if margin else None)
     return softmax_score(logits.numpy(), label)
@@ -47,16 +53,17 @@ def save_bank(
     bank: np.ndarray,
     labels: np.ndarray,
 ) -> None:
-    """Write ``embeddings.safetensors``, then ``scores.json``, the last of a run."""
+    """Write ``embeddings.safetensors``, then ``scores.json``, a run's last file.
+
+    ``bank`` (N, dim) float32 are the embeddings of the training clips, ``labels`` (N,)
+    int64 whose they are. Raises OSError where they cannot be written.
+    """
     percentiles = percentiles_of(config, model, bank, labels, scorer_names())
     tensors = {"embeddings": torch.from_numpy(bank), "labels": torch.from_numpy(labels)}
-    write_tensors(
-        tensors, run / "embeddings.safetensors", metadata={"run": config.mark}
-    )
+    about = {"run": config.mark}
+    write_tensors(tensors, run / "embeddings.safetensors", metadata=about)
     with atomic_write(run / "scores.json") as temporary:
-        temporary.write_text(
-            json.dumps({"run": config.mark, "percentiles": percentiles}) + "\n"
-        )
+        temporary.write_text(json.dumps(about | {"percentiles": percentiles}) + "\n")
 
 
 def percentiles_of(
@@ -66,8 +73,10 @@ def percentiles_of(
     labels: np.ndarray,
     scorers: Iterable[str],
 ) -> Percentiles:
-    """Percentiles of the scores of each machine's training clips by each of
-    ``scorers``; distances by :func:`cross_scores`.
+    """Percentiles of the scores of each machine's training clips, by each scorer.
+
+    ``bank`` (N, dim) are the embeddings of the clips, ``labels`` (N,) whose they are;
+    ``scorers`` are names, and distances those of :func:`cross_scores`.
     """
     found: Percentiles = {}
     for label, machine in enumerate(config.machines):
@@ -82,15 +91,16 @@ def percentiles_of(
 
 
 def read_bank(run: Path, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings (N, dim) and labels (N,) of the training clips.
+    """Embeddings (N, dim) float32 and labels (N,) int64 of the training clips.
 
-    Raises :class:`AsdError` for anything else.
+    Raises :class:`AsdError` for a file that is missing or damaged, is of another run,
+    or holds anything else.
     """
     path = run / "embeddings.safetensors"
     tensors = read_tensors(path, config)
-    bank, labels = (
-        tensors.get(name, torch.empty(0)) for name in ("embeddings", "labels")
-    )
+    nothing = torch.empty(0)
+    bank = tensors.get("embeddings", nothing)
+    labels = tensors.get("labels", nothing)
     sound = (
         (bank.dtype, labels.dtype) == (torch.float32, torch.int64)
         and labels.ndim == 1
@@ -115,31 +125,21 @@ def read_percentiles(
 ) -> Percentiles:
     """The percentiles of every scorer.
 
-    Those of one that the run does not know yet are computed from its ``bank``.
-
-    Raises :class:`AsdError` for a file that is damaged or of another run.
+    Those of one that the run does not know yet are computed from its ``bank`` (N, dim)
+    and ``labels`` (N,). Raises :class:`AsdError` for a file that is missing, damaged or
+    of another run.
     """
     path = run / "scores.json"
     try:
         content = json.loads(path.read_text())
         of_this, kept = is_of(content, config), content["percentiles"]
-        there = [
-            name
-            for name in scorer_names()
-            if all(name in kept[machine] for machine in config.machines)
-        ]
+        rows_of = [kept[machine] for machine in config.machines]
+        there = [n for n in scorer_names() if all(n in rows for rows in rows_of)]
         found = {
-            m: {name: np.asarray(kept[m][name], float) for name in there}
-            for m in config.machines
+            machine: {name: np.asarray(rows[name], float) for name in there}
+            for machine, rows in zip(config.machines, rows_of, strict=True)
         }
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        OSError,
-        RecursionError,
-    ) as error:
+    except UNREADABLE as error:
         raise AsdError(f"{path} is damaged ({error}): train it again") from error
     if not of_this:
         raise AsdError(
@@ -151,14 +151,9 @@ def read_percentiles(
             f"{path} is damaged (not 101 finite scores for each machine and scorer): "
             "train it again"
         )
-    new = percentiles_of(
-        config,
-        model,
-        bank,
-        labels,
-        [name for name in scorer_names() if name not in there],
-    )
+    missing = [name for name in scorer_names() if name not in there]
+    new = percentiles_of(config, model, bank, labels, missing)
     return {
-        m: {name: row.tolist() for name, row in by_scorer.items()} | new[m]
-        for m, by_scorer in found.items()
+        machine: {name: row.tolist() for name, row in by_scorer.items()} | new[machine]
+        for machine, by_scorer in found.items()
     }

@@ -1,9 +1,8 @@
 """A detector as one ONNX file, front end included.
 
-Waveforms in, a softmax score for every machine out.
-
-What runs it needs neither torch nor asdlib: onnxruntime is enough, in Python, C, Java
-or a browser. Needs the extra ``asdlib[export]`` to write.
+Waveforms in, a softmax score for every machine out. What runs it needs neither torch
+nor asdlib: onnxruntime is enough, in Python, C, Java or a browser. Needs the extra
+``asdlib[export]`` to write.
 """
 
 import json
@@ -11,7 +10,7 @@ import logging
 import warnings
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from asdlib.errors import AsdError
 from asdlib.files import writable
 from asdlib.learn.encoder import fold_batch_norms
+from asdlib.learn.heads import ArcFace
 from asdlib.sound.features import LogMel
 from asdlib.use.detector import Detector
 
@@ -26,24 +26,25 @@ INPUT, OUTPUTS = "waveform", ("score", "embedding")
 
 
 class WholeDetector(nn.Module):
-    """The detector as one module, front end included.
+    """From waveforms to scores, with every step of the front end in between.
 
-    ``forward(waveform)``: (B, samples) in ±1 → the softmax score of each machine that a
-    clip might be of (B, machines), and the embedding (B, dim) that the distance-based
-    scorers use.
+    ``forward(waveform)``: (B, samples) float32 in ±1 → the softmax score of each
+    machine that a clip might be of (B, machines), and the embedding (B, dim) that the
+    distance-based scorers use.
     """
 
     def __init__(self, detector: Detector):
         super().__init__()
         self.front = LogMel(detector.config.features)
-        self.classifier: Any = fold_batch_norms(deepcopy(detector.model).eval())
+        self.classifier = deepcopy(detector.model).eval()
+        fold_batch_norms(self.classifier)
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        # As the clips of training were kept, and their log-mels.
+        # As the clips of training were kept: in 16 bits, waveform and log-mel.
         waveform = torch.round(waveform.clamp(-1.0, 1 - 2**-15) * 2**15) / 2**15
         log_mel = self.front(waveform).half().float()
         embedding = self.classifier.embed(waveform, log_mel)
-        arcface = self.classifier.arcface
+        arcface = cast(ArcFace, self.classifier.arcface)  # of a run it always is one
         plain = arcface(embedding)
         own = arcface.scale * arcface.shifted(plain / arcface.scale)
         itself = torch.eye(plain.shape[1], dtype=torch.bool)
@@ -56,13 +57,14 @@ def export(run: str | Path | Detector, path: str | Path) -> None:
 
     Input ``waveform`` (clips, samples) float32 in ±1; outputs ``score`` (clips,
     machines) and ``embedding`` (clips, dim). The file's metadata has ``machines`` (a
-    JSON list, in the order of the scores), ``sample_rate`` and ``seconds``. Raises
-    :class:`AsdError` where the export packages are missing, or the file cannot be
-    written.
+    JSON list, in the order of the scores), ``sample_rate`` in Hz and ``seconds``.
+    Raises :class:`AsdError` where the export packages are missing, or the file cannot
+    be written.
     """
     detector = run if isinstance(run, Detector) else Detector.load(run)
     try:
-        import onnxscript  # noqa: F401 (torch needs it, and says so in many lines)
+        # torch needs it, and says so in many lines.
+        import onnxscript  # noqa: F401
     except ImportError as error:
         raise AsdError(
             "the packages for ONNX are not installed: pip install 'asdlib[export]'"
@@ -85,12 +87,10 @@ def export(run: str | Path | Detector, path: str | Path) -> None:
             )
         finally:
             quiet.setLevel(level)
-    program.model.metadata_props.update(
-        {
-            "machines": json.dumps(detector.config.machines),
-            "sample_rate": str(features.sample_rate),
-            "seconds": repr(features.seconds),
-        }
-    )
+    assert program is not None  # it is None only without dynamo
+    about = program.model.metadata_props
+    about["machines"] = json.dumps(detector.config.machines)
+    about["sample_rate"] = str(features.sample_rate)
+    about["seconds"] = repr(features.seconds)
     with writable(path) as temporary:
         program.save(str(temporary))

@@ -19,9 +19,8 @@ from asdlib.use.detector import Detector
 HEARD = 6  # recordings with a player: the first of the table
 
 STYLE = """
-body { font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; }
-body { padding: 0 1rem; }
-body { color: #222; background: #fff; }
+body { font-family: system-ui, sans-serif; color: #222; background: #fff; }
+body { margin: 2rem auto; max-width: 62rem; padding: 0 1rem; }
 table { border-collapse: collapse; }
 th, td { padding: 0.25rem 0.8rem; text-align: left; border-bottom: 1px solid #ccc; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
@@ -39,19 +38,26 @@ class Judged:
 
     @property
     def alarm(self) -> bool:
+        """Is the score above the threshold? Never where there is none."""
         return self.threshold is not None and self.score > self.threshold
 
     @property
     def urgency(self) -> tuple[bool, float]:
-        """Alarms first, by how far they are above their threshold, in shares of it.
+        """What recordings are sorted by; the largest is the most urgent.
 
-        Then the others, by score. A machine's scores have a scale of their own: bare
+        Alarms first, by how far they are above their threshold, in shares of it; then
+        the others by score. A machine's scores have a scale of their own: bare
         differences would put one machine before all others.
+
+        >>> fan = Clip(Path("a.wav"), "fan", "id_00", "test", "unknown")
+        >>> Judged(fan, score=30.0, threshold=20.0).urgency
+        (True, 0.5)
+        >>> Judged(fan, score=30.0, threshold=None).urgency
+        (False, 30.0)
         """
         if self.threshold is None or not self.alarm:
             return False, self.score
-        excess = self.score - self.threshold
-        return True, excess / max(abs(self.threshold), 1e-9)
+        return True, (self.score - self.threshold) / max(abs(self.threshold), 1e-9)
 
 
 def write_report(
@@ -66,12 +72,13 @@ def write_report(
     cache: Path | None = None,
     on_step: OnStep = silent,
 ) -> int:
-    """Score ``clips`` as :meth:`Detector.score_clips` does, write the page to ``path``
-    and return the number of alarms.
+    """Score ``clips``, write the page to ``path`` and return the number of alarms.
 
-    ``thresholds``: machine -> score; a machine without one raises no alarm. Raises
-    :class:`AsdError` for an unreadable recording, and where the page cannot be written.
+    Scored as by :meth:`Detector.score_clips`. ``thresholds``: machine -> score; a
+    machine without one raises no alarm. Raises :class:`AsdError` for an unknown machine
+    or scorer, for an unreadable recording, and where the page cannot be written.
     """
+    reading = reading or detector.config.reading
     with writable(path) as temporary:
         table = detector.score_clips(
             clips,
@@ -81,17 +88,14 @@ def write_report(
             cache=cache,
             on_step=on_step,
         )
-        scores = table[scorer]
         rows = [
             Judged(clip, value, thresholds.get(clip.machine))
-            for clip, value in zip(clips, scores, strict=True)
+            for clip, value in zip(clips, table[scorer], strict=True)
         ]
         rows.sort(key=lambda row: row.urgency, reverse=True)
         alarms = sum(row.alarm for row in rows)
-        temporary.write_text(
-            _page(rows, alarms, detector, scorer, reading or detector.config.reading),
-            encoding="utf-8",
-        )
+        page = _page(rows, alarms, detector, scorer, reading)
+        temporary.write_text(page, encoding="utf-8")
     return alarms
 
 
@@ -105,12 +109,8 @@ def _page(
     title = f"{alarms} alarm{'' if alarms == 1 else 's'} in {len(rows)} recordings"
     features = detector.config.features
     without = sorted({row.clip.machine for row in rows if row.threshold is None})
-    note = (
-        f"<p>No threshold has been chosen for {html.escape(', '.join(without))}: asd "
-        "threshold.</p>"
-        if without
-        else ""
-    )
+    names = html.escape(", ".join(without))
+    note = f"<p>No threshold has been chosen for {names}: asd threshold.</p>"
     players = compare(
         *(_player(row, detector, reading) for row in rows[:HEARD]),
         sample_rate=features.sample_rate,
@@ -122,7 +122,7 @@ def _page(
 <h1>{title}</h1>
 <p>Score: {html.escape(scorer)}, of the first {features.seconds:g} s of a recording;
 larger is more anomalous. An alarm says that a recording does not sound like the healthy
-ones, not why.</p>{note}
+ones, not why.</p>{note if without else ""}
 <table><thead><tr><th scope="col">machine</th><th scope="col">recording</th>
 <th scope="col" class="number">score</th><th scope="col" class="number">threshold</th>
 <th scope="col">alarm</th></tr></thead>
@@ -134,21 +134,22 @@ ones, not why.</p>{note}
 
 
 def _row(row: Judged) -> str:
-    numbers = (
-        f"{row.score:.3f}",
-        "" if row.threshold is None else f"{row.threshold:.3f}",
-    )
-    cells = "".join(f'<td class="number">{text}</td>' for text in numbers)
-    no_alarm = "<td>no</td>" if row.threshold is not None else "<td>not judged</td>"
-    alarm = '<td class="alarm">ALARM</td>' if row.alarm else no_alarm
-    names = row.clip.machine, row.clip.path.name
-    told = "".join(f"<td>{html.escape(name)}</td>" for name in names)
-    return f"<tr>{told}{cells}{alarm}</tr>\n"
+    """A row of the table."""
+    names = (html.escape(name) for name in (row.clip.machine, row.clip.path.name))
+    limit = "" if row.threshold is None else f"{row.threshold:.3f}"
+    no_alarm = "<td>not judged</td>" if row.threshold is None else "<td>no</td>"
+    cells = [
+        *(f"<td>{name}</td>" for name in names),
+        *(f'<td class="number">{text}</td>' for text in (f"{row.score:.3f}", limit)),
+        '<td class="alarm">ALARM</td>' if row.alarm else no_alarm,
+    ]
+    return f"<tr>{''.join(cells)}</tr>\n"
 
 
 def _player(
     row: Judged, detector: Detector, reading: ReadOptions
 ) -> tuple[np.ndarray, str]:
+    """What is scored of a recording, in ±1 (samples,), and its caption."""
     features = detector.config.features
     x = read(
         row.clip.path,
@@ -157,6 +158,5 @@ def _player(
         resample=reading.resample,
         seconds=features.seconds + 1,
     )
-    name = Path(row.clip.path).name
-    text = f"{row.clip.machine}, {name}: score {row.score:.3f}"
+    text = f"{row.clip.machine}, {row.clip.path.name}: score {row.score:.3f}"
     return x[: features.samples], text

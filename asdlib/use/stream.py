@@ -1,6 +1,4 @@
-"""Scores along a recording of any length, or along a live stream.
-
-Chunks in, scores out.
+"""Scores along a recording of any length, or a live stream: chunks in, scores out.
 
 A window as long as the clips that the network was trained on slides along the sound;
 every ``every`` seconds there is a score. What is kept between two chunks is shorter
@@ -9,7 +7,9 @@ pushing its blocks through the same class, so file and stream give the same numb
 """
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +26,15 @@ from asdlib.use.detector import Detector
 
 AT_ONCE = 32  # windows; bounds the memory, however large a chunk is
 BLOCK = 10.0  # seconds of a file that are read at once
+ROUNDING = 1e-9  # seconds, of a sum of times; far less than a sample
 
 
 @dataclass(frozen=True)
 class Segment:
     """A stretch above a threshold.
 
-    From the start of its first window to the end of its last (seconds), and its top
-    score.
+    From the ``start`` of its first window to the ``end`` of its last, in seconds, and
+    its ``peak``, the highest score.
     """
 
     start: float
@@ -46,10 +47,8 @@ class Track:
     """Scores along a sound.
 
     Window i lasts from ``start[i]`` to ``start[i] + seconds``; a silent window has the
-    score NaN.
-
-    A sound shorter than a window has one, in which it is repeated; that one ends after
-    the sound.
+    score NaN. A sound shorter than a window has one, in which it is repeated; that one
+    ends after the sound.
     """
 
     seconds: float
@@ -64,52 +63,56 @@ class Track:
 
     @property
     def highest(self) -> tuple[float, float]:
-        """(start, score) of the window with the highest score."""
+        """(start in seconds, score) of the window with the highest score."""
         best = int(np.nanargmax(self.score))
         return self.start[best], self.score[best]
 
     def segments(self, threshold: float) -> list[Segment]:
-        """The stretches above ``threshold``, those that overlap or touch made one."""
+        """The stretches above ``threshold``, those that overlap or touch made one.
+
+        >>> track = Track(2.0, start=[0, 1, 2, 6], score=[0.1, 0.8, 0.9, 0.7])
+        >>> for segment in track.segments(0.5):
+        ...     print(segment)
+        Segment(start=1, end=4.0, peak=0.9)
+        Segment(start=6, end=8.0, peak=0.7)
+        """
         found: list[Segment] = []
         for start, score in zip(self.start, self.score, strict=True):
             if not score > threshold:
                 continue
-            if found and start <= found[-1].end + 1e-9:
-                found[-1] = Segment(
-                    found[-1].start, start + self.seconds, max(score, found[-1].peak)
-                )
+            end = start + self.seconds
+            if found and start <= found[-1].end + ROUNDING:
+                last = found.pop()
+                found.append(Segment(last.start, end, max(score, last.peak)))
             else:
-                found.append(Segment(start, start + self.seconds, score))
+                found.append(Segment(start, end, score))
         return found
 
     def write_csv(self, path: str | Path) -> None:
         """Write the columns ``start``, ``end`` (seconds) and ``score``.
 
-        A silent window has an empty score.
+        A silent window has an empty score. Raises :class:`AsdError` where ``path``
+        cannot be written.
         """
         with writable(path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("start", "end", "score"))
             for start, score in zip(self.start, self.score, strict=True):
-                writer.writerow(
-                    (
-                        f"{start:.3f}",
-                        f"{start + self.seconds:.3f}",
-                        "" if np.isnan(score) else f"{score:.6g}",
-                    )
-                )
+                end = start + self.seconds
+                number = "" if np.isnan(score) else f"{score:.6g}"
+                writer.writerow((f"{start:.3f}", f"{end:.3f}", number))
 
 
 class StreamScorer:
     """Scores of one machine's sound as it comes in.
 
-    :meth:`push` chunks of any size, and :meth:`finish` at its end.
+    :meth:`push` chunks of any size, and :meth:`finish` at the end of the sound. A
+    window is scored as soon as its last sample is there.
 
     ``every`` is the time between two scores in seconds, at most a window; a window
-    itself when it is None. ``sample_rate`` is that of the chunks: another one than the
-    detector's is converted. A window is scored as soon as its last sample is there.
-    Raises :class:`AsdError` for an unknown machine or scorer and for times that make no
-    sense.
+    itself when it is None. ``sample_rate`` (Hz) is that of the chunks: another one than
+    the detector's is converted; None is the detector's. Raises :class:`AsdError` for an
+    unknown machine, scorer or device, and for times and rates that make no sense.
     """
 
     def __init__(
@@ -131,10 +134,9 @@ class StreamScorer:
                 f"a score every {every:g} s makes no sense: choose a time above 0 and "
                 f"up to {self.seconds:g} s"
             )
-        detector.scores(
-            detector.bank[:1], machine, scorer
-        )  # an unknown name is refused now, not in the first window
-        self._scores = lambda embeddings: detector.scores(embeddings, machine, scorer)
+        self._scores = partial(detector.scores, machine=machine, scorer=scorer)
+        # An unknown name is refused now, not in the first window.
+        self._scores(detector.bank[:1])
         self._device = find_device(device)
         self._embed = ready(detector.model.embed, self._device)
         self._resampler = None
@@ -152,41 +154,41 @@ class StreamScorer:
         self._begin()
 
     def _begin(self) -> None:
-        self._kept = np.zeros(
-            0, dtype=np.float32
-        )  # at least what the next window, or one that ends now, begins with
+        # At least what the next window, or one that ends now, begins with.
+        self._kept = np.zeros(0, dtype=np.float32)
         self._first = 0  # the place of its first sample in the stream
         self._next = 0  # the place of the next window
         self._scored = 0  # up to here there are scores
 
     def push(self, chunk: np.ndarray) -> list[tuple[float, float]]:
-        """(start in seconds, score) of every window that ``chunk`` (samples,), float in
-        ±1 or int16, completes.
+        """(start in seconds, score) of every window that ``chunk`` completes.
+
+        ``chunk`` (samples,) is float in ±1, or int16. Raises :class:`AsdError` for
+        anything else, and where the network gives no numbers.
         """
         chunk = _checked(chunk)
-        return self._take(
-            chunk if self._resampler is None else self._resampler.resample_chunk(chunk)
-        )
+        if self._resampler is not None:
+            chunk = self._resampler.resample_chunk(chunk)
+        return self._take(chunk)
 
     def finish(self, *, short: str = "repeat") -> list[tuple[float, float]]:
-        """The end of the sound: what is missing up to its last sample, in one more
-        window that ends there.
+        """The end of the sound.
 
-        A sound shorter than a window is repeated, or refused with ``short="refuse"``.
-        Afterwards another sound may begin.
+        What is missing up to its last sample, in one more window that ends there:
+        (start in seconds, score), or nothing. A sound shorter than a window is
+        repeated, or, with ``short="refuse"``, an :class:`AsdError`. Afterwards another
+        sound may begin.
         """
         try:
             out = []
             if self._resampler is not None:
-                out = self._take(
-                    self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-                )
-            end = self._first + len(self._kept)
+                nothing = np.zeros(0, dtype=np.float32)
+                out = self._take(self._resampler.resample_chunk(nothing, last=True))
+            end, samples = self._first + len(self._kept), self.config.samples
             if end > self._scored:
-                start = max(0, end - self.config.samples)
-                window, _ = to_length(
-                    self._kept[start - self._first :], self.config.samples, short=short
-                )
+                start = max(0, end - samples)
+                rest = self._kept[start - self._first :]
+                window, _ = to_length(rest, samples, short=short)
                 out += self._score([start], [window])
             return out
         finally:
@@ -201,38 +203,36 @@ class StreamScorer:
         out = []
         for i in range(0, len(places), AT_ONCE):
             group = places[i : i + AT_ONCE]
-            out += self._score(
-                group, [x[place - self._first :][:samples] for place in group]
-            )
+            windows = [x[place - self._first :][:samples] for place in group]
+            out += self._score(group, windows)
         self._next += len(places) * self._hop
         forgotten = max(0, min(self._next, end - samples) - self._first)
-        self._kept, self._first = (
-            x[forgotten:].copy(),
-            self._first + forgotten,
-        )  # a copy, or all of x would stay
+        self._kept = x[forgotten:].copy()  # a view would keep all of x
+        self._first += forgotten
         return out
 
-    def _score(self, places, windows: list[np.ndarray]) -> list[tuple[float, float]]:
+    def _score(
+        self, places: Sequence[int], windows: list[np.ndarray]
+    ) -> list[tuple[float, float]]:
+        """(start in seconds, score) of the ``windows`` (samples,) at ``places``."""
         scores = np.full(len(places), np.nan)
         clips = [clip_of(window, self.config) for window in windows]
         heard = [i for i, (wave, _) in enumerate(clips) if np.ptp(wave)]
         if heard:
             arrays = tuple(np.stack([clips[i][k] for i in heard]) for k in (0, 1))
-            inputs = inputs_of(arrays, np.arange(len(heard)), self._device)
-            scores[heard] = self._scores(self._embed(*inputs))
+            inputs = on_device(arrays, np.arange(len(heard)), self._device)
+            scores[heard] = self._scores(self._embed(*inputs).numpy())
             if not np.isfinite(scores[heard]).all():
                 raise AsdError(
                     "the network gives scores that are not numbers: its weights are "
                     "damaged, train again"
                 )
         self._scored = places[-1] + self.config.samples
-        return [
-            (place / self.config.sample_rate, float(score))
-            for place, score in zip(places, scores, strict=True)
-        ]
+        starts = [place / self.config.sample_rate for place in places]
+        return list(zip(starts, scores.tolist(), strict=True))
 
 
-def _checked(chunk) -> np.ndarray:
+def _checked(chunk: np.ndarray) -> np.ndarray:
     """A chunk as float32 in ±1."""
     chunk = np.asarray(chunk)
     if chunk.ndim != 1:
@@ -257,31 +257,31 @@ def score(
 ) -> Track:
     """Scores along the recording ``path`` of ``machine``, of any length.
 
-    One every ``every`` seconds (None: a clip's length).
-
-    ``run`` is a run directory or a loaded :class:`Detector`. The file is read in
-    blocks: an hour takes no more memory than a minute. ``reading`` is as in training
-    where it is None. Raises :class:`AsdError` as :func:`asdlib.sound.data.read` does.
+    One every ``every`` seconds (None: a clip's length). ``run`` is a run directory or a
+    loaded :class:`Detector`. The file is read in blocks: an hour takes no more memory
+    than a minute. ``reading`` is as in training where it is None. Raises
+    :class:`AsdError` as :func:`asdlib.sound.data.read`, :meth:`Detector.load` and
+    :class:`StreamScorer` do.
     """
     detector = run if isinstance(run, Detector) else Detector.load(run)
     reading = reading or detector.config.reading
-    rate = detector.config.features.sample_rate
     with opened(
-        path, sample_rate=rate, channel=reading.channel, resample=reading.resample
+        path,
+        sample_rate=detector.config.features.sample_rate,
+        channel=reading.channel,
+        resample=reading.resample,
     ) as file:
-        options = {
-            "every": every,
-            "scorer": scorer,
-            "sample_rate": file.samplerate,
-            "device": device,
-        }
-        stream = StreamScorer(detector, machine, **options)
+        stream = StreamScorer(
+            detector,
+            machine,
+            every=every,
+            scorer=scorer,
+            sample_rate=file.samplerate,
+            device=device,
+        )
         track = Track(stream.seconds)
-        while len(
-            x := samples_of(
-                file, path, reading.channel, frames=round(BLOCK * file.samplerate)
-            )
-        ):
+        block = round(BLOCK * file.samplerate)
+        while len(x := samples_of(file, path, reading.channel, frames=block)):
             track.extend(stream.push(x))
             on_step("score", file.tell(), file.frames)
     try:

@@ -1,7 +1,4 @@
-"""The thresholds that a run keeps.
-
-One for each machine and scorer for which one was chosen.
-"""
+"""The thresholds that a run keeps: one for each machine and scorer that has one."""
 
 import json
 import math
@@ -12,34 +9,37 @@ from typing import get_args
 from asdlib.errors import AsdError
 from asdlib.files import locked, writable
 from asdlib.judge.threshold import Method, Threshold
+from asdlib.use.bank import UNREADABLE
 from asdlib.use.run import is_of, read_config
 
 
 def keep_threshold(
     run: str | Path, machine: str, scorer: str, threshold: Threshold
 ) -> None:
-    """Write a threshold into the ``thresholds.json`` of a run directory, in the place
-    of an earlier one.
+    """Write a threshold into the ``thresholds.json`` of a run directory.
+
+    It takes the place of an earlier one of the same machine and scorer. Raises
+    :class:`AsdError` where the file cannot be written, another process is at work in
+    the directory, or what is there already cannot be read.
     """
     run = Path(run)
     with locked(run):
         kept = read_thresholds(run)
         kept.setdefault(machine, {})[scorer] = threshold
-        content = {
-            m: {name: asdict(t) for name, t in by_scorer.items()}
-            for m, by_scorer in sorted(kept.items())
+        values = {
+            name: {of: asdict(threshold) for of, threshold in by_scorer.items()}
+            for name, by_scorer in sorted(kept.items())
         }
+        content = {"run": read_config(run).mark, "thresholds": values}
         with writable(run / "thresholds.json") as temporary:
-            text = json.dumps(
-                {"run": read_config(run).mark, "thresholds": content}, indent=1
-            )
-            temporary.write_text(text + "\n")
+            temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def read_thresholds(run: str | Path) -> dict[str, dict[str, Threshold]]:
     """The thresholds kept in a run directory: machine -> scorer -> threshold.
 
-    Empty where none has been kept.
+    Empty where none has been kept. Raises :class:`AsdError` for a file that is damaged,
+    holds numbers that make no sense, or belongs to another run.
     """
     path = Path(run) / "thresholds.json"
     if not path.exists():
@@ -48,23 +48,11 @@ def read_thresholds(run: str | Path) -> dict[str, dict[str, Threshold]]:
         content = json.loads(path.read_text())
         of_this = is_of(content, read_config(Path(run)))
         found = {
-            m: {name: Threshold(**t) for name, t in by.items()}
-            for m, by in content["thresholds"].items()
+            machine: {name: Threshold(**t) for name, t in by_scorer.items()}
+            for machine, by_scorer in content["thresholds"].items()
         }
-        every = [t for by in found.values() for t in by.values()]
-        numbers = [
-            x for t in every for x in (t.value, t.expected, t.low, t.high, t.clips)
-        ]
-        sound = all(isinstance(x, (int, float)) and math.isfinite(x) for x in numbers)
-        sound = sound and all(t.method in get_args(Method) for t in every)
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        RecursionError,
-        OSError,
-    ) as error:
+        sound = all(_is_sound(t) for by in found.values() for t in by.values())
+    except UNREADABLE as error:
         raise AsdError(
             f"{path} is damaged ({error}): remove it and calibrate again"
         ) from error
@@ -79,3 +67,10 @@ def read_thresholds(run: str | Path) -> dict[str, dict[str, Threshold]]:
             "it and calibrate again"
         )
     return found
+
+
+def _is_sound(t: Threshold) -> bool:
+    """Are its numbers finite, and is its method one that there is?"""
+    numbers = (t.value, t.expected, t.low, t.high, t.clips)
+    finite = all(isinstance(x, (int, float)) and math.isfinite(x) for x in numbers)
+    return finite and t.method in get_args(Method)

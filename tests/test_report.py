@@ -1,0 +1,89 @@
+"""The report: the most urgent recordings first, each judged by the threshold of its machine, and its text as text."""
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from asdlib.data import Clip, scan
+from asdlib.report import HEARD, Judged, write_report
+
+CLIP = Clip(Path("x.wav"), "fan", "id_00", "test", "unknown")
+
+
+@pytest.fixture(scope="module")
+def clips(small_park):
+    """Three test recordings of each of two machines."""
+    found = [clip for clip in scan(small_park) if clip.split == "test"]
+    return [clip for machine in ("fan/id_00", "valve/id_00") for clip in [c for c in found if c.machine == machine][:3]]
+
+
+@pytest.fixture(scope="module")
+def scores(detector, clips):
+    return dict(zip(clips, detector.score_clips(clips, scorers=["softmax"])["softmax"], strict=True))
+
+
+def rows_of(page):
+    """(machine, recording, score, threshold, alarm) of every row of the table, in order."""
+    rows = re.findall(r"<tr>(<td.*?)</tr>", page.read_text())
+    return [tuple(re.findall(r"<td[^>]*>(.*?)</td>", row)) for row in rows]
+
+
+def limits_just_below(scores, machine, share):
+    """The threshold that the machine's highest score exceeds by ``share`` of it."""
+    return max(score for clip, score in scores.items() if clip.machine == machine) / (1 + share)
+
+
+def test_alarms_come_in_the_order_of_their_excess_in_shares_of_the_threshold(detector, clips, scores, tmp_path):
+    """The machine whose scores are larger, so that a smaller share of its threshold is the larger difference, comes second."""
+    small, large = sorted({clip.machine for clip in clips}, key=lambda machine: limits_just_below(scores, machine, 0))
+    top = {machine: limits_just_below(scores, machine, 0) for machine in (small, large)}
+    share = 0.5 * top[small] / top[large]
+    limits = {small: top[small] / (1 + share), large: top[large] / (1 + 0.9 * share)}
+    assert top[large] - limits[large] > top[small] - limits[small]
+    alarms = write_report(tmp_path / "page.html", clips, detector, limits)
+    rows = rows_of(tmp_path / "page.html")
+    expected = [clip for clip in clips if scores[clip] > limits[clip.machine]]
+    expected.sort(key=lambda clip: scores[clip] / limits[clip.machine], reverse=True)
+    expected += sorted(set(clips) - set(expected), key=scores.__getitem__, reverse=True)
+    assert [row[:2] for row in rows] == [(clip.machine, clip.path.name) for clip in expected]
+    assert rows[0][0] == small
+    assert [row[4] for row in rows] == ["ALARM"] * alarms + ["no"] * (len(clips) - alarms)
+    assert [row[2:4] for row in rows] == [(f"{scores[c]:.3f}", f"{limits[c.machine]:.3f}") for c in expected]
+
+
+def test_a_score_at_the_threshold_is_no_alarm_and_a_threshold_of_zero_divides_nothing():
+    assert Judged(CLIP, 2.0, 2.0).urgency == (False, 2.0)
+    assert Judged(CLIP, 2.0, None).urgency == (False, 2.0)
+    assert Judged(CLIP, 3.0, 2.0).urgency == (True, 0.5)
+    assert Judged(CLIP, -2.0, -4.0).urgency == (True, 0.5)
+    assert Judged(CLIP, 1.0, 0.0).urgency > Judged(CLIP, 1000.0, 1.0).urgency
+
+
+def test_the_first_recordings_of_the_table_can_be_heard(detector, small_park, tmp_path):
+    clips = [clip for clip in scan(small_park) if clip.split == "test"][: HEARD + 2]
+    assert write_report(tmp_path / "page.html", clips, detector, {}) == 0
+    page = (tmp_path / "page.html").read_text()
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page)
+    shown = [f"{machine}, {name}: score {score}" for machine, name, score, *_ in rows_of(tmp_path / "page.html")]
+    assert captions == shown[:HEARD]
+    assert {row[3:] for row in rows_of(tmp_path / "page.html")} == {("", "not judged")}
+    assert 'aria-valuemax="1"' in page  # seconds: what is scored, and no more
+
+
+def test_names_are_text_and_a_single_alarm_is_one(detector, clips, scores, tmp_path):
+    clip = max(clips, key=lambda clip: scores[clip])
+    path = tmp_path / "normal_id_00_<b>&.wav"
+    shutil.copy(clip.path, path)
+    page = tmp_path / "page.html"
+    limits = {clip.machine: scores[clip] / 2}
+    assert write_report(page, [replace(clip, path=path)], detector, limits) == 1
+    text = page.read_text()
+    assert "<title>1 alarm in 1 recordings</title>" in text
+    assert "normal_id_00_&lt;b&gt;&amp;.wav" in text
+    assert "<b>" not in text
+    assert "No threshold has been chosen" not in text
+    write_report(page, [replace(clip, path=path)], detector, {})
+    assert f"No threshold has been chosen for {clip.machine}: asd threshold." in page.read_text()
