@@ -76,7 +76,7 @@ def export(run: str | Path | Detector, path: str | Path) -> None:
         level = quiet.level
         quiet.setLevel(logging.ERROR)
         try:
-            program: Any = torch.onnx.export(
+            program = torch.onnx.export(
                 WholeDetector(detector).eval(),
                 (torch.zeros(2, features.samples),),
                 input_names=[INPUT],

@@ -17,8 +17,7 @@ import numpy as np
 from asdlib.device import find_device
 from asdlib.errors import AsdError
 from asdlib.files import writable
-from asdlib.learn.batches import inputs_of
-from asdlib.learn.embedding import ready
+from asdlib.learn.embedding import on_device, ready
 from asdlib.progress import OnStep, silent
 from asdlib.sound.cache import ReadOptions, clip_of
 from asdlib.sound.data import in_range, opened, samples_of, to_length
