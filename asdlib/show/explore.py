@@ -1,5 +1,5 @@
-"""Pictures to work with: the audible embedding map, the threshold room and the blind ear
-test.
+"""Pictures to work with: the audible embedding map, the threshold room and the blind
+ear test.
 
 Each is one :class:`asdlib.show.widget.Widget`, with its sounds inlined, so that it
 works in Jupyter and in a page opened from disk. The spectrograms of the clips of one
@@ -127,7 +127,7 @@ def audible_map(
 
 
 def _marks(machines: Sequence[str]) -> Callable[[str, bool], str]:
-    """What draws the mark of a machine, filled or hollow: type by shape, ID by colour."""
+    """What draws the mark of a machine, filled or hollow: shape is type, colour is ID."""
     ids: dict[str, list[str]] = {}
     for machine in sorted(set(machines)):
         ids.setdefault(machine.split("/")[0], []).append(machine)

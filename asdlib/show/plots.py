@@ -29,7 +29,7 @@ MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 
 
 def umap_points(*embeddings: np.ndarray, seed: int = 0) -> list[np.ndarray]:
-    """UMAP of each set of ``embeddings`` (N, dim), by cosine distance: a list of (N, 2).
+    """UMAP of each set of ``embeddings`` (N, dim), by cosine distance: (N, 2) each.
 
     Each map after the first starts from the one before, so that the points of the same
     clip correspond. Distances between far groups mean little in such a map: put a
