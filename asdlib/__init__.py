@@ -1,15 +1,18 @@
-"""asdlib: anomalous sound detection with machine-ID based contrastive pretraining, in
-two readable stages.
+"""asdlib: anomalous sound detection in two readable stages, with machine-ID based
+contrastive pretraining.
 """
+
+from typing import Any
 
 from asdlib import _paths  # noqa: F401 (asdlib.data, asdlib.run, ...)
 
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str):
-    """``asdlib.train``, ``asdlib.Detector`` and ``asdlib.score``, imported when they
-    are asked for: torch takes its time.
+def __getattr__(name: str) -> Any:
+    """``asdlib.train``, ``asdlib.Detector`` and ``asdlib.score``.
+
+    They are imported when they are asked for: torch takes its time.
     """
     from importlib import import_module
 

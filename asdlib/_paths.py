@@ -1,6 +1,5 @@
-"""The short public names of the package's modules.
-
-``asdlib.data`` for what lies in the room ``asdlib.sound`` as ``data``.
+"""The short public names of the package's modules: ``asdlib.data`` for what lies in the
+room ``asdlib.sound`` as ``data``.
 
 What readers, chapters and programs import are these names; they stay when a file moves
 to another room. A name with several places offers what any of them has.
@@ -57,50 +56,46 @@ PUBLIC: dict[str, tuple[str, ...]] = {
 class _Rooms(MetaPathFinder, Loader):
     """Finds the modules of :data:`PUBLIC`.
 
-    The module itself where there is one place, else one that asks them in turn.
+    That is the module itself where there is one place, else one that asks them in turn.
     """
+
+    def __init__(self) -> None:
+        # Of each module with one place: it stays what it is, only another name leads to
+        # it.
+        self._own: dict[str, ModuleSpec | None] = {}
 
     def find_spec(
         self, fullname: str, path: Any = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         package, _, name = fullname.rpartition(".")
-        return (
-            ModuleSpec(fullname, self)
-            if package == "asdlib" and name in PUBLIC
-            else None
-        )
+        known = package == "asdlib" and name in PUBLIC
+        return ModuleSpec(fullname, self) if known else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         places = PUBLIC[spec.name.rpartition(".")[2]]
         if len(places) > 1:
             return None
         module = import_module(f"asdlib.{places[0]}")
-        self._specs = getattr(self, "_specs", {}) | {spec.name: module.__spec__}
+        self._own[spec.name] = module.__spec__
         return module
 
     def exec_module(self, module: ModuleType) -> None:
         spec = module.__spec__
         assert spec is not None
-        if spec.name in getattr(self, "_specs", {}):
-            module.__spec__ = self._specs[
-                spec.name
-            ]  # it stays what it is: only another name leads to it
+        if spec.name in self._own:
+            module.__spec__ = self._own[spec.name]
             return
-        places = PUBLIC[module.__name__.rpartition(".")[2]]
+        places = [f"asdlib.{place}" for place in PUBLIC[spec.name.rpartition(".")[2]]]
 
         def find(name: str) -> Any:
             for place in places:
-                found = vars(import_module(f"asdlib.{place}"))
+                found = vars(import_module(place))
                 if name in found:
                     return found[name]
-            raise AttributeError(
-                f"module {module.__name__!r} has no attribute {name!r}"
-            )
+            raise AttributeError(f"module {spec.name!r} has no attribute {name!r}")
 
-        module.__getattr__ = find  # type: ignore[method-assign]
-        module.__doc__ = (
-            f"What is in {' and '.join('asdlib.' + place for place in places)}."
-        )
+        vars(module)["__getattr__"] = find
+        module.__doc__ = f"What is in {' and '.join(places)}."
 
 
 sys.meta_path.append(_Rooms())

@@ -16,8 +16,10 @@ def silent(text: str, done: int, total: int) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[OnStep]:
-    """A progress bar on the terminal's standard error, or in the notebook, as an
-    ``on_step``; under torchrun, one in all.
+    """A progress bar, as an ``on_step``.
+
+    It is on the terminal's standard error, or in the notebook; under torchrun, there is
+    one in all.
     """
     if os.environ.get("RANK", "0") != "0":
         yield silent
@@ -44,9 +46,8 @@ def progress_bar() -> Iterator[OnStep]:
     ) as bar:
 
         def on_step(text: str, done: int, total: int) -> None:
-            task = (
-                bar.task_ids[0] if bar.task_ids else bar.add_task(text)
-            )  # nothing to see before there is a step
+            # Nothing is to be seen before there is a step.
+            task = bar.task_ids[0] if bar.task_ids else bar.add_task(text)
             bar.update(task, description=text, completed=done, total=total)
 
         yield on_step

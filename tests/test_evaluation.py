@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 
 from asdlib.errors import AsdError
 from asdlib.evaluation import (
     auc,
     bootstrap_interval,
+    cross_scores,
     gmm_score,
     knn_score,
     machine_table,
@@ -204,3 +206,70 @@ def test_mahalanobis_of_many_clips_is_the_textbook_distance():
     off = test[:20] - train.mean(axis=0)
     expected = np.einsum("ni,ij,nj->n", off, np.linalg.inv(np.cov(train.T)), off)
     np.testing.assert_allclose(mahalanobis_score(train, test[:20]), expected, rtol=0.02)
+
+
+def turned(degrees):
+    """Unit vectors (N, 2) at these angles."""
+    return np.stack([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))], axis=1)
+
+
+def test_mahalanobis_of_one_clip_is_the_distance_over_a_millionth():
+    known, asked = turned([0.0]), turned([0.0, 10.0, 180.0])
+    chord = 2 - 2 * np.cos(np.deg2rad([0.0, 10.0, 180.0]))  # squared
+    np.testing.assert_allclose(mahalanobis_score(known, asked), chord / 1e-6, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_mahalanobis_of_few_clips_shrinks_by_one_over_their_number_at_least(count):
+    """Clips of one pair of directions, whose spread Ledoit and Wolf's estimate takes for the truth."""
+    known, asked = turned([-20.0, 20.0] * (count // 2)), turned([0.0, 20.0, 50.0])
+    spread = np.sin(np.deg2rad(20)) ** 2  # along the second axis, and none along the first
+    mean = np.array([np.cos(np.deg2rad(20)), 0])
+    along, across = (1 / count) * spread / 2, (1 - 1 / count) * spread + (1 / count) * spread / 2
+    expected = (asked - mean) ** 2 @ (1 / (np.array([along, across]) + 1e-6))
+    np.testing.assert_allclose(mahalanobis_score(known, asked), expected, rtol=1e-9)
+
+
+def test_the_mixture_has_two_components_with_a_floor_of_a_ten_thousandth_under_their_variances():
+    """Two tight groups of directions: the density is known in closed form, the variances being the floor."""
+    known, asked = turned([0.0] * 5 + [90.0] * 5), turned([0.0, 45.0, 90.0, 1.0])
+    near = np.minimum(*(((asked - centre) ** 2).sum(axis=1) for centre in np.eye(2)))
+    far = np.maximum(*(((asked - centre) ** 2).sum(axis=1) for centre in np.eye(2)))
+    density = -np.log(2 * np.pi * 1e-4) + np.logaddexp(np.log(0.5) - near / 2e-4, np.log(0.5) - far / 2e-4)
+    np.testing.assert_allclose(gmm_score(known, asked), -density, rtol=1e-6)
+
+
+def test_cross_scores_hold_each_clip_against_the_other_four_fifths():
+    """With a scorer that tells what it was shown."""
+    shown = {}
+
+    def tell(known, asked):
+        for row in asked[:, 0]:
+            shown[row] = set(known[:, 0])
+        return 10 * asked[:, 0]
+
+    clips = np.arange(12.0)[:, None]
+    np.testing.assert_array_equal(cross_scores(tell, clips), 10 * np.arange(12.0))
+    for i in range(12):
+        assert shown[i] == {k for k in range(12) if k % 5 != i % 5}
+    shown.clear()
+    cross_scores(tell, clips[:3])  # fewer clips than folds: each on its own
+    assert shown == {i: {0.0, 1.0, 2.0} - {i} for i in range(3)}
+
+
+def test_the_bootstrap_interval_lies_between_the_quantiles_of_its_level():
+    """One healthy and n faulty clips: the resampled AUC is a binomial share, whose quantiles are known."""
+    truth = np.repeat([0, 1], [1, 400])
+    scores = np.concatenate([[0.5], np.repeat([0.0, 1.0], [120, 280])])  # AUC 0.7
+    for options, level in (({}, 0.95), ({"level": 0.8}, 0.8), ({"level": 0.5}, 0.5)):
+        found = bootstrap_interval(truth, scores, resamples=4000, **options)
+        expected = binom.ppf([(1 - level) / 2, (1 + level) / 2], 400, 0.7) / 400
+        assert found == pytest.approx(expected, abs=0.0038)  # 1.5 clips; 0.90 for 0.95 would be off by 0.0073
+
+
+def test_the_table_has_the_interval_of_95_per_cent():
+    scores = np.concatenate([[0.5], np.repeat([0.0, 1.0], [120, 280])])
+    clips = pd.DataFrame({"machine": "fan/id_00", "label": ["normal", *["anomaly"] * 400], "score": scores})
+    row = machine_table(clips, resamples=2000).loc["fan/id_00"]
+    expected = binom.ppf([0.025, 0.975], 400, 0.7) / 400
+    assert (row.auc_low, row.auc_high) == pytest.approx(expected, abs=0.0038)

@@ -147,6 +147,17 @@ def test_no_machine_name_breaks_out_of_its_place():
     assert page.all("g", class_="point")[0]["data-type"] == '"<b>'
 
 
+def test_the_loudest_spot_of_all_clips_is_the_top_of_the_scale():
+    loud = [*SOUNDS[:-1], 5 * SOUNDS[-1]]
+    quiet, top = Page(the_map()).data["top"], Page(the_map(waveforms=loud)).data["top"]
+    levels = [np.abs(np.fft.rfft(x[400:912] * np.hanning(513)[:512])).max() / 256 for x in SOUNDS]
+    assert quiet == pytest.approx(20 * np.log10(max(levels)), abs=0.3)
+    assert top == pytest.approx(20 * np.log10(max(*levels[:-1], 5 * levels[-1])), abs=0.3)
+    assert Page(the_room(waveforms=loud)).data["fan/id_00"]["top"] == top
+    clips = list(zip(loud, FAULTY, TEXTS, strict=True))
+    assert Page(ear_test(clips)).data["top"] == top
+
+
 # ---------------------------------------------------------------------------------------------------- the audible map
 
 

@@ -2,19 +2,23 @@
 
 import base64
 import io
+import json
 import re
 
 import numpy as np
 import pytest
 import soundfile
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image
 
 from asdlib.errors import AsdError
 from asdlib.listen import compare, listen
 from asdlib.plots import embedding_map, loss_curves, score_histogram, umap_points
+from asdlib.show.spectrogram import decibels, top_of
 
 RATE = 16000
+magma = colormaps["magma"]
 TONE = (0.05 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)).astype(np.float32)
 NOISE = (0.1 * np.random.default_rng(0).normal(size=RATE)).astype(np.float32)
 
@@ -69,6 +73,43 @@ def test_the_pictures_of_one_comparison_share_their_colours():
     )
     assert quiet < loud - 20  # 40 dB less on the same scale
     assert alone == pytest.approx(loud, abs=3)  # on a scale of its own it looks as loud
+
+
+def test_the_script_has_the_colours_the_range_and_the_window_of_the_pictures():
+    page = listen(TONE, "a")._repr_html_()
+    look = json.loads(re.search(r"asdlib\.look = (\{.*?\});", page)[1])
+    table = np.frombuffer(bytes.fromhex(look["colours"]), np.uint8).reshape(256, 3)
+    np.testing.assert_array_equal(table, magma(np.arange(256), bytes=True)[:, :3])
+    assert (look["range"], look["window"], look["hop"]) == (80, 512, 128)
+
+
+def test_a_picture_has_the_colours_of_the_80_decibels_below_its_loudest_spot():
+    """Against Fourier transforms written out: the mean colour of noise that grows by 100 dB in two seconds, piece by piece."""
+    x = (10 ** np.linspace(-5.5, -0.5, 2 * RATE) * np.random.default_rng(0).normal(size=2 * RATE)).clip(-1, 1)
+    x[-2000:] *= 0.01  # what is loudest lies inside
+    picture = re.search(r'src="data:image/jpeg;base64,([^"]+)"', listen(x, "a")._repr_html_())[1]
+    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB"), dtype=float)
+    height, width, _ = drawn.shape
+    axes = drawn[round(0.03 * height) + 3 : round(0.83 * height) - 3, round(0.13 * width) : round(0.99 * width)]
+
+    window = np.sin(np.pi * np.arange(512) / 512) ** 2
+    pieces = [x[128 * k - 256 :][:512] for k in range(2, 248)]
+    levels = np.array([20 * np.log10(np.abs(np.fft.rfft(piece * window)) / 256) for piece in pieces])
+    colours = magma((levels - levels.max() + 80) / 80, bytes=True)[:, :, :3]
+    for first in range(0, 200, 24):  # 24 frames, from frame 2 of 251 on
+        edges = np.array([first + 2, first + 26]) / 251 * axes.shape[1]
+        found = axes[:, round(edges[0]) : round(edges[1])].mean(axis=(0, 1))
+        np.testing.assert_allclose(found, colours[first : first + 24].mean(axis=(0, 1)), atol=4)
+
+
+def test_levels_of_a_tone_in_decibels_of_full_scale():
+    x = 0.1 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)
+    levels = decibels(x)
+    assert levels.shape == (257, RATE // 128 + 1)
+    np.testing.assert_allclose(levels[32, 2:-3], 20 * np.log10(0.1 / 2), atol=0.01)  # 1000 Hz is 32 of 256
+    np.testing.assert_allclose(decibels(np.zeros(RATE)), -140, atol=1e-6)
+    assert decibels(np.ones(100)).shape == (257, 1)  # shorter than the window
+    assert top_of([0.01 * x, x, 0.1 * x]) == pytest.approx(levels.max(), abs=1e-9)
 
 
 def test_the_position_is_a_slider_as_long_as_the_clip():

@@ -1,5 +1,6 @@
 """The simulated park: reproducible clip by clip, and a fault changes what it says and nothing else."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -11,6 +12,8 @@ from asdlib.errors import AsdError
 from asdlib.features import FeatureConfig, log_mel
 from asdlib.machine_types import MACHINE_TYPES
 
+# Of the park's sounds, in 16 bits, so that the last bits of another processor's sine do not count.
+GOLDEN = "c68e7e52f832811da4305c7f6c9a1ef9f5d8fed5b65ee24d5da4df961b878905"
 FAULTS = [(f"{name}/{kind.ids[0]}", fault) for name, kind in MACHINE_TYPES.items() for fault in kind.faults]
 
 
@@ -61,6 +64,42 @@ def test_severity_zero_is_healthy_and_a_worse_fault_sounds_further_away(machine,
         return (log_mel(other, config) - log_mel(healthy, config)).abs().mean()
 
     assert 0.01 < distance(0.3) < distance(1.0) < distance(2.0)
+
+
+@pytest.mark.parametrize("severity", [0.0, 1.0])
+@pytest.mark.parametrize(("machine", "fault"), [("pump/id_00", "cavitation"), ("slider/id_02", "loose rail")])
+def test_the_surroundings_are_the_same_with_and_without_a_fault(machine, fault, severity):
+    """Nothing else is heard of a machine that makes no sound, but draws more random numbers when it is faulty."""
+    kind = MACHINE_TYPES[machine.split("/")[0]]
+    drawn = []
+
+    def mute(values, nuisance, rng, n, sample_rate):
+        healthy = all(values[name] == normal[name] for name in normal)
+        drawn.append(rng.normal(size=3 if healthy else 30))
+        return np.zeros(n)
+
+    normal = machines.render(machine, 3, seconds=1.0).identity
+    typical = kind.render
+    object.__setattr__(kind, "render", mute)  # of a frozen dataclass
+    try:
+        healthy = machines.render(machine, 3, seconds=1.0)
+        faulty = machines.render(machine, 3, fault=fault, severity=severity, seconds=1.0)
+    finally:
+        object.__setattr__(kind, "render", typical)
+    assert [len(numbers) for numbers in drawn] == [3, 30 if severity else 3]
+    np.testing.assert_array_equal(drawn[0], drawn[1][:3])  # the machine's own noise starts alike, too
+    assert np.abs(healthy.waveform).max() > 1e-4
+    np.testing.assert_array_equal(healthy.waveform, faulty.waveform)
+
+
+def test_the_park_sounds_as_it_always_did():
+    """A change of the park's sounds changes every number in the book: here it is noticed, bit by bit."""
+    digest = hashlib.sha256()
+    for name, kind in MACHINE_TYPES.items():
+        for fault in (None, *kind.faults):
+            clip = machines.render(f"{name}/{kind.ids[0]}", 3, seed=1, fault=fault, seconds=1.0)
+            digest.update(np.round(clip.waveform * 2**15).astype("<i2").tobytes())
+    assert digest.hexdigest() == GOLDEN
 
 
 def test_machines_of_a_type_lie_near_each_other_and_none_coincide():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import gamma
 
 from asdlib.errors import AsdError
-from asdlib.threshold import choose_threshold, fit_gamma
+from asdlib.threshold import choose_threshold, fit_gamma, refuse_known
 
 
 def test_the_threshold_is_the_kth_highest_score():
@@ -75,3 +75,58 @@ def test_gamma_agrees_with_its_closed_form_for_many_scores():
 def test_what_cannot_be_promised_is_refused_in_a_sentence(scores, options, words):
     with pytest.raises(AsdError, match=words):
         choose_threshold(np.array(scores), **options)
+
+
+@pytest.mark.parametrize(("n", "rate", "k"), [(19, 0.05, 1), (99, 0.05, 5), (40, 0.3, 12)])
+def test_the_interval_is_that_of_the_order_statistics(n, rate, k):
+    """The true rate of the k-th highest of n uniform scores is simulated, and needs no formula."""
+    found = choose_threshold(np.arange(float(n)), rate=rate)
+    above = 1 - np.sort(np.random.default_rng(0).uniform(size=(40_000, n)), axis=1)[:, n - k]
+    low, high = np.quantile(above, [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.004)
+    assert found.expected == pytest.approx(above.mean(), abs=0.002)
+
+
+@pytest.mark.parametrize("shape", [2e7, 0.02, 0.008])
+def test_very_narrow_and_very_wide_gamma_scores_keep_their_rate(shape):
+    """0.008: scores from 1e-300 on, of which some that are drawn are too small for a number."""
+    scores = gamma(shape).ppf((np.arange(200) + 0.5) / 200).clip(1e-300)
+    found = choose_threshold(scores, rate=0.1, method="gamma")
+    assert 0.05 < found.low < 0.1 < found.high < 0.2
+    assert found.expected == pytest.approx(0.1, abs=0.01)
+
+
+def test_one_score_apart_from_thousands_alike_gets_a_threshold_that_means_something():
+    scores = 2 + 1e-9 * np.arange(3000.0)
+    scores[-1] = 2.003
+    found = choose_threshold(scores, rate=0.05, method="gamma")
+    assert 2 < found.value < 2.003
+    assert found.expected == pytest.approx(0.05, abs=0.01)
+
+
+def test_a_clip_that_was_trained_on_is_refused_whatever_batch_it_came_in():
+    rng = np.random.default_rng(0)
+    bank = rng.normal(size=(20, 8))
+    new = rng.normal(size=(3, 8))
+    refuse_known(bank, new, ["a", "b", "c"])
+    for size, known in ((0.5e-4, True), (2e-4, False)):
+        off = size * np.abs(bank[7]).max()  # in a single number of the embedding, the smallest
+        near = bank[7] + off * (np.arange(8) == np.abs(bank[7]).argmin())
+        if known:
+            with pytest.raises(AsdError, match=r"^b was trained on"):
+                refuse_known(bank, np.stack([new[0], near, new[1]]), ["a", "b", "c"])
+        else:
+            refuse_known(bank, np.stack([new[0], near, new[1]]), ["a", "b", "c"])
+
+
+def test_a_recording_that_is_there_twice_is_refused_with_both_names():
+    rng = np.random.default_rng(1)
+    bank, new = rng.normal(size=(20, 8)), rng.normal(size=(3, 8))
+    for size, twins in ((0.5e-4, True), (2e-4, False)):
+        again = new[1] + size * np.abs(new[1]).max() * (np.arange(8) == np.abs(new[1]).argmin())
+        clips = np.stack([*new, again])
+        if twins:
+            with pytest.raises(AsdError, match=r"^d is the same recording as b,"):
+                refuse_known(bank, clips, list("abcd"))
+        else:
+            refuse_known(bank, clips, list("abcd"))

@@ -22,6 +22,7 @@ from asdlib.errors import AsdError
 Method = Literal["quantile", "gamma"]
 METHODS: tuple[str, ...] = get_args(Method)
 REFITS = 1000  # of the gamma distribution, for the interval
+LARGEST_SHAPE = 1e8  # of a gamma distribution that is fitted
 INTERVAL = (0.025, 0.975)  # the quantiles between which 95 % lies
 SAME = 1e-4  # of the largest number: one clip, embedded in batches of different sizes
 
@@ -119,8 +120,8 @@ def _by_gamma(scores: np.ndarray, rate: float) -> Threshold:
 
     shape, scale = fit_gamma(scores)
     drawn = np.random.default_rng(0).gamma(shape, scale, (REFITS, len(scores)))
-    again, wider = fit_gamma(drawn)
-    again = np.clip(again, 1e-8, 1e8)  # beyond these scipy does not come back
+    # Of a wide distribution, some are too small for a number.
+    again, wider = fit_gamma(drawn.clip(min=np.finfo(float).tiny))
     rates = gamma.sf(gamma.isf(rate, again, scale=wider), shape, scale=scale)
     value = float(gamma.isf(rate, shape, scale=scale))
     low, high = map(float, np.quantile(rates, INTERVAL))
@@ -130,7 +131,9 @@ def _by_gamma(scores: np.ndarray, rate: float) -> Threshold:
 def fit_gamma(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Shape and scale (...) of the likeliest gamma distribution of ``x`` (..., N).
 
-    All of ``x`` are above 0. Minka (2002).
+    All of ``x`` are above 0. Shapes go up to 1e8, which is a spread of a ten-thousandth
+    of the mean: beyond, rounding is as large as what is fitted, and scipy's quantiles
+    may take for ever. Minka (2002).
 
     >>> shape, scale = fit_gamma(np.array([1.0, 2.0, 4.0]))
     >>> round(float(shape * scale), 6)  # its mean is that of the numbers
@@ -138,12 +141,13 @@ def fit_gamma(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     from scipy.special import polygamma, psi
 
-    s = np.log(x.mean(axis=-1)) - np.log(x).mean(axis=-1)
+    mean = x.mean(axis=-1)
+    s = np.maximum(np.log(mean) - np.log(x).mean(axis=-1), 0.5 / LARGEST_SHAPE)
     shape = (3 - s + np.sqrt((s - 3) ** 2 + 24 * s)) / (12 * s)
     for _ in range(4):  # Newton's, for log(shape) - psi(shape) = s; two would do
         slope = 1 / shape - polygamma(1, shape)
         shape = shape - (np.log(shape) - psi(shape) - s) / slope
-    return shape, x.mean(axis=-1) / shape
+    return shape, mean / shape
 
 
 def refuse_known(

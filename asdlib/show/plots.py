@@ -1,12 +1,18 @@
-"""Pictures of embeddings and scores.
+"""Pictures of embeddings and scores: embedding maps before and after training, score
+histograms, loss curves.
 
-Embedding maps before and after training, score histograms, loss curves.
+What is drawn goes to the ``axes`` of matplotlib that are given.
 """
 
 import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, which can be told apart with any colour vision.
 COLOURS = (
@@ -23,9 +29,7 @@ MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 
 
 def umap_points(*embeddings: np.ndarray, seed: int = 0) -> list[np.ndarray]:
-    """UMAP of each set of ``embeddings`` (N, dim), by cosine distance.
-
-    A list of (N, 2).
+    """UMAP of each set of ``embeddings`` (N, dim), by cosine distance: (N, 2) each.
 
     Each map after the first starts from the one before, so that the points of the same
     clip correspond. Distances between far groups mean little in such a map: put a
@@ -33,17 +37,18 @@ def umap_points(*embeddings: np.ndarray, seed: int = 0) -> list[np.ndarray]:
     """
     import umap
 
-    points, start = [], "spectral"
+    points: list[np.ndarray] = []
+    start: str | np.ndarray = "spectral"
     for x in embeddings:
-        start = umap.UMAP(
-            metric="cosine", init=start, random_state=seed, n_jobs=1
-        ).fit_transform(x)
-        points.append(start)
-        start = start / np.abs(start).max() * 10
+        maker = umap.UMAP(metric="cosine", init=start, random_state=seed, n_jobs=1)
+        points.append(maker.fit_transform(x))
+        start = points[-1] / np.abs(points[-1]).max() * 10
     return points
 
 
-def embedding_map(axes, points: np.ndarray, machines: list[str], *, title: str) -> None:
+def embedding_map(
+    axes: "Axes", points: np.ndarray, machines: Sequence[str], *, title: str
+) -> None:
     """Scatter of map ``points`` (N, 2) of ``machines`` (N names, ``type/id``).
 
     Shape tells the type, colour the ID.
@@ -51,66 +56,47 @@ def embedding_map(axes, points: np.ndarray, machines: list[str], *, title: str) 
     names = np.asarray(machines)
     types = sorted({machine.split("/")[0] for machine in machines})
     for shape, machine_type in zip(itertools.cycle(MARKERS), types, strict=False):
-        own = sorted(
-            {machine for machine in machines if machine.split("/")[0] == machine_type}
-        )
+        own = sorted({m for m in machines if m.split("/")[0] == machine_type})
         for colour, machine in zip(itertools.cycle(COLOURS), own, strict=False):
             x, y = points[names == machine].T
-            axes.scatter(
-                x,
-                y,
-                s=26,
-                color=colour,
-                marker=shape,
-                edgecolors="white",
-                linewidths=0.4,
-                label=machine,
-            )
+            rim: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.4}
+            axes.scatter(x, y, s=26, color=colour, marker=shape, label=machine, **rim)
     axes.set(title=title, xticks=[], yticks=[])
 
 
-def score_histogram(axes, table: pd.DataFrame, *, machine: str, scorer: str) -> None:
+def score_histogram(
+    axes: "Axes", table: "pd.DataFrame", *, machine: str, scorer: str
+) -> None:
     """Histogram of the scores of one machine's normal and anomalous clips.
 
-    ``table`` as ``Detector.score_clips`` gives it.
+    ``table`` has a row a clip, with the columns ``machine``, ``label`` and ``scorer``,
+    as ``Detector.score_clips`` gives it.
     """
     own = table[table.machine == machine]
-    bins = np.histogram_bin_edges(own[scorer], bins=20)
+    bins = np.histogram_bin_edges(own[scorer], bins=20).tolist()
     for label, colour, hatch in (
         ("normal", COLOURS[0], ""),
         ("anomaly", COLOURS[5], "//"),
     ):
-        axes.hist(
-            own[scorer][own.label == label],
-            bins,
-            alpha=0.65,
-            color=colour,
-            hatch=hatch,
-            label=label,
-        )
+        scores = own[scorer][own.label == label]
+        axes.hist(scores, bins, alpha=0.65, color=colour, hatch=hatch, label=label)
     axes.set(title=machine, xlabel=f"{scorer} score", ylabel="clips")
     axes.legend()
 
 
-def loss_curves(axes, log: list[dict], *, stage: str) -> None:
+def loss_curves(axes: "Axes", log: Sequence[Mapping[str, Any]], *, stage: str) -> None:
     """Training and held-out loss of one stage over its epochs.
 
-    ``log`` as :func:`asdlib.learn.checkpoint.read_log` gives it.
+    ``log`` has one row an epoch: ``stage``, ``epoch`` (from 0), ``train_loss`` and
+    ``validation_loss`` (None where nothing was held out), as
+    ``asdlib.checkpoint.read_log`` gives it.
     """
     rows = [row for row in log if row["stage"] == stage]
     epochs = [row["epoch"] + 1 for row in rows]
-    axes.plot(
-        epochs,
-        [row["train_loss"] for row in rows],
-        color=COLOURS[0],
-        label="training clips",
-    )
-    held_out = [
-        np.nan if row["validation_loss"] is None else row["validation_loss"]
-        for row in rows
-    ]
-    axes.plot(
-        epochs, held_out, color=COLOURS[5], linestyle="--", label="held-out clips"
-    )
+    losses = [row["train_loss"] for row in rows]
+    held_out = [row["validation_loss"] for row in rows]
+    held_out = [np.nan if loss is None else loss for loss in held_out]
+    axes.plot(epochs, losses, color=COLOURS[0], label="training clips")
+    axes.plot(epochs, held_out, color=COLOURS[5], ls="--", label="held-out clips")
     axes.set(title=stage, xlabel="epoch", ylabel="loss")
     axes.legend()

@@ -44,11 +44,11 @@ window.asdlib = window.asdlib || (function () {
         else return;
         event.preventDefault();
       });
-      // Magnitudes of a Hann-windowed piece of 512 samples: a radix-2 Fourier transform.
-      function levels(x, start) {
-        var n = 512, re = new Float64Array(n), im = new Float64Array(n), i, j, bit, size, k;
+      // Levels in dB of a Hann-windowed piece around a sample: a radix-2 Fourier transform, scaled as in spectrogram.py.
+      function levels(x, middle) {
+        var n = asdlib.look.window, re = new Float64Array(n), im = new Float64Array(n), i, j, bit, size, k;
         for (i = 0, j = 0; i < n; i++) {
-          re[j] = (x[start + i] || 0) * (0.5 - 0.5 * Math.cos(2 * Math.PI * i / n));
+          re[j] = (x[middle - n / 2 + i] || 0) * (0.5 - 0.5 * Math.cos(2 * Math.PI * i / n));
           for (bit = n >> 1; j & bit; bit >>= 1) j ^= bit;
           j |= bit;
         }
@@ -60,16 +60,18 @@ window.asdlib = window.asdlib || (function () {
             re[j] = re[i] - a; im[j] = im[i] - b; re[i] += a; im[i] += b;
           }
         }
-        return Array.from({ length: n / 2 }, function (_, m) { return 20 * Math.log10(Math.hypot(re[m], im[m]) / 128 + 1e-7); });
+        return Array.from({ length: n / 2 + 1 }, function (_, m) { return 20 * Math.log10(Math.hypot(re[m], im[m]) / (n / 2) + asdlib.look.floor); });
       }
-      function draw(x, rate) {
-        var columns = W - LEFT - RIGHT, rows = H - TOP - BOTTOM, image = pen.createImageData(columns, rows);
+      function draw(x, rate, top) {
+        var columns = W - LEFT - RIGHT, rows = H - TOP - BOTTOM, image = pen.createImageData(columns, rows), look = asdlib.look;
+        var frames = Math.floor(x.length / look.hop) + 1, frame = -1, level;
         for (var column = 0; column < columns; column++) {
-          var level = levels(x, Math.round(column / columns * x.length) - 256);
+          var here = Math.floor(column / columns * frames);
+          if (here !== frame) level = levels(x, (frame = here) * look.hop);
           for (var row = 0; row < rows; row++) {
-            // One scale for all clips, -100 to -30 dB, from black over violet and orange to yellow.
-            var v = Math.max(0, Math.min(1, (level[Math.floor((rows - 1 - row) / rows * 256)] + 100) / 70));
-            image.data.set([255 * Math.min(1, 1.7 * v), 255 * v * v, 255 * (v < 0.5 ? 1.1 * v : 1.1 * (1 - v)), 255], 4 * (row * columns + column));
+            var v = (level[Math.floor((rows - 1 - row) / rows * level.length)] - top) / look.range + 1;
+            var colour = parseInt(look.colours.substr(6 * Math.max(0, Math.min(255, Math.floor(256 * v))), 6), 16);
+            image.data.set([colour >> 16, colour >> 8 & 255, colour & 255, 255], 4 * (row * columns + column));
           }
         }
         pen.fillStyle = "#fff"; pen.fillRect(0, 0, W, H);
@@ -84,14 +86,15 @@ window.asdlib = window.asdlib || (function () {
       }
       return {
         sound: sound,
-        set: function (source, text) {
+        // The sound of this source, named by the text; the brightest colour of its picture stands for the level top.
+        set: function (source, text, top) {
           sound.src = wanted = source;
           sound.setAttribute("aria-label", text);
           canvas.setAttribute("aria-label", "Spectrogram: " + text);
           picture.setAttribute("aria-label", "Position in: " + text);
           var bytes = Uint8Array.from(atob(source.split(",")[1]), function (letter) { return letter.charCodeAt(0); });
           new OfflineAudioContext(1, 1, 16000).decodeAudioData(bytes.buffer).then(function (decoded) {
-            if (wanted === source) draw(decoded.getChannelData(0), decoded.sampleRate);
+            if (wanted === source) draw(decoded.getChannelData(0), decoded.sampleRate, top);
           });
         }
       };

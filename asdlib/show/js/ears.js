@@ -11,7 +11,7 @@ function (root, data) {
     ratings = [];
     result.replaceChildren();
     rating.style.display = "";
-    player.set(data.sounds[order[0]], "the clip to be rated");
+    player.set(data.sounds[order[0]], "the clip to be rated", data.top);
     where.textContent = "Clip 1 of " + n + ". Press play, listen, then rate; the keys 1 to 5 do it, too.";
     root.dataset.clip = 1;
   }
@@ -21,7 +21,7 @@ function (root, data) {
     if (ratings.length === n) return tell();
     where.textContent = "Clip " + (ratings.length + 1) + " of " + n + ".";
     root.dataset.clip = ratings.length + 1;
-    player.set(data.sounds[order[ratings.length]], "the clip to be rated");
+    player.set(data.sounds[order[ratings.length]], "the clip to be rated", data.top);
     asdlib.begin(player.sound);
   }
   function row(kind, cells) {
@@ -45,7 +45,7 @@ function (root, data) {
     order.forEach(function (i, k) {
       var line = row("td", [ratings[k] + " of 5", data.texts[i]]), cell = document.createElement("td"), again = document.createElement("button");
       again.type = "button"; again.textContent = "play clip " + (k + 1);
-      again.addEventListener("click", function () { player.set(data.sounds[i], data.texts[i]); asdlib.begin(player.sound); });
+      again.addEventListener("click", function () { player.set(data.sounds[i], data.texts[i], data.top); asdlib.begin(player.sound); });
       cell.append(again); line.append(cell); body.append(line);
     });
     table.append(body);

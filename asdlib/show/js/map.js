@@ -27,7 +27,7 @@ function (root, data) {
     points.forEach(function (point, k) { point.classList.toggle("playing", k === i); });
     told.textContent = data.texts[i];
     root.dataset.playing = i;
-    player.set(data.sounds[i], data.texts[i]);
+    player.set(data.sounds[i], data.texts[i], data.top);
     asdlib.begin(player.sound);
   }
   function focus(i) {

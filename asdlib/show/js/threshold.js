@@ -51,7 +51,7 @@ function (root, data) {
     blocks.forEach(function (block) { block.classList.toggle("playing", block.clip === i); });
     get("told").textContent = table.texts[i] + ", score " + table.scores[i];
     root.dataset.playing = i;
-    player.set(table.sounds[i], table.texts[i]);
+    player.set(table.sounds[i], table.texts[i], table.top);
     asdlib.begin(player.sound);
   }
   function counts(threshold) {
