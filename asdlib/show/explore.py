@@ -127,7 +127,7 @@ def audible_map(
 
 
 def _marks(machines: Sequence[str]) -> Callable[[str, bool], str]:
-    """What draws the mark of a machine, filled or hollow: shape is type, colour is ID."""
+    """What draws the mark of a machine, filled or not: shape is type, colour is ID."""
     ids: dict[str, list[str]] = {}
     for machine in sorted(set(machines)):
         ids.setdefault(machine.split("/")[0], []).append(machine)
