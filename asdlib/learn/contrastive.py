@@ -148,8 +148,8 @@ def pretrain(
     if (counts < 2).any():
         alone = ", ".join(clips.names[label] for label in labels[counts < 2].tolist())
         raise AsdError(
-            f"only one clip of {alone}: contrast needs pairs, so give two or more clips "
-            "or leave it out"
+            f"only one clip of {alone}: contrast needs pairs, so give two or more "
+            "clips or leave it out"
         )
     model = with_new_head(encoder, seed=seed)
     objective = partial(
