@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from asdlib.cli import main
-from asdlib.evaluation import SCORERS
+from asdlib.evaluation import EMBEDDING_SCORERS, SCORERS
 
 
 @pytest.fixture
@@ -281,3 +281,57 @@ def test_ctrl_c_leaves_a_run_that_goes_on(asd, small_park, tmp_path, monkeypatch
     code, out, _ = asd(*words, "--resume")
     assert code == 0
     assert "trained on 48 clips of 8 machines" in out
+
+
+def test_settings_are_printed_changed_in_a_file_and_given_back(asd, tmp_path, small_park):
+    code, out, _ = asd("train", "--print-config", "--epochs", 3, "--seed", 7, "--sample-rate", 8000)
+    assert code == 0
+    settings = json.loads(out)
+    assert (settings["pretrain"]["epochs"], settings["finetune"]["epochs"], settings["seed"]) == (3, 3, 7)
+    assert (settings["features"]["sample_rate"], settings["features"]["f_max"]) == (8000, 4000.0)
+    assert not {"machines", "data", "identity", "mark"} & set(settings)
+    file = tmp_path / "settings.json"
+    file.write_text(out)
+    assert json.loads(asd("train", "--print-config", "--config", file)[1]) == settings
+    changed = json.loads(asd("train", "--print-config", "--config", file, "--seed", 8, "--accumulation-steps", 2)[1])
+    assert changed["seed"] == 8
+    assert {changed[stage]["accumulation_steps"] for stage in ("pretrain", "finetune")} == {2}
+    assert changed["features"] == settings["features"]
+    file.write_text('{"preset": "paper", "pretrain": null}')
+    alone = json.loads(asd("train", "--print-config", "--config", file, "--epochs", 5, "--parts", 2)[1])
+    assert alone["pretrain"] is None
+    assert (alone["preset"], alone["finetune"]["epochs"], alone["finetune"]["accumulation_steps"]) == ("paper", 5, 2)
+    for text, message in (('{"colour": 1}', "no setting 'colour'"), ("[", "not the config"), ('{"seed": "x"}', "seed is 'x'")):
+        file.write_text(text)
+        code, _, error = asd("train", small_park, "--run", tmp_path / "run", "--config", file)
+        assert (code, error.count("\n")) == (2, 1)
+        assert message in error
+    assert not (tmp_path / "run").exists()
+    assert asd("train", small_park)[0] == 2
+    assert asd("train", "--run", tmp_path / "run")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "choices"),
+    [
+        (("train", "--device", "abacus"), ("auto", "cpu", "cuda", "mps")),
+        (("train", "--preset", "pocket"), ("paper", "book")),
+        (("train", "--precision", "16"), ("32", "bf16")),
+        (("train", "--short", "stretch"), ("repeat", "refuse")),
+        (("simulate", "x", "--preset", "huge"), ("tiny", "book", "dcase")),
+        (("evaluate", "x", "--run", "y", "--scorer", "magic"), SCORERS),
+    ],
+)
+def test_what_an_option_may_be_is_looked_up_in_the_package(asd, words, choices):
+    code, _, error = asd(*words)
+    assert code == 2
+    for choice in choices:
+        assert choice in error
+
+
+def test_a_scorer_that_is_one_more_row_of_the_table_is_a_choice_everywhere(asd, small_run, small_park, monkeypatch):
+    monkeypatch.setitem(EMBEDDING_SCORERS, "length", lambda known, asked: np.linalg.norm(asked, axis=1))
+    code, out, error = asd("evaluate", small_park, "--run", small_run, "--scorer", "length", "--json")
+    assert code == 0, error
+    assert json.loads(out)["scorer"] == "length"
+    assert "length" in asd("evaluate", small_park, "--run", small_run)[1]

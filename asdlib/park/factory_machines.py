@@ -4,13 +4,21 @@ They are the machine types of MIMII in DCASE 2020 Task 2. What a type is made of
 :mod:`asdlib.park.parts`.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from asdlib.park import sounds as s
-from asdlib.park.parts import MachineType, Parameter, hertz, level
+from asdlib.park.parts import MachineType, Nuisance, Parameter, hertz, level
 
 
-def _fan(p, env, rng, n, sample_rate):
+def _fan(
+    p: Mapping[str, float],
+    env: Nuisance,
+    rng: np.random.Generator,
+    n: int,
+    sample_rate: int,
+) -> np.ndarray:
     speed = 9.5 * env.speed * s.drift(rng, n, sample_rate, depth=0.004)
     turned = s.turns(speed, sample_rate) + env.start
     levels = s.rolloff(p["blade_pass"], p["blade_rolloff"], 10)
@@ -55,7 +63,13 @@ FAN = MachineType(
 )
 
 
-def _pump(p, env, rng, n, sample_rate):
+def _pump(
+    p: Mapping[str, float],
+    env: Nuisance,
+    rng: np.random.Generator,
+    n: int,
+    sample_rate: int,
+) -> np.ndarray:
     speed = 6.0 * env.speed * s.drift(rng, n, sample_rate, depth=0.003)
     turned = s.turns(speed, sample_rate) + env.start
     vanes = s.harmonics(29 * turned, s.rolloff(p["vane_pass"], 0.6, 8), rng)
@@ -98,7 +112,13 @@ PUMP = MachineType(
 )
 
 
-def _slider(p, env, rng, n, sample_rate):
+def _slider(
+    p: Mapping[str, float],
+    env: Nuisance,
+    rng: np.random.Generator,
+    n: int,
+    sample_rate: int,
+) -> np.ndarray:
     speed = 0.95 * env.speed * s.drift(rng, n, sample_rate, depth=0.005)
     cycles = s.turns(speed, sample_rate) + env.start
     swing = np.sin(2 * np.pi * cycles)
@@ -152,7 +172,13 @@ SLIDER = MachineType(
 )
 
 
-def _valve(p, env, rng, n, sample_rate):
+def _valve(
+    p: Mapping[str, float],
+    env: Nuisance,
+    rng: np.random.Generator,
+    n: int,
+    sample_rate: int,
+) -> np.ndarray:
     period = 0.42 / env.speed
     opens = (np.arange(-1, int(n / sample_rate / period) + 2) + env.start) * period
     opens = opens + 0.002 * rng.standard_normal(len(opens))

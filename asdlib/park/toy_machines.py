@@ -4,13 +4,21 @@ They are the machine types of ToyADMOS in DCASE 2020 Task 2. What a type is made
 :mod:`asdlib.park.parts`.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from asdlib.park import sounds as s
-from asdlib.park.parts import MachineType, Parameter, hertz, level
+from asdlib.park.parts import MachineType, Nuisance, Parameter, hertz, level
 
 
-def _toy_car(p, env, rng, n, sample_rate):
+def _toy_car(
+    p: Mapping[str, float],
+    env: Nuisance,
+    rng: np.random.Generator,
+    n: int,
+    sample_rate: int,
+) -> np.ndarray:
     speed = 40.0 * env.speed * s.drift(rng, n, sample_rate, depth=0.006)
     motor = s.turns(speed, sample_rate) + env.start
     shaft, wheel = motor / 3.4, motor / 9.5
@@ -61,7 +69,13 @@ TOY_CAR = MachineType(
 )
 
 
-def _toy_conveyor(p, env, rng, n, sample_rate):
+def _toy_conveyor(
+    p: Mapping[str, float],
+    env: Nuisance,
+    rng: np.random.Generator,
+    n: int,
+    sample_rate: int,
+) -> np.ndarray:
     speed = 18.0 * env.speed * s.drift(rng, n, sample_rate, depth=0.005)
     motor = s.turns(speed, sample_rate) + env.start
     belt = motor / 7.0
