@@ -154,7 +154,7 @@ class _Mean(torch.autograd.Function):
 
 
 def all_reduce_mean(value: Tensor) -> Tensor:
-    """The mean over the processes of a number, or of each in a tensor of any shape.
+    """The mean over the processes of a number, or of each in a tensor (...).
 
     It is no longer differentiated.
     """

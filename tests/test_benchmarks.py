@@ -272,6 +272,7 @@ def written(path, spectra):
 def test_a_new_method_is_on_the_leaderboard_with_its_file_and_nothing_else(spectra, tmp_path, monkeypatch, capsys):
     spectra.test.inputs[0][spectra.test_is_anomaly] += 0.5
     data = written(tmp_path / "spectra.npz", spectra)
+    before = {name for name in methods.names() if "spectra" in methods.get(name).INPUTS}
     (tmp_path / "methods").mkdir()
     (tmp_path / "methods" / "mean_distance.py").write_text(MEAN_DISTANCE)
     (tmp_path / "methods" / "deaf.py").write_text(MEAN_DISTANCE.replace('("spectra",)', '("sound",)'))
@@ -283,11 +284,11 @@ def test_a_new_method_is_on_the_leaderboard_with_its_file_and_nothing_else(spect
     runs = keys_of(content["records"], "method", "scorer", "seed")
     assert all(sorted(machines) == MACHINES for machines in runs.values())
     board = {(method, scorer) for method, scorer, _ in runs}
-    assert {method for method, _ in board} == {"autoencoder", "clp_scf", "mean_distance", "simclr"}
+    assert {method for method, _ in board} == {*before, "mean_distance"}
     assert {seed for *_, seed in runs} == {0, 1}
     assert {scorer for method, scorer in board if method == "clp_scf"} == set(SCORERS)
-    assert lines[-1].split() == ["deaf", "n/a:", "reads", "sound", "only"]
-    ranked = [line.split("AUC") for line in lines[:-1]]
+    assert ["deaf", "n/a:", "reads", "sound", "only"] in [line.split() for line in lines]
+    ranked = [line.split("AUC") for line in lines if "n/a:" not in line]
     assert {tuple(head.split()) for head, *_ in ranked} == board
     # The mean over the types of the mean over their machines, and its spread over the seeds.
     for head, area, _ in ranked:

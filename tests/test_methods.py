@@ -125,15 +125,16 @@ def test_methods_are_found_sorted_and_an_unknown_one_is_refused_with_the_choices
     files = {path.stem for path in (TOP / "asdlib" / "methods").glob("*.py")} - {"__init__"}
     assert methods.names() == sorted(files)
     for name in ("deep_thought", "__init__", ""):
-        with pytest.raises(AsdError, match=f"no method '{name}': choose one of autoencoder, clp_scf, simclr"):
+        with pytest.raises(AsdError, match=f"no method '{name}': choose one of {', '.join(methods.names())}"):
             methods.get(name)
 
 
 def test_a_method_is_one_new_file_and_a_file_that_is_none_is_refused(tmp_path, monkeypatch):
+    before = methods.names()
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
     (tmp_path / "half_a_method.py").write_text("NAME, PAPER, INPUTS = 'half', 'none', ('sound',)\n\ndef train():\n    pass\n")
     (tmp_path / "_shared.py").write_text("")
-    assert methods.names() == sorted(["autoencoder", "clp_scf", "half_a_method", "simclr"])
+    assert methods.names() == sorted([*before, "half_a_method"])
     with pytest.raises(AsdError, match=r"half_a_method\.py is no method: it must have NAME, PAPER, INPUTS, train and score"):
         methods.get("half_a_method")
 

@@ -116,7 +116,10 @@ def reading_of(
 
 
 def limit_of(run: Path, machine: str, scorer: str, given: float | None) -> float | None:
-    """The threshold that was given, or else the one that is kept in the run."""
+    """The threshold that was given, or else the one that is kept in the run.
+
+    Raises :class:`AsdError` for one that is given and is no number.
+    """
     from asdlib.use.thresholds import read_thresholds
 
     if given is not None:

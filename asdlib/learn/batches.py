@@ -42,7 +42,7 @@ def take(array: np.ndarray, rows: np.ndarray) -> Tensor:
 
 
 def as_float(stored: Tensor) -> Tensor:
-    """Float32 of any shape, and int16 waveforms in ±1."""
+    """An array (...) as float32 of the same shape, int16 waveforms in ±1."""
     return stored.float().div_(2**15) if stored.dtype == torch.int16 else stored.float()
 
 

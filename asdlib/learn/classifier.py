@@ -70,7 +70,10 @@ def classification_objective(
     labels: Tensor,
     rng: np.random.Generator,
 ) -> Tensor:
-    """The cross-entropy of a batch, as :func:`asdlib.learn.training.fit` calls it."""
+    """The cross-entropy of a batch, as :func:`asdlib.learn.training.fit` calls it.
+
+    Of inputs, each (B, ...), and of labels (B,): one number, of shape ().
+    """
     return F.cross_entropy(model(*inputs, labels=labels), labels)
 
 
@@ -87,7 +90,7 @@ def finetune(
 ) -> tuple[MachineClassifier, list[dict[str, Any]]]:
     """Stage 2: train a :class:`MachineClassifier` on ``base``, nothing frozen.
 
-    Its classes are the machines of ``clips``. Returns the model and the log of
+    Its classes are the machines of the N ``clips``. Returns the model and the log of
     :func:`asdlib.learn.training.fit`, to which ``fit_options`` go (device, precision,
     folder, ...) and whose errors it raises.
     """

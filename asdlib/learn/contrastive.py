@@ -120,7 +120,8 @@ def contrastive_objective(
 ) -> Tensor:
     """The loss of a batch, as :func:`asdlib.learn.training.fit` calls it.
 
-    The clips of all processes are compared.
+    Of inputs, each (B, ...), and of labels (B,): one number, of shape (). The clips of
+    all processes are compared.
     """
     z, labels = all_gather(model(*inputs), labels)
     return supervised_contrastive_loss(

@@ -17,8 +17,9 @@ from asdlib.progress import OnStep, silent
 def ready(function: Callable[..., Any], device: torch.device) -> Callable[..., Tensor]:
     """``function`` of a copy in evaluation mode on ``device``; it answers on the CPU.
 
-    ``function`` is a module or a bound method of one. It takes and returns arrays of
-    the same shapes as before, in full precision: cuDNN computes, without TF32.
+    ``function`` is a module or a bound method of one. It takes and returns tensors
+    (B, ...) of the same shapes as before, in full precision: cuDNN computes, without
+    TF32.
     """
     keep_freed_memory()
     module: Any = getattr(function, "__self__", function)

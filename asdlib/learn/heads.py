@@ -120,6 +120,7 @@ class SubCentres(ArcFace):
         self.centres = centres
 
     def cosine(self, embeddings: Tensor) -> Tensor:
+        """(N, dim) → (N, classes): to the nearest centre of each class."""
         return super().cosine(embeddings).unflatten(1, (-1, self.centres)).amax(dim=2)
 
 

@@ -11,7 +11,7 @@ from asdlib.files import atomic_write
 def write_tensors(
     tensors: dict[str, Tensor], path: Path, *, metadata: dict[str, str]
 ) -> None:
-    """Write tensors as a safetensors file.
+    """Write tensors (...) of any shape and type as a safetensors file.
 
     Raises OSError where it cannot be written (safetensors' own writer would not).
     """

@@ -53,7 +53,7 @@ def harmonics(cycles: np.ndarray, levels: ArrayLike, rng: Generator) -> np.ndarr
 
 
 def rolloff(level: float, ratio: float, count: int) -> np.ndarray:
-    """Levels of ``count`` harmonics, each ``ratio`` times the one before it.
+    """Levels (count,) of harmonics, each ``ratio`` times the one before it.
 
     An instrument's timbre, or a gear's.
 
@@ -184,7 +184,7 @@ def every_cycle(
 
 
 def poisson_times(rng: Generator, seconds: float, *, per_second: float) -> np.ndarray:
-    """Random instants in 0..``seconds``, ``per_second`` on average.
+    """Random instants (n,) in 0..``seconds``, ``per_second`` on average.
 
     Bubbles, sparks, rattles.
     """

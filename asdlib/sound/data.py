@@ -188,7 +188,7 @@ def samples_of(
 
 
 def in_range(x: np.ndarray, name: str) -> np.ndarray:
-    """int16 or float samples as float32 in ±1, of the same shape.
+    """int16 or float samples (...) as float32 in ±1, of the same shape.
 
     Raises :class:`AsdError`, which speaks of ``name``, for samples that are not finite,
     or far beyond ±1.
@@ -254,7 +254,7 @@ def to_length(
     """``x`` (n,) as (samples,), and what that took.
 
     "exact", "cropped" or "repeated": a longer clip is cut to its beginning. A shorter
-    one is repeated from its beginning, or, with ``short="refuse"``, an
+    one is repeated from its beginning, or, with ``short="refuse"``, raises
     :class:`AsdError`.
 
     >>> to_length(np.array([1, 2, 3]), 5)

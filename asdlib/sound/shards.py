@@ -75,7 +75,7 @@ def settings_key(config: FeatureConfig, options: "ReadOptions") -> str:
 
 
 def clip_key(path: Path) -> str:
-    """32 digits for a file as it is now; AsdError where there is none."""
+    """32 digits for a file as it is now; raises :class:`AsdError` without one."""
     try:
         stat = path.stat()
         return _hash([str(path.resolve()), stat.st_size, stat.st_mtime_ns], size=16)

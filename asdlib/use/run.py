@@ -177,7 +177,7 @@ def save_weights(model: nn.Module, path: Path, config: RunConfig) -> None:
 
 
 def read_tensors(path: Path, config: RunConfig) -> dict[str, Tensor]:
-    """The tensors in ``path``.
+    """The tensors in ``path`` by name, each (...) as it was written.
 
     Raises :class:`AsdError` if it is missing, damaged, or of another run than
     ``config``.

@@ -7,8 +7,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "book" / "_ext"))
 
+from build import methods_reference
 from editions import exercises, for_edition, toc_for_edition, unproven
 from slides import slides
+
+from asdlib import methods
 
 
 def cell(kind, source, *tags, html=None, png=None, **metadata):
@@ -106,3 +109,14 @@ def test_slides_show_title_goal_and_the_tagged_figures():
     assert 'alt="alt &quot;quoted&quot;" src="data:image/png;base64,AAAA"' in page
     assert "A fan, see" in page
     assert "{cite" not in page
+
+
+def test_a_method_is_in_the_reference_with_its_file_and_nothing_else(tmp_path, monkeypatch):
+    before = methods_reference()
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    source = (Path(__file__).parents[2] / "asdlib" / "methods" / "autoencoder.py").read_text()
+    (tmp_path / "a_rival.py").write_text(f"{source}\n\nNAME, PAPER = 'A rival', 'Somebody 2030'\n")
+    after = methods_reference()
+    assert "## A rival: `asdlib.methods.a_rival`\n\nSomebody 2030. Reads sound and spectra." in after
+    assert ".. automodule:: asdlib.methods.a_rival" in after
+    assert set(before.splitlines()) < set(after.splitlines())
