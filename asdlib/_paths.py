@@ -60,8 +60,7 @@ class _Rooms(MetaPathFinder, Loader):
     """
 
     def __init__(self) -> None:
-        # Of each module with one place: it stays what it is, only another name leads to
-        # it.
+        # Of each module with one place: it stays what it is under another name.
         self._own: dict[str, ModuleSpec | None] = {}
 
     def find_spec(

@@ -71,9 +71,8 @@ class Detector:
         if machine not in self.config.machines:
             known = ", ".join(self.config.machines)
             raise AsdError(
-                f"this run does not know the machine {machine!r}: choose one of "
-                f"{known}, "
-                "or train on it"
+                f"this run does not know the machine {machine!r}: "
+                f"choose one of {known}, or train on it"
             )
         return self.config.machines.index(machine)
 

@@ -63,9 +63,8 @@ def train(
     machines = tuple(sorted({clip.machine for clip in clips}))
     if len(machines) < 2:
         raise AsdError(
-            f"only one machine ({machines[0]}): the method tells machines apart, so "
-            "give "
-            "clips of two or more"
+            f"only one machine ({machines[0]}): the method tells machines apart, "
+            "so give clips of two or more"
         )
     # What cannot be is refused before hours of work, not after: an unknown device,
     # batches that cannot be shared out.
@@ -200,9 +199,8 @@ def _check_place(run: Path, config: RunConfig, resume: bool) -> None:
         )
     elif run.exists() and (not run.is_dir() or _filled(run)):
         raise AsdError(
-            f"{run} exists already and is left as it is: pass --resume to go on with "
-            "it, "
-            "or name a new directory"
+            f"{run} exists already and is left as it is: "
+            "pass --resume to go on with it, or name a new directory"
         )
 
 
