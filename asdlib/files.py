@@ -15,7 +15,7 @@ from asdlib.errors import AsdError
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Write to the path that is given inside; it replaces ``path`` when all is written.
 
-    When that fails, it is removed.     File and folder are flushed to the disk before
+    When that fails, it is removed. File and folder are flushed to the disk before
     and after the rename, so that neither a crash nor a power cut leaves half.
     """
     path = Path(path)
@@ -51,7 +51,7 @@ def flush(path: Path) -> None:
 def locked(folder: Path) -> Iterator[bool]:
     """Keep other processes of this kind out of ``folder`` while inside.
 
-    A process that dies lets go.     Raises :class:`AsdError` where another one is
+    A process that dies lets go. Raises :class:`AsdError` where another one is
     inside. Yields whether the folder is held: where the system has no such locks
     (Windows, some network disks) nobody is kept out.
     """

@@ -145,6 +145,22 @@ def test_a_short_name_leads_to_its_places(name):
         exec(f"from asdlib.{name} import nothing_of_this_name")
 
 
+def test_type_checkers_and_editors_find_the_short_names(tmp_path):
+    """They do not run :mod:`asdlib._paths`: for them there is a stub of each name."""
+    stubs = {path.stem: path.read_text() for path in (TOP / "asdlib-stubs").glob("*.pyi")}
+    lines = {name: sorted(f"from asdlib.{other} import *\n" for other in places) for name, places in PUBLIC.items()}
+    assert stubs == {name: "".join(found) for name, found in lines.items()}
+    (tmp_path / "program.py").write_text(
+        "import asdlib\nfrom asdlib.data import scan\nreveal_type(scan)\nreveal_type(asdlib.train)\nscan(1)\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--cache-dir", str(TOP / ".mypy_cache"), str(tmp_path / "program.py")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=TOP)
+    lines = [line.split(": ", 1)[1] for line in done.stdout.splitlines() if "program.py:" in line]
+    assert "list[asdlib.sound.data.Clip]" in lines[0]
+    assert "-> asdlib.use.detector.Detector" in lines[1]
+    assert lines[2].startswith('error: Argument 1 to "scan" has incompatible type "int"')
+
+
 def test_no_short_name_hides_a_file():
     assert not {name for name in PUBLIC if (PACKAGE / name).exists() or (PACKAGE / f"{name}.py").exists()}
 

@@ -438,18 +438,3 @@ def test_bf16_trains_and_stays_near_full_precision():
     assert all(v.dtype in (torch.float32, torch.int64) for v in half.state_dict().values())
     x = torch.from_numpy(X)
     assert (full(x) - half(x)).abs().mean() < 0.1
-
-
-def test_replacing_leaves_the_old_file_when_the_writer_fails(tmp_path):
-    path = tmp_path / "a"
-    path.write_text("old")
-
-    def fail_half_way():
-        with atomic_write(path) as temporary:
-            temporary.write_text("half")
-            raise Stop
-
-    with pytest.raises(Stop):
-        fail_half_way()
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]

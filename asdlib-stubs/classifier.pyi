@@ -1,0 +1,2 @@
+from asdlib.learn.classifier import *
+from asdlib.learn.heads import *

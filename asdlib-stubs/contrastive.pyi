@@ -1,0 +1,2 @@
+from asdlib.learn.contrastive import *
+from asdlib.learn.heads import *

@@ -1,0 +1,1 @@
+from asdlib.learn.encoders import *

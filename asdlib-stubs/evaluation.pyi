@@ -1,0 +1,2 @@
+from asdlib.judge.metrics import *
+from asdlib.judge.scorers import *

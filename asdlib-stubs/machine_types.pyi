@@ -1,0 +1,2 @@
+from asdlib.park.machine_types import *
+from asdlib.park.parts import *

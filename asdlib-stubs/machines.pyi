@@ -1,0 +1,2 @@
+from asdlib.park.machines import *
+from asdlib.park.rendering import *

@@ -1,0 +1,2 @@
+from asdlib.use.config import *
+from asdlib.use.run import *

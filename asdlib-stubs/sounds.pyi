@@ -1,0 +1,1 @@
+from asdlib.park.sounds import *

@@ -1,0 +1,2 @@
+from asdlib.learn.spectrum_encoder import *
+from asdlib.sound.spectra import *

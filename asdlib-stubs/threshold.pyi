@@ -1,0 +1,2 @@
+from asdlib.judge.threshold import *
+from asdlib.use.thresholds import *
