@@ -2,9 +2,14 @@
 contrastive pretraining.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asdlib import _paths  # noqa: F401 (asdlib.data, asdlib.run, ...)
+
+if TYPE_CHECKING:
+    from asdlib.use.detector import Detector as Detector
+    from asdlib.use.stream import score as score
+    from asdlib.use.train import train as train
 
 __version__ = "0.1.0"
 

@@ -17,6 +17,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "machine_types": ("park.machine_types", "park.parts"),
     "sounds": ("park.sounds",),
     "data": ("sound.data",),
+    "layouts": ("sound.layouts",),
     "download": ("sound.download",),
     "features": ("sound.features",),
     "cache": ("sound.cache",),
