@@ -19,9 +19,13 @@ def picture(canvas):
     """The colours (height, width, 3) of the picture, without the axes around it."""
     width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     pixels = canvas.evaluate(
-        "(c, [x, y, w, h]) => Array.from(c.getContext('2d').getImageData(x, y, w, h).data)", [LEFT, TOP, width, height]
+        """(canvas, box) => {  // as a text: 10 times faster than a list of numbers
+            const bytes = Array.from(canvas.getContext("2d").getImageData(...box).data, (byte) => String.fromCharCode(byte));
+            return btoa(bytes.join(""));
+        }""",
+        [LEFT, TOP, width, height],
     )
-    return np.array(pixels).reshape(height, width, 4)[:, :, :3]
+    return np.frombuffer(base64.b64decode(pixels), np.uint8).reshape(height, width, 4)[:, :, :3].astype(int)
 
 
 def painted(sound, top):
