@@ -91,6 +91,14 @@ def test_noise_is_white_and_5_to_20_decibels_below_the_clip(seed, level):
     assert added.mean(dim=1).abs().max() < 6 * added.std() / np.sqrt(20000)
 
 
+@pytest.mark.parametrize("ratio", [5, 12, 20])
+def test_noise_is_as_many_decibels_below_the_clip_as_was_drawn(ratio):
+    x = noisy(4, samples=100_000)
+    added = augment.noise(x, rng(), quietest=ratio, loudest=ratio) - x
+    levels = [10 * sound.double().square().mean(dim=1).log10() for sound in (x, added)]
+    np.testing.assert_allclose(levels[0] - levels[1], ratio, atol=0.05)
+
+
 @few
 @given(seed=seeds)
 def test_a_shift_turns_the_clip_round(seed):
