@@ -26,6 +26,7 @@ def test_scan_tells_machine_split_and_label(tmp_path):
     write(tmp_path / "eval" / "fan" / "test" / "id_05_00000001.wav")  # the evaluation set has no labels
     write(tmp_path / "dev" / "fan" / "test" / ".hidden.wav")
     (tmp_path / "dev" / "notes.txt").write_text("not a clip")
+    write(tmp_path / "dev" / "jingle.wav")  # neither training nor test
     clips = scan(tmp_path)
     assert [(c.machine, c.split, c.label) for c in clips] == [
         ("fan/id_02", "test", "anomaly"),

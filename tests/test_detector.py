@@ -54,7 +54,9 @@ def test_the_pretrained_model_can_be_looked_at(small_run, detector, small_park, 
     assert not model.training
     clips = scan(small_park)[:3]
     arrays = features_now(clips, detector.config.features).inputs
-    assert embed(model.embed, arrays).shape == (3, 16)
+    steps = []
+    assert embed(model.embed, arrays, batch_size=2, on_step=lambda *step: steps.append(step)).shape == (3, 16)
+    assert steps == [("embed", 2, 3), ("embed", 3, 3)]
     assert not np.allclose(embed(model.embed, arrays), embed(detector.model.embed, arrays))
     shutil.copy(small_run / "config.json", tmp_path)
     with pytest.raises(AsdError, match=r"no file .*pretrained\.safetensors"):

@@ -273,3 +273,4 @@ def test_the_table_has_the_interval_of_95_per_cent():
     row = machine_table(clips, resamples=2000).loc["fan/id_00"]
     expected = binom.ppf([0.025, 0.975], 400, 0.7) / 400
     assert (row.auc_low, row.auc_high) == pytest.approx(expected, abs=0.0038)
+    assert machine_table(clips).equals(machine_table(clips, resamples=1000))

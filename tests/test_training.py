@@ -417,10 +417,18 @@ def test_an_unknown_device_or_precision_is_refused():
         fit(network(), objective, CLIPS, CONFIG, stage="test", device="cpu", precision="16")
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": -8}, {"learning_rate": math.nan}])
-def test_a_stage_that_makes_no_sense_is_refused(wrong):
-    with pytest.raises(AsdError, match=f"{next(iter(wrong))} of .* makes no sense"):
-        StageConfig(**{"epochs": 1, **wrong})
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "learning_rate"])
+@pytest.mark.parametrize("value", [-8, math.nan, math.inf])
+def test_a_stage_that_makes_no_sense_is_refused(name, value):
+    with pytest.raises(AsdError, match=f"{name} of {value} makes no sense"):
+        StageConfig(**{"epochs": 1, name: value})
+
+
+def test_no_epoch_and_no_clip_are_refused_and_a_rate_of_0_is_a_control():
+    for name in ("epochs", "batch_size"):
+        with pytest.raises(AsdError, match=f"{name} of 0 makes no sense: choose one above 0"):
+            StageConfig(**{"epochs": 1, name: 0})
+    assert StageConfig(1, learning_rate=0).learning_rate_in(0) == 0
 
 
 def test_bf16_trains_and_stays_near_full_precision():

@@ -38,8 +38,8 @@ class StageConfig:
                 )
         if not 0 <= self.learning_rate < math.inf:  # at 0 no weight changes: a control
             raise AsdError(
-                f"learning_rate of {self.learning_rate} makes no sense: choose one "
-                "above 0"
+                f"learning_rate of {self.learning_rate} makes no sense: "
+                "choose one above 0, for example 0.0005"
             )
         if self.accumulation_steps < 1 or self.batch_size % self.accumulation_steps:
             raise AsdError(
