@@ -52,9 +52,15 @@ ACCEPTED: dict[tuple[str, str], str] = {
         "asdlib/judge/threshold.py",
         "shape = (3 - s + np.sqrt((s - 3) ** 2 + 24 * s)) / (13 * s)",
     ): "where Newton's method starts: four steps lead from there to the same digits",
+    ("asdlib/judge/scorers.py", "random_state=1,"): "another seed",
+    (
+        "asdlib/sound/augment.py",
+        "inside = (time > start[:, None]) & (time < (start + length)[:, None])",
+    ): "the start is a random real number, no sample's place",
     ("asdlib/learn/batches.py", "groups.extend(own[: len(own) - len(own) % per_label].reshape(-2, per_label))"): "-1 to numpy",
     ("asdlib/sound/cache.py", "SHARD = 257  # clips in a file, at most"): "any number serves",
     ("asdlib/sound/download.py", "TIMEOUT = (11, 60)  # seconds to connect, seconds without a byte"): "a little more patience",
+    ("asdlib/sound/download.py", "PAUSES = (1, 2, 4, 9)  # seconds before each further try"): "a little more patience",
     ("asdlib/sound/data.py", "frames: int = -2,"): "any number below 0 is all to soundfile",
 }
 

@@ -88,6 +88,11 @@ def test_a_scale_that_makes_no_finite_logits_is_refused(scale):
         ArcFace(2, 2, scale=scale)
 
 
+def test_margins_and_scales_at_the_edge_of_sense_are_allowed():
+    assert ArcFace(2, 2, margin=0.0, scale=1000.0)(torch.eye(2), torch.tensor([0, 1])).isfinite().all()
+    assert ArcFace(2, 2, margin=3.14, scale=1e-3)(torch.eye(2), torch.tensor([0, 1])).isfinite().all()
+
+
 def test_stage_2_keeps_encoder_and_first_head_layer_and_nothing_else():
     base = ContrastiveModel(Points())
     model = MachineClassifier(base, 3)

@@ -375,6 +375,18 @@ def test_a_disk_that_fills_up_meanwhile_keeps_what_was_fetched(zenodo, tmp_path,
     assert len(zenodo.ranges_seen) == 1
 
 
+@pytest.mark.parametrize("left_over", [0, -1])
+def test_what_just_fits_is_unpacked(zenodo, tmp_path, monkeypatch, left_over):
+    unpacked = sum(map(len, FAN.values()))
+    free = iter([10**9, unpacked + left_over])
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**9, 0, next(free)))
+    if left_over < 0:
+        with pytest.raises(AsdError, match="free some space"):
+            fan(zenodo, tmp_path)
+    else:
+        assert content(fan(zenodo, tmp_path)[0]) == FAN
+
+
 def test_where_no_folder_can_be_made_is_said(zenodo, tmp_path):
     (tmp_path / "dev").write_text("a file")
     with pytest.raises(AsdError, match="cannot write to"):

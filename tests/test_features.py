@@ -81,6 +81,7 @@ def test_frames_are_what_the_config_says_for_any_length(samples, hop, mels):
         ({"f_max": 9000.0}, "8000"),
         ({"f_min": 8000.0}, "f_min"),
         ({"seconds": 0.01}, "shorter than half a window"),
+        ({"seconds": 512 / 16000}, "shorter than half a window"),
         *(({"seconds": value}, f"clips of {value} s make no sense") for value in (0, -1.0, float("nan"), float("inf"))),
     ],
 )
@@ -92,6 +93,7 @@ def test_settings_that_make_no_sense_are_refused(change, message):
 @pytest.mark.parametrize("change", [{"hop_length": 1}, {"hop_length": 1024}, {"f_max": 8000.0}, {"f_min": 7999.0}])
 def test_settings_at_the_edge_of_sense_are_allowed(change):
     assert FeatureConfig(**change).samples == 160_000
+    assert FeatureConfig(seconds=513 / 16000).samples == 513
 
 
 BROKEN = """

@@ -369,6 +369,19 @@ def test_the_seed_decides_which_clips_are_held_out():
     assert {*range(10), *range(50, 60)} not in (set(first), set(other))
 
 
+def test_the_log_has_the_mean_loss_of_each_epoch():
+    losses = []
+
+    def watched(model, inputs, labels, rng):
+        loss = objective(model, inputs, labels, rng)
+        losses.append(loss.item())
+        return loss
+
+    log = fit(network(), watched, CLIPS, CONFIG, stage="t", device="cpu", validation=0)
+    means = np.reshape(losses, (CONFIG.epochs, -1)).mean(axis=1)
+    np.testing.assert_allclose([row["train_loss"] for row in log], means, rtol=1e-6)
+
+
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
     whole = network()
     log = fit(whole, objective, CLIPS, CONFIG, stage="t", device="cpu")

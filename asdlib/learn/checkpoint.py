@@ -90,8 +90,8 @@ class Checkpoint:
                     return Place()
                 place = Place(
                     int(about["epochs"]),
-                    int(about.get("steps", 0)),
-                    float(about.get("total", 0)),
+                    int(about["steps"]),
+                    float(about["total"]),
                 )
                 names = file.keys()  # the file is not a dict
                 tensors = {name: file.get_tensor(name) for name in names}
