@@ -54,6 +54,14 @@ ACCEPTED: dict[tuple[str, str], str] = {
     ): "where Newton's method starts: four steps lead from there to the same digits",
     ("asdlib/judge/scorers.py", "random_state=1,"): "another seed",
     (
+        "asdlib/judge/threshold.py",
+        "if np.abs(bank - embedding).max(axis=1).min() <= near:",
+    ): "differs where two numbers are equal to the last bit",
+    (
+        "asdlib/sound/shards.py",
+        "for _, path, keys in sorted(holding, key=lambda held: (-held[0], held[2])):",
+    ): "another order of shards that hold as many of the clips",
+    (
         "asdlib/sound/augment.py",
         "inside = (time > start[:, None]) & (time < (start + length)[:, None])",
     ): "the start is a random real number, no sample's place",

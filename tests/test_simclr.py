@@ -276,6 +276,13 @@ def test_of_spectra_a_stretch_of_bands_and_one_of_modulations_become_the_mean(se
         assert torch.equal(kept[~row], original[~row])
 
 
+def test_of_an_axis_too_short_for_a_quarter_one_number_is_hidden():
+    hidden = augment.mask_spectra(torch.zeros(50, 1, 3, 2), torch.ones(1, 3, 2), rng())[:, 0].bool()
+    assert hidden.all(dim=2).sum(dim=1).tolist() == [1] * 50
+    assert hidden.all(dim=1).sum(dim=1).tolist() == [1] * 50
+    assert (hidden.flatten(1).float().mean(dim=0) > 0).all()  # any of them
+
+
 def test_each_clip_is_scored_by_the_training_clips_of_its_own_machine():
     training, test = rng(0).normal(size=(40, 5)), rng(1).normal(size=(9, 5))
     own, asked = np.array(["fan/id_00", "fan/id_02"] * 20), np.array(["fan/id_02", "fan/id_00", "fan/id_02"] * 3)
