@@ -85,6 +85,13 @@ def test_what_was_not_used_for_longest_goes_and_never_what_is_asked_for(clips, t
     np.testing.assert_array_equal(again.waveforms[8:], held.waveforms)  # what is mapped stays readable
 
 
+@pytest.mark.parametrize("about", ["", "no JSON", '{"config": {}}', '{"clips": null}'])
+def test_what_cannot_be_counted_counts_by_its_bytes(tmp_path, about):
+    (old_cache(tmp_path) / "about.json").write_text(about)
+    found = cache_size.usage(tmp_path)
+    assert (found.clips, found.bytes) == (0, 2000 + len(about))
+
+
 @pytest.mark.parametrize("text", ["much", "0", "-1", "nan", "inf"])
 def test_a_limit_that_is_none_is_refused(clips, tmp_path, monkeypatch, text):
     monkeypatch.setenv("ASDLIB_CACHE_GB", text)

@@ -82,7 +82,7 @@ def test_a_margin_that_is_no_angle_is_refused(margin):
         ArcFace(2, 2, margin=margin)
 
 
-@pytest.mark.parametrize("scale", [0.0, -30.0, 1e308, float("nan")])
+@pytest.mark.parametrize("scale", [0.0, -30.0, 1000.5, 1e308, float("nan")])
 def test_a_scale_that_makes_no_finite_logits_is_refused(scale):
     with pytest.raises(AsdError, match=r"an ArcFace scale of .* makes no sense"):
         ArcFace(2, 2, scale=scale)

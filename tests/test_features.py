@@ -76,6 +76,7 @@ def test_frames_are_what_the_config_says_for_any_length(samples, hop, mels):
     ("change", "message"),
     [
         ({"n_fft": 1023}, "even"),
+        ({"n_fft": 0}, "even"),
         ({"hop_length": 0}, "hop_length"),
         ({"hop_length": 2048}, "hop_length"),
         ({"f_max": 9000.0}, "8000"),
@@ -94,6 +95,7 @@ def test_settings_that_make_no_sense_are_refused(change, message):
 def test_settings_at_the_edge_of_sense_are_allowed(change):
     assert FeatureConfig(**change).samples == 160_000
     assert FeatureConfig(seconds=513 / 16000).samples == 513
+    assert FeatureConfig(n_fft=2, hop_length=2).samples == 160_000
 
 
 BROKEN = """
