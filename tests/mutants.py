@@ -88,6 +88,15 @@ ACCEPTED: dict[tuple[str, str], str] = {
     ("asdlib/sound/download.py", "TIMEOUT = (11, 60)  # seconds to connect, seconds without a byte"): "a little more patience",
     ("asdlib/sound/download.py", "TIMEOUT = (10, 61)  # seconds to connect, seconds without a byte"): "a little more patience",
     ("asdlib/sound/download.py", "PAUSES = (2, 2, 4, 8)  # seconds before each further try"): "a little more patience",
+    ("asdlib/sound/download.py", "PAUSES = (1, 3, 4, 8)  # seconds before each further try"): "a little more patience",
+    (
+        "asdlib/sound/archives.py",
+        "MOST_UNPACKED = 21  # beyond this many times its ZIP it is no recording but an attack",
+    ): "any number near it serves",
+    (
+        "asdlib/sound/archives.py",
+        "target.parent.mkdir(parents=False, exist_ok=True)",
+    ): "members lie one folder deep: checked before",
     ("asdlib/sound/download.py", "PAUSES = (1, 2, 4, 9)  # seconds before each further try"): "a little more patience",
     ("asdlib/sound/data.py", "frames: int = -2,"): "any number below 0 is all to soundfile",
 }

@@ -48,6 +48,11 @@ def test_cached_features_are_those_of_the_clips_in_their_order(clips, tmp_path):
     np.testing.assert_array_equal(*means)
 
 
+def test_the_folder_of_a_cache_is_made_with_those_above_it(clips, tmp_path):
+    features_of(clips[:1], CONFIG, folder=tmp_path / "new" / "one")
+    assert len(list((tmp_path / "new" / "one").iterdir())) == 1
+
+
 @pytest.fixture
 def computed(monkeypatch):
     """The clips that have been computed, not found in a cache, in any order."""

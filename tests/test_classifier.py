@@ -60,6 +60,11 @@ def test_loss_agrees_with_pytorch_metric_learning(seed, margin, scale):
     torch.testing.assert_close(F.cross_entropy(ours(x, labels), labels), theirs(x, labels), rtol=1e-3, atol=1e-3)
 
 
+def test_margin_and_scale_are_those_of_the_paper():
+    arcface = ArcFace(2, 2)
+    assert (arcface.margin, arcface.scale) == (1.0, 30.0)
+
+
 @pytest.mark.parametrize("degrees", [0, 90, 180])
 def test_logits_and_gradients_are_finite_where_the_angle_has_no_derivative(degrees):
     arcface = two_classes(1.0)

@@ -132,6 +132,13 @@ def test_both_stages_and_every_scorer_run_on_spectra_and_find_what_lies_off_the_
     np.testing.assert_allclose(scores["softmax-plain"][asked], surprise, rtol=1e-3, atol=1e-5)
 
 
+def test_the_encoder_has_no_bias_before_a_norm_that_would_remove_it():
+    encoder = SpectrumEncoder(SpectrumConfig(60, 8, width=4, embedding_dim=16))
+    convolutions = 3 * (8 * 4 + 4 * 4 + 4 * 8 + 8 * 8 + 8 * 8)
+    norms = 2 * (4 + 4 + 8 + 8 + 8 + 16)
+    assert sum(p.numel() for p in encoder.parameters()) == convolutions + 8 * 15 * 16 + norms
+
+
 def test_the_encoder_standardises_each_number_and_refuses_other_shapes():
     encoder = SpectrumEncoder(SpectrumConfig(60, 8))
     x = torch.randn(64, 1, 60, 8) * torch.linspace(0.1, 9, 8) - 5
