@@ -73,6 +73,11 @@ ACCEPTED: dict[tuple[str, str], str] = {
         "asdlib/sound/augment.py",
         "return x - level * torch.as_tensor(rng.standard_normal(x.shape, dtype=np.float32))",
     ): "noise turned upside down is as likely",
+    ("asdlib/learn/prelu.py", "differentiated = x.requires_grad or torch.is_grad_enabled()"): "time, no number",
+    (
+        "asdlib/learn/heads.py",
+        "beyond = cosine < -math.cos(self.margin)",
+    ): "differs where two numbers are equal to the last bit",
     ("asdlib/sound/shards.py", "text = json.dumps(content, sort_keys=False)"): "what is hashed is built in one order anyway",
     (
         "asdlib/sound/data.py",

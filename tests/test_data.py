@@ -6,7 +6,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asdlib.data import Clip, in_range, read, scan, to_length, training_clips
+from asdlib.data import Clip, in_range, opened, read, scan, to_length, training_clips
 from asdlib.errors import AsdError
 
 
@@ -121,6 +121,7 @@ def test_channels_are_chosen_never_mixed(tmp_path):
     path = write(tmp_path / "a.wav", stereo)
     with pytest.raises(AsdError, match="2 channels"):
         read(path)
+    np.testing.assert_allclose(read(path, channel=0), tone(), atol=1e-4)
     np.testing.assert_allclose(read(path, channel=1), tone(amplitude=0.1), atol=1e-4)
     with pytest.raises(AsdError, match="no channel 2"):
         read(path, channel=2)
@@ -129,6 +130,8 @@ def test_channels_are_chosen_never_mixed(tmp_path):
 def test_another_rate_is_converted_on_request_only(tmp_path):
     t = np.arange(44100) / 44100
     path = write(tmp_path / "a.wav", 0.5 * np.sin(2 * np.pi * 1000 * t), rate=44100)
+    with pytest.raises(AsdError, match="44100 Hz instead of 16000 Hz"), opened(path):
+        pass
     with pytest.raises(AsdError, match="44100 Hz instead of 16000 Hz"):
         read(path)
     x = read(path, resample=True)
