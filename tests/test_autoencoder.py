@@ -113,7 +113,7 @@ def test_what_is_rebuilt_is_the_middle_frame_of_each_forward_pass():
 
 
 def test_an_extra_band_is_rebuilt_worse_than_what_was_learned():
-    models = train(spectrograms(40, seed=0), ["fan"] * 40, epochs=150)
+    models = train(spectrograms(40, seed=0), ["fan"] * 40, epochs=400)
     test = np.concatenate([spectrograms(20, seed=1), spectrograms(20, seed=2, extra_band=True)])
     scores = score(models, test, ["fan"] * 40)
     assert auc(np.repeat([0, 1], 20), scores) == 1

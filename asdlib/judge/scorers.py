@@ -86,19 +86,54 @@ def mahalanobis_score(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     and by no less than 1/N, because their estimate takes two or three clips for the
     whole truth. One clip has no spread at all.
     """
-    from sklearn.covariance import (
-        empirical_covariance,
-        ledoit_wolf_shrinkage,
-        shrunk_covariance,
-    )
+    return mahalanobis(_unit(known), _unit(asked), least=1e-6)
 
-    known, asked = _unit(known), _unit(asked)
-    covariance = 1e-6 * np.eye(known.shape[1])
-    if len(known) > 1:
-        shrinkage = max(ledoit_wolf_shrinkage(known), 1 / len(known))
-        covariance += shrunk_covariance(empirical_covariance(known), shrinkage)
+
+def mahalanobis(
+    known: np.ndarray, asked: np.ndarray, *, least: float = 1e-9
+) -> np.ndarray:
+    """As :func:`mahalanobis_score`, of rows of any length: (M,) ≥ 0.
+
+    The shrunk covariance has ``least`` more in every direction. It is never made: its
+    inverse is known from the N clips, whose number of dimensions d may be far larger.
+    """
     off = asked - known.mean(axis=0)
-    return np.sum(off * np.linalg.solve(covariance, off.T).T, axis=1)
+    known = known - known.mean(axis=0)
+    # The covariance is axes.T @ diag(variances) @ axes, and 0 across the axes.
+    _, singular, axes = np.linalg.svd(known, full_matrices=False)
+    variances = singular**2 / len(known)
+    shrinkage = max(ledoit_wolf_shrinkage(known), 1 / len(known))
+    rest = shrinkage * variances.sum() / known.shape[1] + least
+    along = off @ axes.T
+    inside = np.sum(along**2 / ((1 - shrinkage) * variances + rest), axis=1)
+    across = np.sum(off**2, axis=1) - np.sum(along**2, axis=1)
+    return inside + across.clip(min=0) / rest
+
+
+def ledoit_wolf_shrinkage(centred: np.ndarray) -> float:
+    """By how much, 0 to 1, to shrink the covariance of ``centred`` (N, d) to a ball.
+
+    Ledoit and Wolf (2004), as scikit-learn computes it, but where there are more
+    dimensions than clips from the N × N products of the clips.
+    """
+    clips, dimensions = centred.shape
+    lengths = np.sum(centred**2, axis=1)
+    ball = lengths.sum() / (clips * dimensions)  # the variance of a dimension
+    small = centred @ centred.T if clips < dimensions else centred.T @ centred
+    square = np.sum(small**2) / clips**2  # of either product it is the same
+    off_ball = square / dimensions - ball**2
+    error = (np.sum(lengths**2) / clips - square) / (dimensions * clips)
+    return 0.0 if off_ball <= 0 or error <= 0 else float(min(1.0, error / off_ball))
+
+
+def distances(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Euclidean distances (M, N) of each of ``asked`` (M, d) to each of ``known``.
+
+    >>> distances(np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[0.0, 0.0]]))
+    array([[0., 5.]])
+    """
+    squares = np.sum(asked**2, axis=1)[:, None] + np.sum(known**2, axis=1)
+    return np.sqrt((squares - 2 * asked @ known.T).clip(min=0))
 
 
 def gmm_score(

@@ -15,6 +15,7 @@ from torch import nn
 from asdlib.device import seeded
 from asdlib.errors import AsdError
 from asdlib.learn.encoder import BOOK_ENCODER, EncoderConfig, STgramMFN
+from asdlib.learn.spectrogram_encoder import SpectrogramConfig, SpectrogramEncoder
 from asdlib.learn.spectrum_encoder import SpectrumConfig, SpectrumEncoder
 from asdlib.sound.clips import Clips
 from asdlib.sound.features import FeatureConfig
@@ -30,6 +31,7 @@ class Sizes(Protocol):
 ENCODERS: dict[str, tuple[type, Callable[..., nn.Module]]] = {
     EncoderConfig.NAME: (EncoderConfig, STgramMFN),
     SpectrumConfig.NAME: (SpectrumConfig, SpectrumEncoder),
+    SpectrogramConfig.NAME: (SpectrogramConfig, SpectrogramEncoder),
 }
 
 

@@ -124,6 +124,33 @@ class SubCentres(ArcFace):
         return super().cosine(embeddings).unflatten(1, (-1, self.centres)).amax(dim=2)
 
 
+class SubClusterAdaCos(nn.Module):
+    r"""Several centres a class, all of which count: sub-cluster AdaCos.
+
+    Wilkinghoff, IJCNN 2021. ``forward(embeddings (N, D), labels=None)`` → logits (N,
+    classes), the logarithms of :math:`\sum_k \exp(s \cos\theta_{jk})` over the
+    ``centres`` of class j: their softmax is the sum of the softmax over all centres. No
+    margin, so labels are not needed, and may be soft. The scale is that of AdaCos
+    (Zhang et al., CVPR 2019) before it adapts, :math:`s = \sqrt2 \log(CK - 1)`, kept
+    fixed. Raises :class:`AsdError` for fewer centres than one.
+    """
+
+    def __init__(self, dim: int, classes: int, *, centres: int = 16):
+        super().__init__()
+        if centres < 1:
+            raise AsdError(f"{centres} centres a class make no sense: choose 1 or more")
+        self.centres = centres
+        # One class with one centre has nothing to tell apart, at any scale.
+        self.scale = math.sqrt(2) * math.log(max(2, classes * centres - 1))
+        self.weight = nn.Parameter(torch.randn(classes * centres, dim))
+
+    def forward(self, embeddings: Tensor, labels: Tensor | None = None) -> Tensor:
+        with torch.autocast(embeddings.device.type, enabled=False):
+            x = F.normalize(embeddings.float())
+            logits = self.scale * F.linear(x, F.normalize(self.weight))
+            return logits.unflatten(1, (-1, self.centres)).logsumexp(dim=2)
+
+
 class LinearHead(nn.Module):
     """The logits of a plain softmax classifier: (N, dim) → (N, classes).
 

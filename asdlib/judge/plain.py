@@ -1,0 +1,92 @@
+"""Plain detectors: how far a clip is from the healthy ones of its machine, in numbers
+that nobody had to train.
+
+A plain scorer is an entry of :data:`PLAIN_SCORERS`, called as those of embeddings are:
+``(known (N, d), asked (M, d)) -> (M,)``. It first brings every number to mean 0 and
+variance 1 over the machine's healthy clips. What is solved is solved in the space of
+the clips, so d may be far larger than N.
+"""
+
+import numpy as np
+
+from asdlib.judge.scorers import Scorer, distances, mahalanobis
+
+LEAST = 0.1  # spread of a number, in shares of the median one: few clips may agree
+NEIGHBOURS = 2
+AROUND = 4  # clips that tell how far apart clips are where a clip is
+OUTSIDE = 0.1  # share of the healthy clips that the one-class machine may leave out
+
+
+def standardised(known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``known`` (N, d) and ``asked`` (M, d) with mean 0 and variance 1 over ``known``.
+
+    No number counts for more than ten times the median one, however little it varies.
+
+    >>> known = np.array([[0.0, 5.0], [2.0, 5.0]])
+    >>> standardised(known, np.array([[3.0, 5.0]]))[1]
+    array([[2., 0.]])
+    """
+    known, asked = np.asarray(known, np.float64), np.asarray(asked, np.float64)
+    mean, spread = known.mean(axis=0), known.std(axis=0)
+    varying = spread[spread > 0]
+    least = LEAST * np.median(varying) if varying.size else 1.0
+    spread = np.maximum(spread, least)
+    return (known - mean) / spread, (asked - mean) / spread
+
+
+def plain_knn(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Mean Euclidean distance to the two nearest of ``known``, standardised: (M,).
+
+    Per dimension, so that it stays of the order of 1.
+    """
+    known, asked = standardised(known, asked)
+    near = np.partition(distances(known, asked), min(NEIGHBOURS, len(known)) - 1)
+    return near[:, :NEIGHBOURS].mean(axis=1) / np.sqrt(known.shape[1])
+
+
+def plain_local(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Distance to a known clip in units of how far apart clips are there: (M,).
+
+    The least of these ratios over the known clips (local density normalisation,
+    Wilkinghoff et al., ICASSP 2025); "there" are the four clips around that clip.
+    """
+    known, asked = standardised(known, asked)
+    if len(known) < 2:
+        return distances(known, asked)[:, 0] / np.sqrt(known.shape[1])
+    between = distances(known, known)
+    np.fill_diagonal(between, np.inf)
+    around = np.sort(between, axis=1)[:, : min(AROUND, len(known) - 1)].mean(axis=1)
+    return (distances(known, asked) / around.clip(min=1e-9)).min(axis=1)
+
+
+def plain_mahalanobis(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Squared Mahalanobis distance, per dimension, standardised and shrunk: (M,)."""
+    known, asked = standardised(known, asked)
+    return mahalanobis(known, asked) / known.shape[1]
+
+
+def plain_svm(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """-log of the density that a one-class support vector machine sees: (M,) ≥ 0.
+
+    Schölkopf et al. (2001), with a Gaussian kernel as wide as the healthy clips lie
+    apart; the density in shares of the highest that is possible.
+    """
+    from scipy.special import logsumexp
+    from sklearn.svm import OneClassSVM
+
+    known, asked = standardised(known, asked)
+    gamma = 1 / known.shape[1]  # one clip is one kernel, which libsvm cannot fit
+    if len(known) < 2:
+        return gamma * np.sum(asked**2, axis=1)
+    machine = OneClassSVM(nu=max(OUTSIDE, 1 / len(known)), gamma=gamma).fit(known)
+    share = machine.dual_coef_[0] / machine.dual_coef_.sum()
+    square = distances(machine.support_vectors_, asked) ** 2
+    return -logsumexp(-gamma * square, b=share, axis=1)  # far away it is no exact 0
+
+
+PLAIN_SCORERS: dict[str, Scorer] = {
+    "knn": plain_knn,
+    "mahalanobis": plain_mahalanobis,
+    "svm": plain_svm,
+    "local": plain_local,
+}

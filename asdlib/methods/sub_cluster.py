@@ -1,0 +1,155 @@
+"""Many centres for each machine: sub-cluster AdaCos.
+
+Wilkinghoff, "Sub-cluster AdaCos: Learning Representations for Anomalous Sound
+Detection", IJCNN 2021, with the two branches and the choices of ICASSP 2023. A
+classifier of machine IDs learns which embeddings go together, and is thrown away: what
+scores are distances. Sixteen centres a machine leave room for the ways in which it
+runs, and mixtures of clips, whose labels are mixed alike, keep the classifier from
+becoming sure. The first branch of the encoder sees what changes in a spectrogram, the
+second what stays (:mod:`asdlib.learn.spectrogram_encoder`).
+
+Essential: centres that share a class, soft labels, no bias, distances as the score. Our
+choices: the sizes of the branches, bins of 1 Hz, pieces of 2 s, a scale that stays.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asdlib.device import seeded
+from asdlib.judge.scorers import distance_scores
+from asdlib.learn.encoders import encoder_for, new_encoder
+from asdlib.learn.heads import SubClusterAdaCos
+from asdlib.learn.spectrogram_encoder import SpectrogramConfig
+from asdlib.learn.training import StageConfig, fit
+from asdlib.methods import check_kind, embedded
+from asdlib.processes import all_gather, rank
+from asdlib.progress import OnStep, silent
+from asdlib.sound.clips import Clips
+
+NAME = "sub-cluster AdaCos"
+PAPER = "Wilkinghoff, IJCNN 2021 and ICASSP 2023"
+INPUTS = ("sound", "spectra")
+CENTRES = 16
+MIXED = 0.5  # share of the batches that are mixed
+
+
+class SubClusterClassifier(nn.Module):
+    """An encoder and a class head with ``centres`` centres for each of ``classes``.
+
+    ``forward(*inputs)`` → logits (N, classes); ``embed(*inputs)`` → the embedding (N,
+    dim) that scores.
+    """
+
+    def __init__(self, encoder: nn.Module, classes: int, *, centres: int = CENTRES):
+        super().__init__()
+        self.encoder = encoder
+        dim = cast(int, encoder.embedding_dim)
+        self.head = SubClusterAdaCos(dim, classes, centres=centres)
+
+    def embed(self, *inputs: Tensor) -> Tensor:
+        return self.encoder(*inputs)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.head(self.embed(*inputs))
+
+
+def train(
+    clips: Clips,
+    *,
+    budget: StageConfig,
+    encoder: Any = None,
+    centres: int = CENTRES,
+    mixed: float = MIXED,
+    seed: int = 0,
+    device: str = "auto",
+    validation: float = 0.0,
+    folder: Path | None = None,
+    on_step: OnStep = silent,
+) -> SubClusterClassifier:
+    """Train a :class:`SubClusterClassifier` of the machines of ``clips``.
+
+    ``encoder`` is a config of :data:`asdlib.learn.encoders.ENCODERS` (None: of sound
+    the two branches, of spectra the small one), ``mixed`` the share of the batches that
+    are mixed. An encoder that looks at log-mels is shown mixtures of log-mels in dB.
+    """
+    check_kind(clips, NAME, INPUTS)
+    if encoder is None:
+        encoder = SpectrogramConfig() if clips.features else encoder_for(clips)
+    base = new_encoder(encoder, clips.features, seed=seed)
+    with seeded(seed, "sub-cluster"):
+        model = SubClusterClassifier(base, len(clips.names), centres=centres)
+    fit(
+        model,
+        partial(mixed_objective, mixed=mixed),
+        seen_by(encoder, clips),
+        budget,
+        stage="sub-cluster",
+        seed=seed,
+        device=device,
+        validation=validation,
+        folder=folder,
+        on_step=on_step,
+    )
+    return model
+
+
+def seen_by(encoder: Any, clips: Clips) -> Clips:
+    """``clips`` without the log-mels, where ``encoder`` does not look at them."""
+    if not isinstance(encoder, SpectrogramConfig):
+        return clips
+    return Clips(clips.inputs[:1], clips.machines, clips.features)
+
+
+def mixed_objective(
+    model: nn.Module,
+    inputs: tuple[Tensor, ...],
+    labels: Tensor,
+    rng: np.random.Generator,
+    *,
+    mixed: float = MIXED,
+) -> Tensor:
+    """The cross-entropy of a batch, mixed or not, as ``fit`` calls it: a scalar.
+
+    Of inputs, each (B, ...), and of labels (B,). A mixture has a share λ of a clip and
+    1 - λ of another of the batch, and of their labels; λ is uniform (mixup, Zhang et
+    al., ICLR 2018). In evaluation mode nothing is mixed. Several processes mix what one
+    would.
+    """
+    if not model.training:
+        return F.cross_entropy(model(*inputs), labels)
+    drawn = torch.tensor([rng.integers(2**62)], device=labels.device)
+    drawn, every, *wholes = all_gather(drawn, labels, *inputs)
+    common = np.random.default_rng(int(drawn[0]))
+    if common.uniform() >= mixed:
+        return F.cross_entropy(model(*inputs), labels)
+    own = slice(rank() * len(labels), (rank() + 1) * len(labels))
+    partner = torch.from_numpy(common.permutation(len(every)))[own].to(labels.device)
+    share = common.uniform(size=len(every)).astype(np.float32)[own]
+    kept = torch.from_numpy(share).to(labels.device)
+    blends = [
+        torch.lerp(whole[partner], x, kept.view(-1, *[1] * (x.dim() - 1)))
+        for x, whole in zip(inputs, wholes, strict=True)
+    ]
+    logits = model(*blends)
+    losses = [
+        F.cross_entropy(logits, y, reduction="none") for y in (labels, every[partner])
+    ]
+    return (kept * losses[0] + (1 - kept) * losses[1]).mean()
+
+
+def score(
+    model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
+) -> dict[str, np.ndarray]:
+    """Scores (M,) by every distance between embeddings.
+
+    Each clip is compared with the ``known`` ones of its machine. Raises
+    :class:`AsdError` for a machine of which none are known.
+    """
+    rows = [embedded(model, clips, device=device) for clips in (known, asked)]
+    return distance_scores(*rows)

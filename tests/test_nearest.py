@@ -1,0 +1,279 @@
+"""Plain detectors, what they look at, and scores on one scale: against scikit-learn, SciPy and cases worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.signal import periodogram
+from scipy.stats import norm
+from sklearn.covariance import LedoitWolf, ledoit_wolf_shrinkage
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
+
+from asdlib.clips import Clips
+from asdlib.errors import AsdError
+from asdlib.evaluation import auc, by_machine
+from asdlib.features import FeatureConfig, log_mel
+from asdlib.fusion import fused, surprise
+from asdlib.methods import nearest
+from asdlib.plain import PLAIN_SCORERS, plain_knn, plain_local, plain_mahalanobis, plain_svm, standardised
+from asdlib.scorers import cross_scores
+from asdlib.scorers import ledoit_wolf_shrinkage as our_shrinkage
+from asdlib.summaries import levels, long_spectrum, modulation, views_of
+
+rng = np.random.default_rng(0)
+MANY = rng.normal(size=(40, 6)) @ rng.normal(size=(6, 6)) + 3, rng.normal(size=(15, 6)) * 4
+FEW = rng.normal(size=(7, 50)) * rng.uniform(0.5, 2, 50), rng.normal(size=(5, 50))
+
+
+def scaled(known, asked):
+    scaler = StandardScaler().fit(known)
+    return scaler.transform(known), scaler.transform(asked)
+
+
+# ------------------------------------------------------------------------------------------------------ plain detectors
+
+
+@pytest.mark.parametrize(("known", "asked"), [MANY, FEW])
+def test_standardised_is_scikit_learns_scaling_where_every_number_varies(known, asked):
+    for ours, theirs in zip(standardised(known, asked), scaled(known, asked), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_a_number_that_hardly_varies_counts_for_ten_times_the_median_one_at_most():
+    known = np.array([[0.0, 0.0, 0.0, 5.0], [2.0, 4.0, 1e-6, 5.0]])  # spreads 1, 2, 5e-7 and none
+    _, asked = standardised(known, known + 0.3)
+    np.testing.assert_allclose(asked[0], [(0 + 0.3 - 1) / 1, (0.3 - 2) / 2, (0.3 - 5e-7) / 0.1, 0.3 / 0.1])
+    np.testing.assert_allclose(standardised(known[:1], known[:1] + 0.3)[1], np.full((1, 4), 0.3))  # one clip: as it is
+
+
+@pytest.mark.parametrize(("known", "asked"), [MANY, FEW])
+def test_plain_knn_is_scikit_learns(known, asked):
+    k, a = scaled(known, asked)
+    expected = NearestNeighbors(n_neighbors=2).fit(k).kneighbors(a)[0].mean(axis=1) / np.sqrt(k.shape[1])
+    np.testing.assert_allclose(plain_knn(known, asked), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("known", "asked"), [MANY, FEW])
+def test_plain_mahalanobis_is_scikit_learns_ledoit_and_wolf_if_not_shrunk_by_less_than_one_over_n(known, asked):
+    k, a = scaled(known, asked)
+    fitted = LedoitWolf(assume_centered=True).fit(k)
+    assert fitted.shrinkage_ > 1 / len(k)
+    np.testing.assert_allclose(plain_mahalanobis(known, asked), fitted.mahalanobis(a) / k.shape[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("known", "asked"), [MANY, FEW])
+def test_plain_svm_is_scikit_learns_machine_on_a_logarithmic_scale(known, asked):
+    k, a = scaled(known, asked)
+    density = OneClassSVM(nu=max(0.1, 1 / len(k)), gamma="scale").fit(k).score_samples(a)
+    ours = plain_svm(known, asked)
+    assert (ours >= 0).all()
+    np.testing.assert_array_equal(np.argsort(ours), np.argsort(-density))
+    np.testing.assert_allclose(np.diff(ours), -np.diff(np.log(density)), rtol=1e-6)
+
+
+def test_plain_local_measures_in_units_of_how_far_apart_clips_are_there():
+    dense, wide = np.arange(5.0)[:, None], 100 + 10 * np.arange(5.0)[:, None]
+    known = np.concatenate([dense, wide])
+    # Beside the end of each group by one of its steps; around an end lie clips at 1, 2, 3 and 4 steps: 2.5 on average.
+    np.testing.assert_allclose(plain_local(known, np.array([[-1.0], [150.0]])), [1 / 2.5, 1 / 2.5])
+    assert plain_local(known, known).max() == pytest.approx(0, abs=1e-6)
+    assert np.isfinite(plain_local(np.zeros((3, 2)), np.ones((1, 2)))).all()  # clips that are all the same
+
+
+@pytest.mark.parametrize("name", PLAIN_SCORERS)
+@pytest.mark.parametrize("count", [1, 2, 5, 200])
+def test_what_is_far_from_the_healthy_clips_scores_higher(name, count):
+    draw = np.random.default_rng(count)
+    centre, elsewhere = draw.normal(size=8), 2 + draw.normal(size=8)
+    known, near, far = (place + 0.1 * draw.normal(size=(n, 8)) for place, n in ((centre, count), (centre, 50), (elsewhere, 50)))
+    score = PLAIN_SCORERS[name]
+    assert np.isfinite(score(known, far)).all()
+    assert score(known, near).max() < score(known, far).min()
+
+
+@pytest.mark.parametrize("shape", [(5, 300), (300, 5), (30, 30)])
+def test_the_shrinkage_is_scikit_learns_whichever_is_larger_clips_or_dimensions(shape):
+    draw = np.random.default_rng(1)
+    x = draw.normal(size=shape) * draw.uniform(0.2, 3, shape[1])
+    assert our_shrinkage(x - x.mean(axis=0)) == pytest.approx(ledoit_wolf_shrinkage(x), rel=1e-9)
+    assert our_shrinkage(np.zeros(shape)) == 0
+
+
+def test_spectra_of_25600_numbers_are_scored_in_the_space_of_the_clips():
+    """A covariance matrix of theirs would be 5 GB."""
+    draw = np.random.default_rng(2)
+    known, asked = draw.normal(size=(20, 25600)), draw.normal(size=(4, 25600))
+    asked[3] += 2
+    for score in PLAIN_SCORERS.values():
+        assert score(known, asked).argmax() == 3
+
+
+# --------------------------------------------------------------------------------------------------------- on one scale
+
+
+def test_surprise_is_minus_the_log_of_the_chance_of_a_healthy_clip_that_scores_as_high():
+    """Of many simulated ones, each new to n others, a share of p surprises by more than -log p."""
+    draw = np.random.default_rng(3)
+    for n in (3, 30):
+        scores = np.exp(2 + 0.5 * draw.normal(size=(4000, n + 1)))
+        found = np.array([surprise(row[:-1], row[-1:])[0] for row in scores])
+        for p in (0.5, 0.1, 0.01):
+            assert np.mean(found > -np.log(p)) == pytest.approx(p, rel=0.35)
+
+
+def test_surprise_has_no_unit_and_goes_on_beyond_the_highest():
+    usual, new = np.array([1.0, 2.0, 3.0, 5.0]), np.array([0.0, 1.0, 5.0, 50.0, 500.0])
+    found = surprise(usual, new)
+    assert (np.diff(found) > 0).all()
+    np.testing.assert_allclose(surprise(1e3 * usual, 1e3 * new)[1:], found[1:], rtol=1e-6)
+    assert surprise([1, 2, 3, 5], [50])[0] < surprise([1, 2, 3, 5] * 5, [50])[0]  # few clips promise less
+    many = np.exp(np.random.default_rng(4).normal(size=20000))
+    assert surprise(many, np.exp([1.0]))[0] == pytest.approx(-norm.logsf(1), rel=0.05)
+    assert np.isfinite(surprise([2.0, 2.0, 2.0], [0.0, 2.0, 9.0])).all()  # healthy clips that score alike
+
+
+@pytest.mark.parametrize(("usual", "new", "why"), [
+    ([1.0], [1.0], "1 healthy clip has no spread"),
+    ([], [1.0], "0 healthy clip"),
+    ([1.0, np.nan], [1.0], "only finite scores from 0 on"),
+    ([1.0, 2.0], [-1.0], "only finite scores from 0 on"),
+    ([1.0, 2.0], [np.inf], "only finite scores from 0 on"),
+])  # fmt: skip
+def test_scores_that_cannot_be_compared_are_refused(usual, new, why):
+    with pytest.raises(AsdError, match=why):
+        surprise(usual, new)
+
+
+def test_a_sum_of_surprises_finds_what_either_part_alone_would_miss():
+    """Two scorers on scales of their own, each blind to the faults that the other hears."""
+    draw = np.random.default_rng(5)
+    usual, healthy, faulty = (np.exp(draw.normal(size=(2, n))) for n in (60, 400, 400))
+    faulty[0, :200] *= 20
+    faulty[1, 200:] *= 20
+    scale = np.array([[1e4], [1e-4]])
+    new = np.concatenate([healthy, faulty], axis=1)
+    truth = np.repeat([0, 1], 400)
+    both = auc(truth, fused(zip(scale * usual, scale * new, strict=True)))
+    np.testing.assert_allclose(
+        fused(zip(usual, new, strict=True)), np.mean([surprise(*p) for p in zip(usual, new, strict=True)], axis=0)
+    )
+    assert both > max(auc(truth, row) for row in new) + 0.15
+    assert both > auc(truth, (scale * new).sum(axis=0)) + 0.15
+
+
+# ---------------------------------------------------------------------------------------------------------------- views
+
+FEATURES = FeatureConfig(seconds=4.0)
+
+
+def clips(waves, machines):
+    waves = np.round(2**15 * np.asarray(waves)).astype(np.int16)
+    mels = np.stack([log_mel(wave / np.float32(2**15), FEATURES).numpy() for wave in waves])
+    return Clips((waves, mels.astype(np.float16)), machines, FEATURES)
+
+
+def time():
+    return np.arange(FEATURES.samples) / FEATURES.sample_rate
+
+
+def test_levels_are_mean_spread_and_percentiles_of_every_band():
+    x = np.random.default_rng(6).normal(size=(3, 4, 101))
+    found = levels(torch.from_numpy(x)).numpy().reshape(3, 7, 4)
+    np.testing.assert_allclose(found[:, 0], x.mean(axis=2))
+    np.testing.assert_allclose(found[:, 1], x.std(axis=2))
+    ordered = np.sort(x, axis=2)
+    for row, place in zip(range(2, 7), (5, 25, 50, 75, 95), strict=True):
+        np.testing.assert_allclose(found[:, row], ordered[:, :, place])
+
+
+def test_a_sound_that_swells_four_times_a_second_is_modulated_there_and_nowhere_else():
+    noise = np.random.default_rng(7).normal(size=FEATURES.samples)
+    waves = [0.05 * noise, 0.05 * noise * (1 + 0.9 * np.sin(2 * np.pi * 4 * time()))]
+    mels = torch.from_numpy(clips(waves, ["a/0"] * 2).log_mels).double()
+    found = modulation(mels, FEATURES).numpy().reshape(2, 8, 32)
+    edges = np.geomspace(0.75, FEATURES.sample_rate / FEATURES.hop_length / 2, 9)
+    at = np.searchsorted(edges, 4.0) - 1
+    stronger = (found[1] - found[0])[:, 8:].mean(axis=1)
+    assert stronger.argmax() == at
+    assert stronger[at] > 10
+    assert abs(stronger[0]) < 3
+
+
+def test_bands_of_modulation_that_a_short_clip_cannot_tell_apart_are_left_out():
+    short = FeatureConfig(seconds=1.0)
+    found = modulation(torch.from_numpy(np.random.default_rng(8).normal(size=(2, 128, short.frames))), short)
+    assert found.isfinite().all()
+    assert found.shape[1] % 32 == 0
+    assert found.shape[1] < 8 * 32
+
+
+def test_the_long_spectrum_is_a_periodogram_in_bands_of_12_5_hz():
+    wave = np.random.default_rng(9).normal(size=FEATURES.samples) * 0.1 + 0.2 * np.sin(2 * np.pi * 1000 * time())
+    found = long_spectrum(torch.from_numpy(wave[None]), FEATURES)[0].numpy()
+    assert found.shape == (640,)
+    _, power = periodogram(wave, fs=FEATURES.sample_rate, detrend=False, scaling="density")
+    expected = power[1:].reshape(640, -1).mean(axis=1) * FEATURES.sample_rate / 2
+    expected[-1] = np.append(power[1:-1], 2 * power[-1])[-50:].mean() * FEATURES.sample_rate / 2  # the last bin is one-sided
+    np.testing.assert_allclose(10 ** (found / 10), expected, rtol=1e-6)
+    assert 12.5 * found.argmax() <= 1000 <= 12.5 * (found.argmax() + 1)
+
+
+def test_views_are_computed_a_few_clips_at_a_time_and_come_out_the_same():
+    x = clips(np.random.default_rng(10).normal(size=(70, FEATURES.samples)) * 0.1, ["a/0"] * 70)
+    whole, one = views_of(x), views_of(x.only(np.array([66])))
+    assert list(whole) == ["levels", "modulation", "spectrum"]
+    for name, rows in whole.items():
+        assert rows.shape[0] == 70
+        assert rows.dtype == np.float32
+        np.testing.assert_allclose(rows[66:67], one[name], atol=1e-4)  # FFTs of many rows round otherwise
+    with pytest.raises(AsdError, match="no clips to look at"):
+        views_of(x.only(np.arange(0)))
+
+
+def test_views_of_spectra_are_their_levels_and_the_numbers_themselves():
+    x = np.random.default_rng(11).normal(size=(5, 1, 6, 4)).astype(np.float32)
+    found = views_of(Clips((x,), ["a/0"] * 5))
+    np.testing.assert_array_equal(found["numbers"], x.reshape(5, 24))
+    np.testing.assert_allclose(found["levels"], levels(torch.from_numpy(x[:, 0])))
+
+
+# --------------------------------------------------------------------------------------------------------------- nearest
+
+
+def test_nearest_is_the_mean_surprise_over_the_views_against_cross_scores_of_the_machine_itself():
+    machines = np.repeat(["fan/0", "fan/1"], 9)
+    x = np.random.default_rng(12).normal(size=(18, 1, 5, 4)).astype(np.float32)
+    known, asked = Clips((x,), machines), Clips((x[::4] + 0.5,), machines[::4])
+    found = nearest.score(None, known, asked)
+    assert set(found) == set(PLAIN_SCORERS)
+    views = views_of(known), views_of(asked)
+    for name, scorer in PLAIN_SCORERS.items():
+        expected = np.mean(
+            [
+                by_machine(
+                    lambda k, a, scorer=scorer: surprise(cross_scores(scorer, k), scorer(k, a)),
+                    (views[0][view], machines),
+                    (views[1][view], asked.machines),
+                )
+                for view in ("levels", "numbers")
+            ],
+            axis=0,
+        )
+        np.testing.assert_allclose(found[name], expected)
+
+
+def test_tones_that_hide_in_the_noise_of_the_mel_bands_stand_out_in_the_long_spectrum():
+    draw = np.random.default_rng(13)
+    tones = sum(np.sin(2 * np.pi * hz * time()) for hz in (1000.5, 2000.5, 3000.5, 4000.5, 5000.5, 6000.5))
+
+    def some(count, level):
+        return 0.1 * draw.normal(size=(count, FEATURES.samples)) + level * tones
+
+    known, asked = some(30, 0.0), np.concatenate([some(12, 0.0), some(12, 0.0055)])
+    known, asked, truth = clips(known, ["fan/0"] * 30), clips(asked, ["fan/0"] * 24), np.repeat([0, 1], 12)
+    views = views_of(known), views_of(asked)
+    by_view = {name: auc(truth, plain_mahalanobis(views[0][name], views[1][name])) for name in views[0]}
+    assert by_view["spectrum"] > 0.9
+    assert max(by_view["levels"], by_view["modulation"]) < by_view["spectrum"] - 0.05
+    assert auc(truth, nearest.score(None, known, asked)["mahalanobis"]) > 0.85
