@@ -1,1 +1,2 @@
+from asdlib.judge.rehearsal import *
 from asdlib.sound.rehearsal import *

@@ -24,7 +24,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "clips": ("sound.clips",),
     "augment": ("sound.augment",),
     "summaries": ("sound.summaries",),
-    "rehearsal": ("sound.rehearsal",),
+    "rehearsal": ("sound.rehearsal", "judge.rehearsal"),
     "spectra": ("sound.spectra", "learn.spectrum_encoder"),
     "training": (
         "learn.training",
