@@ -139,7 +139,8 @@ def model(known):
 def test_the_score_is_the_mean_surprise_of_the_parts_that_were_kept(known, model):
     asked = spectra(np.repeat(MACHINES, 4), seed=1)
     scores = ensemble.score(model, known, asked, device="cpu")
-    assert list(scores) == ["fused", "levels", "numbers", "network"]
+    assert list(scores) == ["fused", "plain", "levels", "numbers", "network"]
+    np.testing.assert_allclose(scores["plain"], (scores["levels"] + scores["numbers"]) / 2)
     np.testing.assert_allclose(scores["fused"], np.mean([scores[part] for part in model.rehearsal.kept], axis=0))
     other = ensemble.train(known, budget=BUDGET, encoder=SMALL, device="cpu")
     other.kept.copy_(torch.tensor([True, False, True]))

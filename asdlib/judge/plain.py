@@ -9,7 +9,7 @@ the clips, so d may be far larger than N.
 
 import numpy as np
 
-from asdlib.judge.scorers import Scorer, distances, mahalanobis
+from asdlib.judge.scorers import Fitted, Scorer, distances, fit_distance
 
 LEAST = 0.1  # spread of a number, in shares of the median one: few clips may agree
 NEIGHBOURS = 2
@@ -26,12 +26,18 @@ def standardised(known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.n
     >>> standardised(known, np.array([[3.0, 5.0]]))[1]
     array([[2., 0.]])
     """
-    known, asked = np.asarray(known, np.float64), np.asarray(asked, np.float64)
+    scale = standard(known)
+    return scale(known), scale(asked)
+
+
+def standard(known: np.ndarray) -> Fitted:
+    """What :func:`standardised` does to rows (M, d), from ``known`` (N, d)."""
+    known = np.asarray(known, np.float64)
     mean, spread = known.mean(axis=0), known.std(axis=0)
     varying = spread[spread > 0]
     least = LEAST * np.median(varying) if varying.size else 1.0
     spread = np.maximum(spread, least)
-    return (known - mean) / spread, (asked - mean) / spread
+    return lambda asked: (np.asarray(asked, np.float64) - mean) / spread
 
 
 def plain_knn(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -61,8 +67,14 @@ def plain_local(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
 
 def plain_mahalanobis(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Squared Mahalanobis distance, per dimension, standardised and shrunk: (M,)."""
-    known, asked = standardised(known, asked)
-    return mahalanobis(known, asked) / known.shape[1]
+    return fit_plain_mahalanobis(known)(asked)
+
+
+def fit_plain_mahalanobis(known: np.ndarray) -> Fitted:
+    """:func:`plain_mahalanobis` for many calls: fitted to ``known`` (N, d) once."""
+    scale = standard(known)
+    distance = fit_distance(scale(known))
+    return lambda asked: distance(scale(asked)) / known.shape[1]
 
 
 def plain_svm(known: np.ndarray, asked: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from asdlib.errors import AsdError
 
 Scorer = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Fitted = Callable[[np.ndarray], np.ndarray]  # asked (M, d) → scores (M,)
 # Rows (N, ...), and the name of the machine of each (N,).
 Rows = tuple[np.ndarray, np.ndarray]
 
@@ -86,28 +87,37 @@ def mahalanobis_score(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     and by no less than 1/N, because their estimate takes two or three clips for the
     whole truth. One clip has no spread at all.
     """
-    return mahalanobis(_unit(known), _unit(asked), least=1e-6)
+    return fit_mahalanobis(known)(asked)
 
 
-def mahalanobis(
-    known: np.ndarray, asked: np.ndarray, *, least: float = 1e-9
-) -> np.ndarray:
-    """As :func:`mahalanobis_score`, of rows of any length: (M,) ≥ 0.
+def fit_mahalanobis(known: np.ndarray) -> Fitted:
+    """:func:`mahalanobis_score` for many calls: fitted to ``known`` (N, d) once."""
+    fitted = fit_distance(_unit(known), least=1e-6)
+    return lambda asked: fitted(_unit(asked))
 
-    The shrunk covariance has ``least`` more in every direction. It is never made: its
-    inverse is known from the N clips, whose number of dimensions d may be far larger.
+
+def fit_distance(known: np.ndarray, *, least: float = 1e-9) -> Fitted:
+    """The shrunk Mahalanobis distance of rows of any length to ``known`` (N, d).
+
+    The covariance has ``least`` more in every direction. It is never made: its inverse
+    is known from the N clips, whose number of dimensions d may be far larger.
     """
-    off = asked - known.mean(axis=0)
-    known = known - known.mean(axis=0)
+    mean = known.mean(axis=0)
+    centred = known - mean
     # The covariance is axes.T @ diag(variances) @ axes, and 0 across the axes.
-    _, singular, axes = np.linalg.svd(known, full_matrices=False)
+    _, singular, axes = np.linalg.svd(centred, full_matrices=False)
     variances = singular**2 / len(known)
-    shrinkage = max(ledoit_wolf_shrinkage(known), 1 / len(known))
+    shrinkage = max(ledoit_wolf_shrinkage(centred), 1 / len(known))
     rest = shrinkage * variances.sum() / known.shape[1] + least
-    along = off @ axes.T
-    inside = np.sum(along**2 / ((1 - shrinkage) * variances + rest), axis=1)
-    across = np.sum(off**2, axis=1) - np.sum(along**2, axis=1)
-    return inside + across.clip(min=0) / rest
+    inside = (1 - shrinkage) * variances + rest
+
+    def distance(asked: np.ndarray) -> np.ndarray:
+        off = asked - mean
+        along = (off @ axes.T) ** 2
+        across = np.sum(off**2, axis=1) - along.sum(axis=1)
+        return np.sum(along / inside, axis=1) + across.clip(min=0) / rest
+
+    return distance
 
 
 def ledoit_wolf_shrinkage(centred: np.ndarray) -> float:

@@ -11,88 +11,38 @@ clips that are asked nor the machines that play the strangers.
 A recipe of this package, not of a paper.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from asdlib.errors import AsdError
-from asdlib.judge.fusion import (
-    cross_scales,
-    known_levels,
-    learned_scales,
-    logarithms,
-    surprise_at,
-)
-from asdlib.judge.plain import plain_mahalanobis
+from asdlib.judge.fusion import cross_scales, known_levels, learned_scales
 from asdlib.judge.rehearsal import Play, Rehearsal
-from asdlib.judge.scorers import (
-    Rows,
-    Scorer,
-    by_machine,
-    mahalanobis_score,
-)
+from asdlib.judge.scorers import Rows
 from asdlib.learn.training import StageConfig
 from asdlib.methods import check_kind, embedded, sub_cluster
+from asdlib.methods._parts import (
+    NETWORK,
+    Ensemble,
+    scorer_of,
+    surprises,
+    widths_of,
+    with_sums,
+)
 from asdlib.methods.nearest import check_pairs
 from asdlib.methods.sub_cluster import SubClusterClassifier
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
-from asdlib.sound.features import FeatureConfig
 from asdlib.sound.rehearsal import rehearsed_faults, strangers_of
-from asdlib.sound.summaries import views
 
 NAME = "plain detectors and a network, side by side"
 PAPER = "a recipe of this package; its parts: Wilkinghoff 2021, Fisher 1932"
 INPUTS = ("sound", "spectra")
-NETWORK = "network"  # the part that is trained
 HELD = 0.2  # share of a machine's clips that the network of the rehearsal does not hear
 REHEARSED = 12  # faults of each machine, at least
-
-
-class Ensemble(nn.Module):
-    """Views and a network: ``embed(*inputs)`` → all of their numbers (B, dim).
-
-    ``widths`` is how many of them each part has, by its name, the network last.
-    ``mean`` and ``spread`` (parts, machines) are those of the log scores of healthy
-    clips, ``kept`` (parts,) says which parts the score is made of.
-    """
-
-    def __init__(
-        self,
-        network: SubClusterClassifier,
-        features: FeatureConfig | None,
-        widths: dict[str, int],
-        machines: int,
-    ):
-        super().__init__()
-        self.network, self.features, self.widths = network, features, widths
-        self.rehearsal = Rehearsal()
-        self.mean: Tensor
-        self.spread: Tensor
-        self.kept: Tensor
-        shape = (len(widths), machines)
-        self.register_buffer("mean", torch.zeros(shape, dtype=torch.float64))
-        self.register_buffer("spread", torch.ones(shape, dtype=torch.float64))
-        self.register_buffer("kept", torch.ones(len(widths), dtype=torch.bool))
-
-    def set_scales(self, scales: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-        """Fill in mean and spread (machines,) of each part."""
-        for i, (mean, spread) in enumerate(scales):
-            self.mean[i] = torch.from_numpy(mean)
-            self.spread[i] = torch.from_numpy(spread)
-
-    def embed(self, *inputs: Tensor) -> Tensor:
-        seen = views(list(inputs), self.features)
-        return torch.cat([*seen.values(), self.network.embed(*inputs)], dim=1)
-
-    def parts_of(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """The numbers of each part: (N, dim) → (N, its width)."""
-        ends = np.cumsum(list(self.widths.values()))[:-1]
-        return dict(zip(self.widths, np.split(rows, ends, axis=1), strict=True))
 
 
 def train(
@@ -102,6 +52,7 @@ def train(
     encoder: Any = None,
     seed: int = 0,
     device: str = "auto",
+    precision: str = "32",
     validation: float = 0.0,
     folder: Path | None = None,
     on_step: OnStep = silent,
@@ -126,10 +77,12 @@ def train(
             clips.only(rows),
             budget=budget,
             encoder=encoder,
+            stage=name,
             seed=seed,
             device=device,
+            precision=precision,
             validation=validation,
-            folder=folder and folder / name,
+            folder=folder,
             on_step=on_step,
         )
         model = around(network, clips)
@@ -169,15 +122,14 @@ def train(
 def around(network: SubClusterClassifier, clips: Clips) -> Ensemble:
     """The views of ``clips`` and a network that has been trained, as one."""
     example = [torch.from_numpy(np.array(array[:1])) for array in clips.inputs]
-    widths = {name: x.shape[1] for name, x in views(example, clips.features).items()}
-    widths[NETWORK] = cast(int, network.encoder.embedding_dim)
+    widths = widths_of(example, clips.features, network)
     return Ensemble(network, clips.features, widths, len(clips.names)).eval()
 
 
 def fresh_rows(clips: Clips, *, seed: int) -> np.ndarray:
-    """Rows that the network of the rehearsal does not learn from, drawn by ``seed``.
+    """Rows (n,) that the network of the rehearsal does not learn from.
 
-    A fifth of each machine's clips, one at least, and none of two clips.
+    Drawn by ``seed``: a fifth of each machine's clips, one at least, none of two.
     """
     rng = np.random.default_rng([seed, 7])
     rows = []
@@ -185,33 +137,6 @@ def fresh_rows(clips: Clips, *, seed: int) -> np.ndarray:
         own = rng.permutation(np.flatnonzero(clips.labels == label))
         rows.append(own[: max(1, round(HELD * len(own)))] if len(own) > 2 else own[:0])
     return np.sort(np.concatenate(rows))
-
-
-# ------------------------------------------------------------------------ on one scale
-
-
-def scorer_of(part: str) -> Scorer:
-    """The distance by which a part scores."""
-    return mahalanobis_score if part == NETWORK else plain_mahalanobis
-
-
-def surprises(
-    model: Ensemble, known: Rows, asked: Rows, names: list[str]
-) -> dict[str, np.ndarray]:
-    """How surprising each part finds what is asked: (M,) > 0, by the part's name.
-
-    ``known`` and ``asked`` are rows (N, dim) and (M, dim) with their machines, of which
-    ``names`` are all, in the order of the scales.
-    """
-    found, place = {}, np.searchsorted(names, asked[1])
-    parts = model.parts_of(known[0]), model.parts_of(asked[0])
-    for i, part in enumerate(model.widths):
-        scores = by_machine(
-            scorer_of(part), (parts[0][part], known[1]), (parts[1][part], asked[1])
-        )
-        mean, spread = model.mean[i].numpy()[place], model.spread[i].numpy()[place]
-        found[part] = surprise_at(logarithms(scores), mean, spread)
-    return found
 
 
 # --------------------------------------------------------------------------- rehearsal
@@ -266,7 +191,7 @@ def rehearse(
 def score(
     model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
 ) -> dict[str, np.ndarray]:
-    """Scores (M,) > 0: "fused", the mean surprise of the parts kept, and each part's.
+    """Scores (M,) > 0 by the names of :func:`with_sums`, "fused" first.
 
     ``known`` are the clips that the model was trained on. Raises :class:`AsdError` for
     a machine of which none are known, and for other machines than those of the
@@ -279,10 +204,4 @@ def score(
             f"{len(known.names)}: give the clips that it was trained on"
         )
     rows = [embedded(model, clips, device=device) for clips in (known, asked)]
-    found = surprises(model, rows[0], rows[1], known.names)
-    kept = [
-        found[part]
-        for part, used in zip(found, model.kept.tolist(), strict=True)
-        if used
-    ]
-    return {"fused": np.mean(kept, axis=0)} | found
+    return with_sums(model, surprises(model, rows[0], rows[1], known.names))

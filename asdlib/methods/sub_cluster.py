@@ -66,8 +66,10 @@ def train(
     encoder: Any = None,
     centres: int = CENTRES,
     mixed: float = MIXED,
+    stage: str = "sub-cluster",
     seed: int = 0,
     device: str = "auto",
+    precision: str = "32",
     validation: float = 0.0,
     folder: Path | None = None,
     on_step: OnStep = silent,
@@ -76,7 +78,8 @@ def train(
 
     ``encoder`` is a config of :data:`asdlib.learn.encoders.ENCODERS` (None: of sound
     the two branches, of spectra the small one), ``mixed`` the share of the batches that
-    are mixed. An encoder that looks at log-mels is shown mixtures of log-mels in dB.
+    are mixed, ``stage`` what the training is called in the log. An encoder that looks
+    at log-mels is shown mixtures of log-mels in dB.
     """
     check_kind(clips, NAME, INPUTS)
     if encoder is None:
@@ -89,9 +92,10 @@ def train(
         partial(mixed_objective, mixed=mixed),
         seen_by(encoder, clips),
         budget,
-        stage="sub-cluster",
+        stage=stage,
         seed=seed,
         device=device,
+        precision=precision,
         validation=validation,
         folder=folder,
         on_step=on_step,
