@@ -19,7 +19,7 @@ from asdlib.methods import nearest
 from asdlib.plain import PLAIN_SCORERS, plain_knn, plain_local, plain_mahalanobis, plain_svm, standardised
 from asdlib.scorers import cross_scores
 from asdlib.scorers import ledoit_wolf_shrinkage as our_shrinkage
-from asdlib.summaries import levels, long_spectrum, modulation, views_of
+from asdlib.summaries import levels, long_spectrum, modulation, view_widths, views, views_of
 
 rng = np.random.default_rng(0)
 MANY = rng.normal(size=(40, 6)) @ rng.normal(size=(6, 6)) + 3, rng.normal(size=(15, 6)) * 4
@@ -277,3 +277,20 @@ def test_tones_that_hide_in_the_noise_of_the_mel_bands_stand_out_in_the_long_spe
     assert by_view["spectrum"] > 0.9
     assert max(by_view["levels"], by_view["modulation"]) < by_view["spectrum"] - 0.05
     assert auc(truth, nearest.score(None, known, asked)["mahalanobis"]) > 0.85
+
+
+@pytest.mark.parametrize("config", [
+    FEATURES,
+    FeatureConfig(seconds=0.05),
+    FeatureConfig(seconds=0.05, hop_length=1000),  # a single frame
+    FeatureConfig(seconds=1.0, n_mels=32),
+    FeatureConfig(sample_rate=48000, f_max=24000.0, seconds=0.7, hop_length=333, n_mels=50),
+    FeatureConfig(sample_rate=100, f_max=50.0, seconds=30.0, n_fft=16, hop_length=16, n_mels=4),
+])  # fmt: skip
+def test_views_are_as_wide_as_is_told_of_them(config):
+    waves = np.random.default_rng(14).normal(size=(2, config.samples)).astype(np.float32)
+    found = views([torch.from_numpy(waves), log_mel(waves, config)], config)
+    assert {name: rows.shape[1] for name, rows in found.items()} == view_widths(config)
+    assert all(rows.isfinite().all() for rows in found.values())
+    spectra = views([torch.zeros(2, 1, 6, 4)], None)
+    assert {name: rows.shape[1] for name, rows in spectra.items()} == view_widths(None, (6, 4))

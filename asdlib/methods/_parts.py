@@ -15,7 +15,13 @@ from asdlib.errors import AsdError
 from asdlib.judge.fusion import logarithms, surprise_at
 from asdlib.judge.plain import fit_plain_mahalanobis, plain_mahalanobis
 from asdlib.judge.rehearsal import Rehearsal
-from asdlib.judge.scorers import Rows, Scorer, fit_mahalanobis, mahalanobis_score
+from asdlib.judge.scorers import (
+    Rows,
+    Scorer,
+    cross_scores,
+    fit_mahalanobis,
+    mahalanobis_score,
+)
 from asdlib.methods.sub_cluster import SubClusterClassifier
 from asdlib.sound.features import FeatureConfig
 from asdlib.sound.summaries import views
@@ -26,7 +32,9 @@ NETWORK = "network"  # the part that is trained, the last one
 class Ensemble(nn.Module):
     """Views and a network: ``embed(*inputs)`` → all of their numbers (B, dim).
 
-    ``widths`` is how many of them each part has, by its name, the network last.
+    ``widths`` says how many numbers each view has
+    (:func:`asdlib.sound.summaries.view_widths`), and then, by the name of each part,
+    the network last.
     ``mean`` and ``spread`` (parts, machines) are those of the log scores of healthy
     clips, ``kept`` (parts,) says which parts the score is made of.
     """
@@ -39,15 +47,17 @@ class Ensemble(nn.Module):
         machines: int,
     ):
         super().__init__()
-        self.network, self.features, self.widths = network, features, widths
+        self.network, self.features = network, features
+        dim = cast(int, network.encoder.embedding_dim)
+        self.widths = widths | {NETWORK: dim}
         self.rehearsal = Rehearsal()
         self.mean: Tensor
         self.spread: Tensor
         self.kept: Tensor
-        shape = (len(widths), machines)
+        shape = (len(self.widths), machines)
         self.register_buffer("mean", torch.zeros(shape, dtype=torch.float64))
         self.register_buffer("spread", torch.ones(shape, dtype=torch.float64))
-        self.register_buffer("kept", torch.ones(len(widths), dtype=torch.bool))
+        self.register_buffer("kept", torch.ones(len(self.widths), dtype=torch.bool))
 
     def set_scales(self, scales: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
         """Fill in mean and spread (machines,) of each part."""
@@ -63,15 +73,6 @@ class Ensemble(nn.Module):
         """The numbers of each part: (N, dim) → (N, its width)."""
         ends = np.cumsum(list(self.widths.values()))[:-1]
         return dict(zip(self.widths, np.split(rows, ends, axis=1), strict=True))
-
-
-def widths_of(
-    example: list[Tensor], features: FeatureConfig | None, network: nn.Module
-) -> dict[str, int]:
-    """How many numbers each part has, by its name, of inputs (1, ...) for example."""
-    widths = {name: x.shape[1] for name, x in views(example, features).items()}
-    encoder = cast(nn.Module, network.encoder)
-    return widths | {NETWORK: cast(int, encoder.embedding_dim)}
 
 
 def scorer_of(part: str) -> Scorer:
@@ -101,6 +102,23 @@ def judge_of(
         }
 
     return judge
+
+
+def cross_surprises(
+    model: Ensemble, known: np.ndarray, label: int
+) -> dict[str, np.ndarray]:
+    """As :func:`judge_of`, of a machine's own clips (N, dim), each held against the
+    others.
+
+    The network has learned from them: how surprising they are to it is told by how they
+    lie among each other.
+    """
+    found = {}
+    for i, (part, x) in enumerate(model.parts_of(known).items()):
+        logs = logarithms(cross_scores(scorer_of(part), x))
+        mean = logs.mean() if part == NETWORK else model.mean[i, label].item()
+        found[part] = surprise_at(logs, mean, model.spread[i, label].item())
+    return found
 
 
 def with_sums(model: Ensemble, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -29,7 +29,6 @@ from asdlib.methods._parts import (
     Ensemble,
     scorer_of,
     surprises,
-    widths_of,
     with_sums,
 )
 from asdlib.methods.nearest import check_pairs
@@ -37,6 +36,7 @@ from asdlib.methods.sub_cluster import SubClusterClassifier
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
 from asdlib.sound.rehearsal import rehearsed_faults, strangers_of
+from asdlib.sound.summaries import view_widths
 
 NAME = "plain detectors and a network, side by side"
 PAPER = "a recipe of this package; its parts: Wilkinghoff 2021, Fisher 1932"
@@ -82,7 +82,7 @@ def train(
             device=device,
             precision=precision,
             validation=validation,
-            folder=folder,
+            folder=folder and folder / name,
             on_step=on_step,
         )
         model = around(network, clips)
@@ -121,8 +121,8 @@ def train(
 
 def around(network: SubClusterClassifier, clips: Clips) -> Ensemble:
     """The views of ``clips`` and a network that has been trained, as one."""
-    example = [torch.from_numpy(np.array(array[:1])) for array in clips.inputs]
-    widths = widths_of(example, clips.features, network)
+    shape = None if clips.features else clips.inputs[0].shape[2:]
+    widths = view_widths(clips.features, shape)
     return Ensemble(network, clips.features, widths, len(clips.names)).eval()
 
 

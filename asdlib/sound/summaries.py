@@ -6,6 +6,7 @@ tones of a machine stand apart. All are in dB. They are computed by torch, so th
 can be a part of a network, on any device.
 """
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -48,7 +49,7 @@ def views(inputs: list[Tensor], config: FeatureConfig | None) -> dict[str, Tenso
     """The views of a batch, each (B, d) float32.
 
     Of sound, ``inputs`` being waveforms (B, samples) in ±1 and log-mels (B, mels,
-    frames) in dB: "levels", "modulation" and "spectrum". Of spectra (B, 1, bands,
+    frames) in dB: "levels", "modulation" (none of a single frame) and "spectrum". Of spectra (B, 1, bands,
     modulations), where ``config`` is None: "levels", and "numbers", which are the
     spectra themselves.
     """
@@ -56,11 +57,34 @@ def views(inputs: list[Tensor], config: FeatureConfig | None) -> dict[str, Tenso
         spectra = inputs[0][:, 0].float()
         return {"levels": levels(spectra), "numbers": spectra.flatten(1)}
     waves, log_mels = inputs[0], inputs[1].float()
-    return {
+    found = {
         "levels": levels(log_mels),
         "modulation": modulation(log_mels, config),
         "spectrum": long_spectrum(waves, config),
     }
+    return {name: rows for name, rows in found.items() if rows.shape[1]}
+
+
+def view_widths(
+    config: FeatureConfig | None, shape: tuple[int, int] | None = None
+) -> dict[str, int]:
+    """How many numbers each view has, of sound or, without ``config``, of spectra.
+
+    ``shape`` is that of the spectra, (bands, modulations).
+
+    >>> view_widths(FeatureConfig(seconds=10.0))
+    {'levels': 896, 'modulation': 256, 'spectrum': 640}
+    """
+    if config is None:
+        assert shape is not None
+        return {"levels": 7 * shape[0], "numbers": shape[0] * shape[1]}
+    bands = modulation_bands(config, config.frames)
+    widths = {
+        "levels": 7 * config.n_mels,
+        "modulation": config.n_mels // GROUP * len(bands),
+        "spectrum": min(spectrum_bands(config), config.samples // 2),
+    }
+    return {name: width for name, width in widths.items() if width}
 
 
 def levels(pictures: Tensor) -> Tensor:
@@ -94,15 +118,27 @@ def modulation(log_mels: Tensor, config: FeatureConfig) -> Tensor:
     level = level - level.mean(dim=2, keepdim=True)
     window = torch.from_numpy(np.hanning(frames + 2)[1:-1]).to(level)
     power = torch.fft.rfft(level * window).abs().square() / window.square().sum()
-    rate = config.sample_rate / config.hop_length
-    at = np.fft.rfftfreq(frames, 1 / rate)
-    bands = []
-    for low, high in pairwise(np.geomspace(SLOWEST, rate / 2, RATES + 1).tolist()):
-        first, last = np.searchsorted(at, (low, high)).tolist()
-        if last > first:
-            bands.append(power[:, :, first:last].mean(dim=2))
+    bands = [
+        power[:, :, first:last].mean(dim=2)
+        for first, last in modulation_bands(config, frames)
+    ]
     # A change of 0.03 dB is what float16 leaves of a log-mel.
-    return 10 * torch.log10(torch.cat(bands, dim=1) + 1e-3)
+    every = torch.cat(bands, dim=1) if bands else power[:, :, :0].flatten(1)
+    return 10 * torch.log10(every + 1e-3)
+
+
+def modulation_bands(config: FeatureConfig, frames: int) -> list[tuple[int, int]]:
+    """First bin, and the one after the last, of each band of modulation."""
+    rate = config.sample_rate / config.hop_length
+    edges = np.geomspace(min(SLOWEST, rate / 4), rate / 2, RATES + 1).tolist()
+    places = [math.ceil(edge * frames / rate) for edge in edges[:-1]]
+    places.append(frames // 2 + 1)  # the last band has the last bin, too
+    return [(low, high) for low, high in pairwise(places) if high > low]
+
+
+def spectrum_bands(config: FeatureConfig) -> int:
+    """Bands of 12.5 Hz up to half of the sample rate."""
+    return max(1, round(config.sample_rate / 2 / WIDTH))
 
 
 def long_spectrum(waves: Tensor, config: FeatureConfig) -> Tensor:
@@ -112,6 +148,6 @@ def long_spectrum(waves: Tensor, config: FeatureConfig) -> Tensor:
     much as the clip is long.
     """
     power = torch.fft.rfft(waves)[:, 1:].abs().square() / waves.shape[1]
-    count = min(round(config.sample_rate / 2 / WIDTH), power.shape[1])
+    count = min(spectrum_bands(config), power.shape[1])
     bands = torch.nn.functional.adaptive_avg_pool1d(power[:, None], count)[:, 0]
     return 10 * torch.log10(bands.clamp(min=FLOOR))

@@ -17,9 +17,11 @@ from asdlib.learn.batches import StageConfig
 from asdlib.learn.contrastive import TEMPERATURE
 from asdlib.learn.encoder import BOOK_ENCODER, PAPER_ENCODER
 from asdlib.learn.heads import MARGIN, SCALE
+from asdlib.learn.spectrogram_encoder import SpectrogramConfig
 from asdlib.sound.cache import ReadOptions
 from asdlib.sound.features import FeatureConfig
 
+METHODS = ("ensemble", "clp_scf")  # that a run directory can hold
 # What training fills in, and nobody chooses.
 FILLED_IN = ("machines", "data", "identity")
 
@@ -35,6 +37,12 @@ class RunConfig:
     the single-stage method. ``encoder`` is a config of
     :data:`asdlib.learn.encoders.ENCODERS`.
 
+    ``method`` is one of :data:`METHODS`, by the name of its file in
+    :mod:`asdlib.methods`; the ensemble trains its network as ``finetune`` says. With
+    ``whole_clips``, clips are as long as they are on disk, instead of
+    ``features.seconds``; no stage has fewer steps than ``least_steps``, however few the
+    clips. Training fills in what that comes to.
+
     Training fills in ``machines``, the training machines in label order, ``data``, a
     digest of what is in the training clips, and ``identity``, a random number of the
     run's own. ``mark`` is what the other files of the run carry; it comes from the
@@ -42,7 +50,10 @@ class RunConfig:
     """
 
     preset: str = "paper"
+    method: str = "clp_scf"
     features: FeatureConfig = FeatureConfig()
+    whole_clips: bool = False
+    least_steps: int = 0
     encoder: Any = PAPER_ENCODER
     pretrain: StageConfig | None = StageConfig(101, learning_rate=5e-4)
     finetune: StageConfig = StageConfig(300, learning_rate=1e-4, cosine_from=20)
@@ -60,6 +71,11 @@ class RunConfig:
     mark: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise AsdError(
+                f"no run can be made by the method {self.method!r}: "
+                f"choose one of {', '.join(METHODS)}"
+            )
         if not 0 <= self.validation < 1:
             raise AsdError(
                 f"a held-out share (validation) of {self.validation:g} makes no sense: "
@@ -117,6 +133,16 @@ PARTS: dict[str, type] = {
 }
 
 PRESETS = {
+    "best": RunConfig(
+        preset="best",
+        method="ensemble",
+        whole_clips=True,
+        least_steps=250,
+        encoder=SpectrogramConfig(),
+        pretrain=None,
+        finetune=StageConfig(12, 64, learning_rate=1e-3, cosine_from=0),
+        validation=0.0,
+    ),
     "paper": RunConfig(),
     "book": RunConfig(
         preset="book",
