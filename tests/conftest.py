@@ -29,6 +29,8 @@ REAL = Path(os.environ.get("ASDLIB_REAL_DATA", Path(__file__).parents[2] / "shar
 # The whole method in miniature: trains in seconds, means nothing.
 SMALL = replace(
     PRESETS["book"],
+    whole_clips=False,
+    window=None,
     features=FeatureConfig(seconds=1.0, n_mels=32),
     encoder=EncoderConfig(embedding_dim=16, stem_channels=8, table=((2, 8, 1, 2), (2, 16, 1, 2)), last_channels=32),
     pretrain=StageConfig(epochs=3, batch_size=16, learning_rate=1e-3),

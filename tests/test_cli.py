@@ -13,6 +13,8 @@ import soundfile
 from asdlib.cli import main
 from asdlib.evaluation import EMBEDDING_SCORERS, SCORERS
 
+CLP = ("--method", "clp-scf")
+
 
 @pytest.fixture
 def asd(monkeypatch, capsys):
@@ -34,7 +36,7 @@ def asd(monkeypatch, capsys):
 def trained(small_park, tmp_path_factory):
     """A run made by the command itself, with the preset book on 1 s clips of eight machines."""
     run = tmp_path_factory.mktemp("cli") / "run"
-    words = ["train", small_park, "--run", run, "--seconds", "1", "--device", "cpu"]
+    words = ["train", small_park, "--run", run, *CLP, "--seconds", "1", "--device", "cpu"]
     subprocess.run([sys.executable, "-m", "asdlib", *map(str, words)], check=True, capture_output=True)
     return run
 
@@ -189,7 +191,7 @@ def test_bad_training_data_is_one_sentence_exit_code_2_and_no_half_run(asd, smal
     make, message = BAD_DATA[kind]
     data = shutil.copytree(small_park, tmp_path / "data")
     make(data)
-    code, out, err = asd("train", data, "--run", tmp_path / "run", "--seconds", 1, "--cache", tmp_path / "cache")
+    code, out, err = asd("train", data, "--run", tmp_path / "run", *CLP, "--seconds", 1, "--cache", tmp_path / "cache")
     said = [line for line in err.splitlines() if line.startswith("asd: ")]
     assert (code, len(said)) == (2, 1), err
     assert message in said[0]
@@ -209,8 +211,8 @@ def test_bad_training_data_is_one_sentence_exit_code_2_and_no_half_run(asd, smal
         (["evaluate", "{data}", "--run", "nowhere"], "not a run directory"),
         (["evaluate", "nowhere", "--run", "{run}"], "no folder nowhere"),
         (["train", "{data}", "--run", "{run}"], "exists already"),
-        (["train", "{data}", "--run", "{run}", "--resume", "--seed", "5", "--seconds", "1"], "other settings (seed)"),
-        (["train", "{data}", "--run", "{run}", "--resume", "--seconds", "2"], "other settings (features)"),
+        (["train", "{data}", "--run", "{run}", "--resume", *CLP, "--seed", "5", "--seconds", "1"], "other settings (seed)"),
+        (["train", "{data}", "--run", "{run}", "--resume", *CLP, "--seconds", "0.5"], "other settings (window)"),
         (["simulate", "{data}"], "exists already"),
         (["simulate", "."], "exists already"),
         (["train", "{data}", "--run", "new", "--seconds", "nan"], "nan s make no sense"),
@@ -272,7 +274,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(asd, small_park, tmp_path, monkeypatch
         if len(log) == 2:
             raise KeyboardInterrupt
 
-    words = ["train", small_park, "--run", tmp_path / "run", "--seconds", 1, "--device", "cpu", "--no-pretrain"]
+    words = ["train", small_park, "--run", tmp_path / "run", *CLP, "--seconds", 1, "--device", "cpu", "--no-pretrain"]
     monkeypatch.setattr(asdlib.learn.training.Checkpoint, "save", save_then_interrupt)
     code, _, err = asd(*words)
     assert code == 130
@@ -284,7 +286,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(asd, small_park, tmp_path, monkeypatch
 
 
 def test_settings_are_printed_changed_in_a_file_and_given_back(asd, tmp_path, small_park):
-    code, out, _ = asd("train", "--print-config", "--epochs", 3, "--seed", 7, "--sample-rate", 8000)
+    code, out, _ = asd("train", "--print-config", *CLP, "--epochs", 3, "--seed", 7, "--sample-rate", 8000)
     assert code == 0
     settings = json.loads(out)
     assert (settings["pretrain"]["epochs"], settings["finetune"]["epochs"], settings["seed"]) == (3, 3, 7)
@@ -319,7 +321,7 @@ def test_settings_are_printed_changed_in_a_file_and_given_back(asd, tmp_path, sm
         (("train", "--precision", "16"), ("32", "bf16")),
         (("train", "--short", "stretch"), ("repeat", "refuse")),
         (("simulate", "x", "--preset", "huge"), ("tiny", "book", "dcase")),
-        (("evaluate", "x", "--run", "y", "--scorer", "magic"), SCORERS),
+        (("train", "--method", "magic"), ("ensemble", "clp-scf")),
     ],
 )
 def test_what_an_option_may_be_is_looked_up_in_the_package(asd, words, choices):
@@ -327,6 +329,12 @@ def test_what_an_option_may_be_is_looked_up_in_the_package(asd, words, choices):
     assert code == 2
     for choice in choices:
         assert choice in error
+
+
+def test_the_scorers_that_there_are_depend_on_the_run(asd, small_run, small_park):
+    code, _, error = asd("evaluate", small_park, "--run", small_run, "--scorer", "magic")
+    assert code == 2
+    assert f"no scorer 'magic': choose one of {', '.join(SCORERS)}" in error
 
 
 def test_a_scorer_that_is_one_more_row_of_the_table_is_a_choice_everywhere(asd, small_run, small_park, monkeypatch):

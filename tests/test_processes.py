@@ -98,7 +98,7 @@ def test_many_processes_have_the_losses_and_gradients_of_one(tmp_path, count, pa
 
 
 def test_a_whole_training_in_two_processes(small_park, tmp_path):
-    words = ("train", small_park, "--seconds", 1, "--epochs", 1, "--device", "cpu")
+    words = ("train", small_park, "--method", "clp-scf", "--seconds", 1, "--epochs", 1, "--device", "cpu")
     places = {n: ("--run", tmp_path / n, "--cache", tmp_path / f"cache of {n}") for n in ("one", "two")}
     done = torchrun(2, "-m", "--", "asdlib", *words, *places["two"])
     assert done.returncode == 0, done.stderr
@@ -141,7 +141,7 @@ def test_a_batch_is_shared_out_evenly_or_refused(monkeypatch):
 
 
 def test_a_refusal_ends_all_processes_with_the_sentence(small_park, small_run):
-    done = torchrun(2, "-m", "--", "asdlib", "train", small_park, "--run", small_run, "--device", "cpu")
+    done = torchrun(2, "-m", "--", "asdlib", "train", small_park, "--method", "clp-scf", "--run", small_run, "--device", "cpu")
     assert done.returncode != 0
     assert "exists already and is left as it is" in done.stderr
     assert done.stderr.count("Traceback") <= 1  # torchrun's own
@@ -152,7 +152,7 @@ def test_a_bad_clip_in_the_share_of_one_process_stops_all(small_park, tmp_path):
     bad = sorted(park.rglob("train/*.wav"))[-1]  # in the share of the second
     bad.write_bytes(b"no sound")
     places = "--run", tmp_path / "run", "--cache", tmp_path / "cache"
-    done = torchrun(2, "-m", "--", "asdlib", "train", park, "--seconds", 1, "--device", "cpu", *places)
+    done = torchrun(2, "-m", "--", "asdlib", "train", park, "--method", "clp-scf", "--seconds", 1, "--device", "cpu", *places)
     assert done.returncode != 0
     assert f"{bad} is not a WAV file" in done.stderr
     assert not (tmp_path / "run").exists()

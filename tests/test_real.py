@@ -24,13 +24,13 @@ def test_the_real_excerpt_is_found_and_read(real_excerpt):
 
 def test_real_recordings_are_trained_evaluated_and_scored_from_the_command_line(real_excerpt, tmp_path, asd, caplog):  # noqa: F811
     run = tmp_path / "run"
-    code, _, err = asd("train", real_excerpt, "--run", run, "--no-pretrain", "--seconds", 1, "--device", "cpu")
-    assert (code, "only one training clip" in err) == (2, True)
-    words = ("--no-pretrain", "--seconds", 1, "--device", "cpu", "--skip-single")
+    words = ("--method", "clp-scf", "--no-pretrain", "--seconds", 1, "--device", "cpu")
     code, _, err = asd("train", real_excerpt, "--run", run, *words)
+    assert (code, "only one training clip" in err) == (2, True)
+    code, _, err = asd("train", real_excerpt, "--run", run, *words, "--skip-single")
     assert code == 0, err
     assert "left out, a single training clip" in caplog.text
-    assert "clips are longer and cut to their first 1 s" in caplog.text
+    assert "clips are shorter and repeated up to 11 s" in caplog.text  # no second of the longest is thrown away
     code, out, _ = asd("evaluate", real_excerpt, "--run", run, "--csv", tmp_path / "csv", "--json")
     result = json.loads(out)
     assert code == 0

@@ -67,12 +67,12 @@ Machine = Annotated[
 ]
 Run = Annotated[Path, typer.Option("--run", help="Run directory.")]
 ScorerName = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="SCORER",
-        parser=one_of("asdlib.judge.scorers:scorer_names"),
-        help="What the score is: softmax, the paper's; a distance between embeddings, "
-        "such as mahalanobis; or another one, see the book.",
+        help="What the score is: of an ensemble fused (default), plain, or one of its "
+        "parts; of clp-scf softmax (default), the paper's, or a distance between "
+        "embeddings, such as mahalanobis; see the book.",
     ),
 ]
 Device = Annotated[

@@ -29,9 +29,16 @@ if TYPE_CHECKING:
 def evaluate(
     data: Data,
     run: Run,
-    scorer: ScorerName = "softmax",
+    scorer: ScorerName = None,
     csv: Annotated[
         Path | None, typer.Option(help="Folder for anomaly_score_<type>_id_<nn>.csv.")
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            help="The challenge's published list of truths, eval_data_list.csv, for "
+            "clips whose names do not say."
+        ),
     ] = None,
     device: Device = "auto",
     channel: Channel = None,
@@ -44,15 +51,18 @@ def evaluate(
     AUC, pAUC and mAUC are given where normal and anomalous clips are known.
     """
     from asdlib.judge.metrics import machine_table, type_table, write_challenge_csv
-    from asdlib.judge.scorers import scorer_names
     from asdlib.progress import progress_bar
     from asdlib.sound.data import scan
+    from asdlib.sound.truth import read_truth, with_truth
     from asdlib.use.detector import Detector
 
     detector = Detector.load(run)
+    scorer = detector.scorer(scorer)
     clips = [clip for clip in scan(data) if clip.split == "test"]
     unknown = sorted({clip.machine for clip in clips} - set(detector.config.machines))
     clips = [clip for clip in clips if clip.machine not in unknown]
+    if truth is not None:
+        clips = with_truth(clips, read_truth(truth))
     if not clips:
         known = ", ".join(detector.config.machines)
         raise AsdError(
@@ -68,7 +78,7 @@ def evaluate(
             on_step=on_step,
         )
         results = {}
-        for name in scorer_names():
+        for name in detector.scorers:
             scored, resamples = table.assign(score=table[name]), 1000 * (name == scorer)
             results[name] = machine_table(scored, resamples=resamples, on_step=on_step)
     chosen = table.assign(score=table[scorer])

@@ -29,7 +29,7 @@ def threshold(
     files: Files,
     run: Run,
     machine: Machine,
-    scorer: ScorerName = "softmax",
+    scorer: ScorerName = None,
     rate: Annotated[
         float, typer.Option(help="Share of healthy clips that may raise an alarm.")
     ] = 0.05,
@@ -57,6 +57,7 @@ def threshold(
     from asdlib.use.thresholds import keep_threshold
 
     detector = Detector.load(run)
+    scorer = detector.scorer(scorer)
     detector.label(machine)
     reading = reading_of(detector, channel, resample)
     embeddings = embeddings_of(files, detector, machine, reading, device)
@@ -90,7 +91,7 @@ def report(
     ],
     run: Run,
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
-    scorer: ScorerName = "softmax",
+    scorer: ScorerName = None,
     device: Device = "auto",
     channel: Channel = None,
     resample: Resample = False,
@@ -107,6 +108,7 @@ def report(
     from asdlib.use.thresholds import read_thresholds
 
     detector = Detector.load(run)
+    scorer = detector.scorer(scorer)
     known = detector.config.machines
     tests = [clip for clip in scan(data) if clip.split == "test"]
     clips = [clip for clip in tests if clip.machine in known]

@@ -14,10 +14,12 @@ from asdlib.commands import (
     Resample,
     app,
     one_of,
+    print_table,
 )
 from asdlib.errors import AsdError
 
 if TYPE_CHECKING:
+    from asdlib.judge.rehearsal import Rehearsal
     from asdlib.use.config import RunConfig
 
 Preset = Annotated[
@@ -25,10 +27,21 @@ Preset = Annotated[
     typer.Option(
         metavar="PRESET",
         parser=one_of("asdlib.use.config:PRESETS"),
-        help="book: 2 s clips, small network, minutes on a laptop. paper: for a GPU. "
-        "(default: that of --config, else book)",
+        help="best: plain detectors and a network on whole clips. book: the paper's "
+        "two stages, 2 s clips, small network, minutes on a laptop. paper: for a GPU. "
+        "(default: that of --config, else best)",
     ),
 ]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METHOD",
+        parser=one_of("asdlib.commands.learn:METHODS"),
+        help="ensemble, as --preset best; clp-scf, the paper's alone, as --preset "
+        "book.",
+    ),
+]
+METHODS = {"ensemble": "best", "clp-scf": "book"}  # and the preset that is meant
 Short = Annotated[
     str | None,
     typer.Option(
@@ -60,6 +73,7 @@ def train(
     run: Annotated[
         Path | None, typer.Option("--run", help="Run directory to fill.")
     ] = None,
+    method: Method = None,
     preset: Preset = None,
     config: Annotated[
         Path | None,
@@ -77,7 +91,11 @@ def train(
         bool, typer.Option("--no-pretrain", help="Single-stage method: no stage 1.")
     ] = False,
     seconds: Annotated[
-        float | None, typer.Option(help="Clip length (default: the preset's).")
+        float | None,
+        typer.Option(
+            help="How much of a clip the network sees at a time (default: 2; of paper "
+            "10, and it hears no more of a clip than that)."
+        ),
     ] = None,
     sample_rate: Annotated[
         int | None,
@@ -120,7 +138,7 @@ def train(
     short: Short = None,
     cache: Cache = None,
 ) -> None:
-    """Train both stages on the normal training clips of DATA.
+    """Train a detector on the normal training clips of DATA.
 
     On several GPUs, or in several processes: torchrun --nproc-per-node=N -m -- asdlib
     train ...
@@ -131,7 +149,7 @@ def train(
     from asdlib.use.train import train as train_detector
 
     chosen = settings(
-        preset,
+        preset_of(method, preset),
         config,
         no_pretrain=no_pretrain,
         features={"seconds": seconds, "sample_rate": sample_rate},
@@ -168,7 +186,57 @@ def train(
         return
     clips, machines = len(detector.bank), len(detector.config.machines)
     print(f"trained on {clips} clips of {machines} machines")
+    if detector.rehearsal is not None:
+        tell_rehearsal(detector.rehearsal)
     print(f"next: asd evaluate {data} --run {run}")
+
+
+def preset_of(method: str | None, preset: str | None) -> str | None:
+    """The preset that is meant.
+
+    Raises :class:`AsdError` where it is one of another method.
+    """
+    from asdlib.use.config import PRESETS
+
+    if method is None or preset is None:
+        return preset if method is None else METHODS[method]
+    of_preset = PRESETS[preset].method.replace("_", "-")
+    if of_preset != method:
+        raise AsdError(
+            f"the preset {preset} is one of {of_preset}, not of {method}: "
+            "leave out --method or --preset"
+        )
+    return preset
+
+
+def tell_rehearsal(found: "Rehearsal") -> None:
+    """Print what was chosen, and by what."""
+    if not found.auc:
+        print("no rehearsal: no machine of a type with two or more could be spared")
+        return
+    print(
+        f"rehearsal, {found.healthy} healthy clips and {found.faults} mixtures of them "
+        f"with {', '.join(found.strangers)}, which were left out:"
+    )
+    told = [(name, f"{100 * value:.1f}") for name, value in found.auc.items()]
+    print_table("AUC of the rehearsal (%)", ("by", "AUC"), told)
+    print(
+        f"kept: {', '.join(found.kept)}; {100 * found.gain:+.1f} points beside plain "
+        f"detectors alone ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+    )
+
+
+def seen_at_once(config: "RunConfig", seconds: float) -> "RunConfig":
+    """``config`` with a network that sees so many seconds of a whole clip at a time."""
+    from dataclasses import replace
+
+    from asdlib.sound.features import FeatureConfig
+
+    FeatureConfig(config.features.sample_rate, seconds)  # a length that makes sense?
+    if config.method == "ensemble":
+        encoder = replace(config.encoder, seconds=seconds)
+        return replace(config, encoder=encoder)
+    return replace(config, window=seconds)
 
 
 def settings(
@@ -191,10 +259,10 @@ def settings(
         return {name: value for name, value in values.items() if value is not None}
 
     if file is None:
-        config = PRESETS[preset or "book"]
+        config = PRESETS[preset or "best"]
     else:
-        first = PRESETS[preset or "book"]
-        presets = {preset: first} if preset else {"book": first, **PRESETS}
+        first = PRESETS[preset or "best"]
+        presets = {preset: first} if preset else {"best": first, **PRESETS}
         config = read_settings(file, presets=presets)
     features = given(features)
     if "sample_rate" in features:
@@ -210,7 +278,15 @@ def settings(
             trained = replace(trained, accumulation_steps=steps)
         config = replace(config, **{name: trained})
     if no_pretrain:
+        if config.method != "clp_scf":
+            raise AsdError(
+                "--no-pretrain leaves out stage 1 of clp-scf: add --method clp-scf"
+            )
         config = replace(config, pretrain=None)
+    if "seconds" in features and config.whole_clips:
+        config = seen_at_once(config, features.pop("seconds"))
+    if epochs is not None:
+        config = replace(config, least_steps=0)
     return replace(
         config,
         features=replace(config.features, **features),

@@ -41,7 +41,7 @@ def score(
     files: Files,
     run: Run,
     machine: Machine,
-    scorer: ScorerName = "softmax",
+    scorer: ScorerName = None,
     every: Annotated[
         float | None,
         typer.Option(help="Long recordings: a score every so many seconds."),
@@ -60,6 +60,7 @@ def score(
     from asdlib.use.detector import Detector
 
     detector = Detector.load(run)
+    scorer = detector.scorer(scorer)
     detector.label(machine)
     limit = limit_of(run, machine, scorer, threshold)
     reading = reading_of(detector, channel, resample)
@@ -78,12 +79,14 @@ def score(
             print(json.dumps(about | {"tracks": tracks}, indent=1))
         return
     embeddings = embeddings_of(files, detector, machine, reading, device)
+    names = dict.fromkeys((scorer, *detector.parts))
+    found = detector.every_score(embeddings, machine, tuple(names))
     rows = []
-    for path, value in zip(
-        files, detector.scores(embeddings, machine, scorer), strict=True
-    ):
+    for i, (path, value) in enumerate(zip(files, found[scorer], strict=True)):
         share = detector.training_share(value, machine, scorer)
         row = {"file": str(path), "score": float(value), "training_share": share}
+        if detector.parts:
+            row["parts"] = {name: float(found[name][i]) for name in detector.parts}
         rows.append(row | ({} if limit is None else {"alarm": bool(value > limit)}))
     if as_json:
         print(json.dumps(about | {"scores": rows}, indent=1))
@@ -163,7 +166,7 @@ def _tracks(
 def stream(
     run: Run,
     machine: Machine,
-    scorer: ScorerName = "softmax",
+    scorer: ScorerName = None,
     every: Annotated[
         float | None,
         typer.Option(help="A score every so many seconds (default: a clip's length)."),
@@ -189,6 +192,7 @@ def stream(
     from asdlib.use.stream import StreamScorer
 
     detector = Detector.load(run)
+    scorer = detector.scorer(scorer)
     limit = limit_of(run, machine, scorer, threshold)
     scored = StreamScorer(
         detector,

@@ -15,6 +15,7 @@ from torch import nn
 from asdlib.device import seeded
 from asdlib.errors import AsdError
 from asdlib.learn.encoder import BOOK_ENCODER, EncoderConfig, STgramMFN
+from asdlib.learn.pieces import Pieces, piece_of
 from asdlib.learn.spectrogram_encoder import SpectrogramConfig, SpectrogramEncoder
 from asdlib.learn.spectrum_encoder import SpectrumConfig, SpectrumEncoder
 from asdlib.sound.clips import Clips
@@ -36,12 +37,21 @@ ENCODERS: dict[str, tuple[type, Callable[..., nn.Module]]] = {
 
 
 def new_encoder(
-    config: Sizes, features: FeatureConfig | None, *, seed: int = 0
+    config: Sizes,
+    features: FeatureConfig | None,
+    *,
+    window: float | None = None,
+    seed: int = 0,
 ) -> nn.Module:
     """An untrained encoder with the initial weights that ``seed`` gives.
 
-    Raises :class:`AsdError` for a config that is in no row of :data:`ENCODERS`.
+    It sees ``window`` seconds of a clip at a time (:class:`Pieces`), or clips as a
+    whole where that is None or as long. Raises :class:`AsdError` for a config that is
+    in no row of :data:`ENCODERS`, and for a window longer than the clips.
     """
+    if features is not None and window is not None and window != features.seconds:
+        piece = piece_of(features, window)
+        return Pieces(new_encoder(config, piece, seed=seed), piece)
     name = getattr(config, "NAME", type(config).__name__)
     if name not in ENCODERS:
         raise AsdError(f"no encoder {name!r}: choose one of {', '.join(ENCODERS)}")

@@ -27,6 +27,7 @@ from asdlib.sound.features import FeatureConfig
 from asdlib.sound.summaries import views
 
 NETWORK = "network"  # the part that is trained, the last one
+Judge = Callable[[np.ndarray], dict[str, np.ndarray]]  # rows → surprises by part
 
 
 class Ensemble(nn.Module):
@@ -80,9 +81,7 @@ def scorer_of(part: str) -> Scorer:
     return mahalanobis_score if part == NETWORK else plain_mahalanobis
 
 
-def judge_of(
-    model: Ensemble, known: np.ndarray, label: int
-) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+def judge_of(model: Ensemble, known: np.ndarray, label: int) -> Judge:
     """How surprising clips of one machine are: rows (M, dim) → {part: (M,) > 0}.
 
     ``known`` (N, dim) are the rows of its healthy clips, ``label`` its place among the

@@ -40,6 +40,7 @@ def train(
     budget: StageConfig,
     first: float = 0.5,
     encoder: Any = None,
+    window: float | None = None,
     pretraining: Callable[..., tuple[nn.Module, list[dict]]] = pretrain,
     temperature: float = TEMPERATURE,
     margin: float = MARGIN,
@@ -57,7 +58,8 @@ def train(
     ``first`` is the share of the budget's epochs that stage 1 has: 0 is the
     single-stage method, 1 the contrast alone, a :class:`ContrastiveModel`. ``encoder``
     is a config of :data:`asdlib.learn.encoders.ENCODERS` (None: the small one for these
-    inputs). ``pretraining`` may be another stage 1, called as
+    inputs), which sees ``window`` seconds of a clip at a time (None: all).
+    ``pretraining`` may be another stage 1, called as
     :func:`asdlib.learn.contrastive.pretrain` is; ``second_rate`` another learning rate
     in stage 2 than the budget's. ``margin`` and ``scale`` are those of ArcFace, and
     ``head(dim, classes)`` makes another class head.
@@ -71,7 +73,9 @@ def train(
             f"a share of {first:g} of the epochs for stage 1 makes no sense: "
             "choose one from 0 to 1"
         )
-    model = new_encoder(encoder or encoder_for(clips), clips.features, seed=seed)
+    model = new_encoder(
+        encoder or encoder_for(clips), clips.features, window=window, seed=seed
+    )
     options: dict[str, Any] = {
         "seed": seed,
         "device": device,

@@ -49,9 +49,9 @@ def views(inputs: list[Tensor], config: FeatureConfig | None) -> dict[str, Tenso
     """The views of a batch, each (B, d) float32.
 
     Of sound, ``inputs`` being waveforms (B, samples) in ±1 and log-mels (B, mels,
-    frames) in dB: "levels", "modulation" (none of a single frame) and "spectrum". Of spectra (B, 1, bands,
-    modulations), where ``config`` is None: "levels", and "numbers", which are the
-    spectra themselves.
+    frames) in dB: "levels", "modulation" (none of a single frame) and "spectrum". Of
+    spectra (B, 1, bands, modulations), where ``config`` is None: "levels", and
+    "numbers", which are the spectra themselves.
     """
     if config is None:
         spectra = inputs[0][:, 0].float()

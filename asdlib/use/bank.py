@@ -7,13 +7,16 @@ anywhere.
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 
 from asdlib.errors import AsdError
 from asdlib.files import atomic_write
+from asdlib.judge.rehearsal import Rehearsal
 from asdlib.judge.scorers import (
     EMBEDDING_SCORERS,
     cross_scores,
@@ -22,6 +25,7 @@ from asdlib.judge.scorers import (
 )
 from asdlib.learn.classifier import MachineClassifier
 from asdlib.learn.tensors import write_tensors
+from asdlib.methods._parts import Ensemble, cross_surprises, with_sums
 from asdlib.use.config import RunConfig
 from asdlib.use.run import is_of, read_tensors
 
@@ -46,10 +50,27 @@ def machine_softmax(
     return softmax_score(logits.numpy(), label)
 
 
+Model = MachineClassifier | Ensemble  # what a run holds
+
+
+def scorers_of(model: Model) -> tuple[str, ...]:
+    """The names of the scorers that a model has, the one to use first."""
+    if isinstance(model, Ensemble):
+        return ("fused", "plain", *model.widths)
+    return scorer_names()
+
+
+def width_of(model: Model) -> int:
+    """How many numbers ``model.embed`` gives of a clip."""
+    if isinstance(model, Ensemble):
+        return sum(model.widths.values())
+    return cast(int, model.encoder.embedding_dim)
+
+
 def save_bank(
     run: Path,
     config: RunConfig,
-    model: MachineClassifier,
+    model: Model,
     bank: np.ndarray,
     labels: np.ndarray,
 ) -> None:
@@ -58,7 +79,7 @@ def save_bank(
     ``bank`` (N, dim) float32 are the embeddings of the training clips, ``labels`` (N,)
     int64 whose they are. Raises OSError where they cannot be written.
     """
-    percentiles = percentiles_of(config, model, bank, labels, scorer_names())
+    percentiles = percentiles_of(config, model, bank, labels, scorers_of(model))
     tensors = {"embeddings": torch.from_numpy(bank), "labels": torch.from_numpy(labels)}
     about = {"run": config.mark}
     write_tensors(tensors, run / "embeddings.safetensors", metadata=about)
@@ -68,7 +89,7 @@ def save_bank(
 
 def percentiles_of(
     config: RunConfig,
-    model: MachineClassifier,
+    model: Model,
     bank: np.ndarray,
     labels: np.ndarray,
     scorers: Iterable[str],
@@ -80,18 +101,32 @@ def percentiles_of(
     """
     found: Percentiles = {}
     for label, machine in enumerate(config.machines):
-        own, found[machine] = bank[labels == label], {}
-        for name in scorers:
-            if name in EMBEDDING_SCORERS:
-                scores = cross_scores(EMBEDDING_SCORERS[name], own)
-            else:
-                scores = machine_softmax(model, own, label, margin=name == "softmax")
-            found[machine][name] = np.percentile(scores, range(101)).tolist()
+        own = bank[labels == label]
+        if isinstance(model, Ensemble):
+            every = with_sums(model, cross_surprises(model, own, label))
+            scores = {name: every[name] for name in scorers}
+        else:
+            scores = {name: _known_scores(model, own, label, name) for name in scorers}
+        found[machine] = {
+            name: np.percentile(values, range(101)).tolist()
+            for name, values in scores.items()
+        }
     return found
 
 
-def read_bank(run: Path, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings (N, dim) float32 and labels (N,) int64 of the training clips.
+def _known_scores(
+    model: MachineClassifier, own: np.ndarray, label: int, scorer: str
+) -> np.ndarray:
+    """Scores (N,) of a machine's training clips (N, dim), known to a classifier."""
+    if scorer in EMBEDDING_SCORERS:
+        return cross_scores(EMBEDDING_SCORERS[scorer], own)
+    return machine_softmax(model, own, label, margin=scorer == "softmax")
+
+
+def read_bank(
+    run: Path, config: RunConfig, *, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings (N, width) float32 and labels (N,) int64 of the training clips.
 
     Raises :class:`AsdError` for a file that is missing or damaged, is of another run,
     or holds anything else.
@@ -104,7 +139,7 @@ def read_bank(run: Path, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
     sound = (
         (bank.dtype, labels.dtype) == (torch.float32, torch.int64)
         and labels.ndim == 1
-        and bank.shape == (len(labels), config.encoder.embedding_dim)
+        and bank.shape == (len(labels), width)
         and set(labels.tolist()) == set(range(len(config.machines)))
         and bool(bank.isfinite().all())
     )
@@ -119,7 +154,7 @@ def read_bank(run: Path, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
 def read_percentiles(
     run: Path,
     config: RunConfig,
-    model: MachineClassifier,
+    model: Model,
     bank: np.ndarray,
     labels: np.ndarray,
 ) -> Percentiles:
@@ -134,7 +169,7 @@ def read_percentiles(
         content = json.loads(path.read_text())
         of_this, kept = is_of(content, config), content["percentiles"]
         rows_of = [kept[machine] for machine in config.machines]
-        there = [n for n in scorer_names() if all(n in rows for rows in rows_of)]
+        there = [n for n in scorers_of(model) if all(n in rows for rows in rows_of)]
         found = {
             machine: {name: np.asarray(rows[name], float) for name in there}
             for machine, rows in zip(config.machines, rows_of, strict=True)
@@ -151,9 +186,40 @@ def read_percentiles(
             f"{path} is damaged (not 101 finite scores for each machine and scorer): "
             "train it again"
         )
-    missing = [name for name in scorer_names() if name not in there]
+    missing = [name for name in scorers_of(model) if name not in there]
     new = percentiles_of(config, model, bank, labels, missing)
     return {
         machine: {name: row.tolist() for name, row in by_scorer.items()} | new[machine]
         for machine, by_scorer in found.items()
     }
+
+
+def save_rehearsal(run: Path, config: RunConfig, found: Rehearsal) -> None:
+    """Write ``rehearsal.json``: what a run's rehearsal has found."""
+    with atomic_write(run / "rehearsal.json") as temporary:
+        content = {"run": config.mark} | asdict(found)
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def read_rehearsal(run: Path, config: RunConfig) -> Rehearsal:
+    """What the rehearsal of a run has found.
+
+    Raises :class:`AsdError` for a file that is missing, damaged or of another run.
+    """
+    path = run / "rehearsal.json"
+    try:
+        content = json.loads(path.read_text())
+        of_this = is_of(content, config)
+        values = {name: content[name] for name in content if name != "run"}
+        for name in ("strangers", "kept"):
+            values[name] = tuple(values[name])
+        found = Rehearsal(**values)
+        if not all(isinstance(x, int | float) for x in found.auc.values()):
+            raise ValueError("an AUC that is no number")
+    except UNREADABLE as error:
+        raise AsdError(f"{path} is damaged ({error}): train it again") from error
+    if not of_this:
+        raise AsdError(
+            f"{path} belongs to other settings: restore the files of one run"
+        )
+    return found

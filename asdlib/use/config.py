@@ -40,8 +40,9 @@ class RunConfig:
     ``method`` is one of :data:`METHODS`, by the name of its file in
     :mod:`asdlib.methods`; the ensemble trains its network as ``finetune`` says. With
     ``whole_clips``, clips are as long as they are on disk, instead of
-    ``features.seconds``; no stage has fewer steps than ``least_steps``, however few the
-    clips. Training fills in what that comes to.
+    ``features.seconds``. The network of the two stages sees ``window`` seconds of a
+    clip at a time (None: all; see :mod:`asdlib.learn.pieces`). No stage has fewer steps
+    than ``least_steps``, however few the clips. Training fills in what that comes to.
 
     Training fills in ``machines``, the training machines in label order, ``data``, a
     digest of what is in the training clips, and ``identity``, a random number of the
@@ -53,6 +54,7 @@ class RunConfig:
     method: str = "clp_scf"
     features: FeatureConfig = FeatureConfig()
     whole_clips: bool = False
+    window: float | None = None
     least_steps: int = 0
     encoder: Any = PAPER_ENCODER
     pretrain: StageConfig | None = StageConfig(101, learning_rate=5e-4)
@@ -147,6 +149,8 @@ PRESETS = {
     "book": RunConfig(
         preset="book",
         features=FeatureConfig(seconds=2.0),
+        whole_clips=True,
+        window=2.0,
         encoder=BOOK_ENCODER,
         pretrain=StageConfig(16, 64, learning_rate=1e-3, cosine_from=8),
         finetune=StageConfig(16, 64, learning_rate=1e-3, cosine_from=0),

@@ -1,7 +1,7 @@
 """A trained detector: scores from a finished run directory."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,14 +9,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asdlib.errors import AsdError
-from asdlib.judge.scorers import EMBEDDING_SCORERS, scorer_names
-from asdlib.learn.classifier import MachineClassifier
+from asdlib.judge.rehearsal import Rehearsal
+from asdlib.judge.scorers import EMBEDDING_SCORERS
 from asdlib.learn.embedding import embed
+from asdlib.methods._parts import Ensemble, Judge, judge_of, with_sums
+from asdlib.methods.sub_cluster import SubClusterClassifier
 from asdlib.progress import OnStep, silent
 from asdlib.sound.cache import ReadOptions, features_of
 from asdlib.sound.clips import Clips
 from asdlib.sound.data import Clip
-from asdlib.use.bank import Percentiles, machine_softmax, read_bank, read_percentiles
+from asdlib.sound.summaries import view_widths
+from asdlib.use.bank import (
+    Model,
+    Percentiles,
+    machine_softmax,
+    read_bank,
+    read_percentiles,
+    read_rehearsal,
+    scorers_of,
+    width_of,
+)
 from asdlib.use.config import RunConfig
 from asdlib.use.run import loaded, new_classifier, new_encoder, read_config
 
@@ -24,8 +36,13 @@ if TYPE_CHECKING:  # `asd score` of one clip does not wait for it
     import pandas as pd
 
 
-def untrained(config: RunConfig) -> MachineClassifier:
-    """The network of ``config`` before any training."""
+def untrained(config: RunConfig) -> Model:
+    """The model of ``config`` before any training."""
+    if config.method == "ensemble":
+        count = len(config.machines)
+        network = SubClusterClassifier(new_encoder(config), count)
+        widths = view_widths(config.features)
+        return Ensemble(network, config.features, widths, count)
     return new_classifier(new_encoder(config), config)
 
 
@@ -35,13 +52,17 @@ class Detector:
 
     The ``bank`` holds the embeddings (N, dim) of the training clips, ``bank_labels``
     (N,) whose they are. ``percentiles`` are those of the scores of the training clips.
+    An ensemble has a ``rehearsal``, too.
     """
 
     config: RunConfig
-    model: MachineClassifier
+    model: Model
     bank: np.ndarray
     bank_labels: np.ndarray
     percentiles: Percentiles
+    rehearsal: Rehearsal | None = None
+    # What is fitted to the bank of a machine once it is asked about, by its label.
+    _judges: dict[int, Judge] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def load(cls, run: str | Path) -> "Detector":
@@ -59,9 +80,17 @@ class Detector:
                 )
         make = partial(untrained, config)
         model = loaded(make, run / "weights.safetensors", config)
-        bank, labels = read_bank(run, config)
+        bank, labels = read_bank(run, config, width=width_of(model))
         percentiles = read_percentiles(run, config, model, bank, labels)
-        return cls(config, model, bank, labels, percentiles)
+        rehearsal = None
+        if config.method == "ensemble":
+            rehearsal = read_rehearsal(run, config)
+        return cls(config, model, bank, labels, percentiles, rehearsal)
+
+    @property
+    def scorers(self) -> tuple[str, ...]:
+        """The names of the scorers, the one that is meant where none is named first."""
+        return scorers_of(self.model)
 
     def label(self, machine: str) -> int:
         """The label of ``machine`` (``type/id``).
@@ -76,29 +105,63 @@ class Detector:
             )
         return self.config.machines.index(machine)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The scorers that are the parts of an ensemble; none of other models."""
+        return tuple(self.model.widths) if isinstance(self.model, Ensemble) else ()
+
     def scores(
-        self, embeddings: np.ndarray, machine: str, scorer: str = "softmax"
+        self, embeddings: np.ndarray, machine: str, scorer: str | None = None
     ) -> np.ndarray:
         """Anomaly scores (N,) of ``embeddings`` (N, dim) of clips of one machine.
 
         Larger is more anomalous. Raises :class:`AsdError` for an unknown machine or
         scorer.
         """
-        if scorer not in scorer_names():
-            names = ", ".join(scorer_names())
-            raise AsdError(f"no scorer {scorer!r}: choose one of {names}")
+        name = self.scorer(scorer)
+        return self.every_score(embeddings, machine, (name,))[name]
+
+    def scorer(self, name: str | None) -> str:
+        """The name of a scorer, the first where it is None.
+
+        Raises :class:`AsdError` where there is no such scorer.
+        """
+        if name is not None and name not in self.scorers:
+            names = ", ".join(self.scorers)
+            raise AsdError(f"no scorer {name!r}: choose one of {names}")
+        return name or self.scorers[0]
+
+    def every_score(
+        self,
+        embeddings: np.ndarray,
+        machine: str,
+        scorers: Sequence[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """As :meth:`scores`, by some scorers or by all: (N,) each, by name."""
         label = self.label(machine)
-        if scorer in EMBEDDING_SCORERS:
-            known = self.bank[self.bank_labels == label]
-            return EMBEDDING_SCORERS[scorer](known, embeddings)
-        margin = scorer == "softmax"
-        return machine_softmax(self.model, embeddings, label, margin=margin)
+        names = self.scorers if scorers is None else [self.scorer(n) for n in scorers]
+        known = self.bank[self.bank_labels == label]
+        if isinstance(self.model, Ensemble):
+            if label not in self._judges:
+                self._judges[label] = judge_of(self.model, known, label)
+            every = with_sums(self.model, self._judges[label](embeddings))
+            return {name: every[name] for name in names}
+        found = {}
+        for name in names:
+            if name in EMBEDDING_SCORERS:
+                found[name] = EMBEDDING_SCORERS[name](known, embeddings)
+            else:
+                margin = name == "softmax"
+                found[name] = machine_softmax(
+                    self.model, embeddings, label, margin=margin
+                )
+        return found
 
     def score_clips(
         self,
         clips: list[Clip],
         *,
-        scorers: Sequence[str] | None = None,
+        scorers: Iterable[str] | None = None,
         reading: ReadOptions | None = None,
         device: str = "auto",
         cache: Path | None = None,
@@ -129,7 +192,7 @@ class Detector:
         arrays: Clips,
         clips: list[Clip],
         *,
-        scorers: Sequence[str] | None = None,
+        scorers: Iterable[str] | None = None,
         device: str = "auto",
         on_step: OnStep = silent,
     ) -> "pd.DataFrame":
@@ -140,21 +203,22 @@ class Detector:
         embeddings = embed(self.model.embed, inputs, device=device, on_step=on_step)
         rows = [(clip.machine, Path(clip.path).name, clip.label) for clip in clips]
         table = pd.DataFrame(rows, columns=["machine", "name", "label"])
-        for scorer in scorer_names() if scorers is None else scorers:
-            scores = np.empty(len(clips))
-            for machine in arrays.names:
-                own = machines == machine
-                scores[own] = self.scores(embeddings[own], machine, scorer)
-            table[scorer] = scores
-        return table
+        names = self.scorers if scorers is None else tuple(scorers)
+        scores = {name: np.empty(len(clips)) for name in names}
+        for machine in arrays.names:
+            own = machines == machine
+            found = self.every_score(embeddings[own], machine, names)
+            for name, values in found.items():
+                scores[name][own] = values
+        return table.assign(**scores)
 
     def training_share(
-        self, score: float, machine: str, scorer: str = "softmax"
+        self, score: float, machine: str, scorer: str | None = None
     ) -> float:
         """The share of the machine's training clips that score below ``score``, 0 to 1.
 
         The network knows those clips: a new clip of a healthy machine scores above most
         of them. It is no false-alarm rate.
         """
-        percentiles = self.percentiles[machine][scorer]
+        percentiles = self.percentiles[machine][self.scorer(scorer)]
         return float(np.interp(score, percentiles, np.linspace(0, 1, 101)))

@@ -62,6 +62,11 @@ def export(run: str | Path | Detector, path: str | Path) -> None:
     be written.
     """
     detector = run if isinstance(run, Detector) else Detector.load(run)
+    if detector.config.method != "clp_scf":
+        raise AsdError(
+            f"only a run of clp-scf can be written as ONNX, not one of "
+            f"{detector.config.method}: train one with --method clp-scf"
+        )
     try:
         # torch needs it, and says so in many lines.
         import onnxscript  # noqa: F401

@@ -4,7 +4,7 @@ One HTML file with scores, alarms, pictures and players, for any browser, offlin
 """
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +28,20 @@ th, td { padding: 0.25rem 0.8rem; text-align: left; border-bottom: 1px solid #cc
 """
 
 
+_PARTS_HEAD = '<th scope="col">by its parts</th>'
+
+
 @dataclass(frozen=True)
 class Judged:
-    """A recording, its score, and the threshold of its machine, if there is one."""
+    """A recording, its score, and the threshold of its machine, if there is one.
+
+    ``parts`` are the scores by each part of an ensemble, by its name.
+    """
 
     clip: Clip
     score: float
     threshold: float | None
+    parts: dict[str, float] = field(default_factory=dict)
 
     @property
     def alarm(self) -> bool:
@@ -66,7 +73,7 @@ def write_report(
     detector: Detector,
     thresholds: dict[str, float],
     *,
-    scorer: str = "softmax",
+    scorer: str | None = None,
     reading: ReadOptions | None = None,
     device: str = "auto",
     cache: Path | None = None,
@@ -79,22 +86,28 @@ def write_report(
     or scorer, for an unreadable recording, and where the page cannot be written.
     """
     reading = reading or detector.config.reading
+    name, parts = detector.scorer(scorer), detector.parts
     with writable(path) as temporary:
         table = detector.score_clips(
             clips,
-            scorers=(scorer,),
+            scorers=dict.fromkeys((name, *parts)),
             reading=reading,
             device=device,
             cache=cache,
             on_step=on_step,
         )
         rows = [
-            Judged(clip, value, thresholds.get(clip.machine))
-            for clip, value in zip(clips, table[scorer], strict=True)
+            Judged(
+                clip,
+                table[name].iloc[i],
+                thresholds.get(clip.machine),
+                {part: table[part].iloc[i] for part in parts},
+            )
+            for i, clip in enumerate(clips)
         ]
         rows.sort(key=lambda row: row.urgency, reverse=True)
         alarms = sum(row.alarm for row in rows)
-        page = _page(rows, alarms, detector, scorer, reading)
+        page = _page(rows, alarms, detector, name, reading)
         temporary.write_text(page, encoding="utf-8")
     return alarms
 
@@ -125,7 +138,7 @@ larger is more anomalous. An alarm says that a recording does not sound like the
 ones, not why.</p>{note if without else ""}
 <table><thead><tr><th scope="col">machine</th><th scope="col">recording</th>
 <th scope="col" class="number">score</th><th scope="col" class="number">threshold</th>
-<th scope="col">alarm</th></tr></thead>
+<th scope="col">alarm</th>{_PARTS_HEAD if detector.parts else ""}</tr></thead>
 <tbody>{"".join(map(_row, rows))}</tbody></table>
 <h2>To listen to</h2>
 {players._repr_html_()}
@@ -143,6 +156,10 @@ def _row(row: Judged) -> str:
         *(f'<td class="number">{text}</td>' for text in (f"{row.score:.3f}", limit)),
         '<td class="alarm">ALARM</td>' if row.alarm else no_alarm,
     ]
+    if row.parts:
+        loudest = sorted(row.parts.items(), key=lambda part: -part[1])
+        told = ", ".join(f"{name} {value:.1f}" for name, value in loudest)
+        cells.append(f"<td>{html.escape(told)}</td>")
     return f"<tr>{''.join(cells)}</tr>\n"
 
 

@@ -7,6 +7,7 @@
         pretrained.safetensors   encoder and head after stage 1 (two stages only)
         weights.safetensors      encoder, first head layer and ArcFace after stage 2
         embeddings.safetensors   embeddings of the training clips, the memory bank
+        rehearsal.json           of an ensemble: what it has chosen, and by what
         scores.json              per machine and scorer, percentiles of the scores of
                                  its normal training clips
         thresholds.json          the thresholds that were chosen, if any
@@ -45,7 +46,9 @@ FORMAT = 2
 
 def new_encoder(config: RunConfig) -> nn.Module:
     """An untrained encoder with the initial weights that ``config.seed`` gives."""
-    return encoders.new_encoder(config.encoder, config.features, seed=config.seed)
+    return encoders.new_encoder(
+        config.encoder, config.features, window=config.window, seed=config.seed
+    )
 
 
 def new_classifier(

@@ -120,7 +120,7 @@ class StreamScorer:
         machine: str,
         *,
         every: float | None = None,
-        scorer: str = "softmax",
+        scorer: str | None = None,
         sample_rate: int | None = None,
         device: str = "auto",
     ):
@@ -249,7 +249,7 @@ def score(
     run: "str | Path | Detector",
     machine: str,
     every: float | None = None,
-    scorer: str = "softmax",
+    scorer: str | None = None,
     reading: ReadOptions | None = None,
     device: str = "auto",
     on_step: OnStep = silent,

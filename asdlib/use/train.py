@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,18 +17,20 @@ from torch import nn
 from asdlib import processes
 from asdlib.device import find_device
 from asdlib.errors import AsdError
-from asdlib.files import locked
+from asdlib.files import atomic_write, locked
 from asdlib.learn.batches import plan_batches
 from asdlib.learn.classifier import MachineClassifier, finetune
 from asdlib.learn.contrastive import ContrastiveModel, pretrain
 from asdlib.learn.embedding import embed
+from asdlib.methods import ensemble
 from asdlib.progress import OnStep, silent
 from asdlib.sound.cache import features_of
 from asdlib.sound.clips import Clips
 from asdlib.sound.data import Clip, training_clips
-from asdlib.use.bank import save_bank
+from asdlib.use.bank import save_bank, save_rehearsal
 from asdlib.use.config import RunConfig
 from asdlib.use.detector import Detector, untrained
+from asdlib.use.fitting import fitted_to
 from asdlib.use.run import (
     load_pretrained,
     loaded,
@@ -69,6 +72,7 @@ def train(
     # What cannot be is refused before hours of work, not after: an unknown device,
     # batches that cannot be shared out.
     device = find_device(device).type
+    config = fitted_to(config, clips)
     labels = Clips((), np.array([clip.machine for clip in clips])).labels
     for stage in config.stages:
         plan_batches(labels, stage, validation=config.validation, seed=config.seed)
@@ -125,13 +129,16 @@ def _fill(
             "folder": run,
             "on_step": on_step,
         }
-        base = _stage_1(run, kept, arrays, options)
-        _stage_2(run, kept, base, arrays, options)
+        if kept.method == "ensemble":
+            _ensemble(run, kept, arrays, options)
+        else:
+            base = _stage_1(run, kept, arrays, options)
+            _stage_2(run, kept, base, arrays, options)
         if processes.is_first():
             weights = run / "weights.safetensors"
             model = loaded(partial(untrained, kept), weights, kept)
             bank = embed(model.embed, arrays.inputs, device=device, on_step=on_step)
-            (run / "checkpoint.safetensors").unlink(missing_ok=True)
+            _tidy(run)
             save_bank(run, kept, model, bank, arrays.labels)
         processes.barrier()
 
@@ -247,8 +254,38 @@ def _stage_2(
         _keep(model, path, config)
 
 
+def _ensemble(
+    run: Path, config: RunConfig, clips: Clips, options: dict[str, Any]
+) -> None:
+    """Leave the weights of an ensemble in the run, unless they are there."""
+    path = run / "weights.safetensors"
+    if path.exists():
+        return
+    stage, encoder = config.finetune, config.encoder
+    model = ensemble.train(clips, budget=stage, encoder=encoder, **options)
+    if processes.is_first():
+        save_rehearsal(run, config, model.rehearsal)
+    _keep(model, path, config)
+
+
+def _tidy(run: Path) -> None:
+    """Remove what a finished training no longer needs; one log is left, of all."""
+    (run / "checkpoint.safetensors").unlink(missing_ok=True)
+    folders = [run / name for name in ("rehearsal", "network")]
+    logs = [folder / "log.csv" for folder in folders if (folder / "log.csv").exists()]
+    if len(logs) == len(folders):
+        head, *_ = lines = logs[0].read_text().splitlines(keepends=True)
+        rows = lines[1:] + logs[1].read_text().splitlines(keepends=True)[1:]
+        with atomic_write(run / "log.csv") as temporary:
+            temporary.write_text("".join([head, *rows]))
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _keep(
-    model: MachineClassifier | ContrastiveModel, path: Path, config: RunConfig
+    model: MachineClassifier | ContrastiveModel | ensemble.Ensemble,
+    path: Path,
+    config: RunConfig,
 ) -> None:
     """Save a stage's weights, by one process, before any goes on."""
     processes.barrier()  # each has seen by now that they were not there

@@ -1,0 +1,1 @@
+from asdlib.learn.pieces import *
