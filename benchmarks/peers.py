@@ -147,8 +147,14 @@ def main() -> None:
         call = lambda one=one: json.loads(subprocess.run(one, check=True, capture_output=True, text=True).stdout)  # noqa: E731
         records += once(options.work / f"{name} {method} {seed}.json", call)
         print(summary(records[-1:][0]["method"], records, seed), flush=True)
-    versions = {package: version(package) for package in ("asdlib", "torch", "numpy", "scikit-learn")} | {"pyod": PYOD}
-    header = {"data": name, "command": " ".join(sys.argv), "epochs": options.epochs, "versions": versions, "unit": FRACTIONS}
+    versions = {package: version(package) for package in ("asdlib", "torch", "numpy", "scikit-learn")}
+    header = {
+        "data": name,
+        "command": f"python benchmarks/peers.py DATA --work WORK --name {name}",
+        "epochs": options.epochs,
+        "versions": versions | {"pyod": PYOD},
+        "unit": FRACTIONS,
+    }
     write(f"peers_{name}", header, records)
 
 

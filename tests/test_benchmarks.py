@@ -12,9 +12,12 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from asdlib import methods
+from asdlib.cache import features_now
 from asdlib.classifier import MachineClassifier
 from asdlib.clips import Clips
+from asdlib.data import scan
 from asdlib.evaluation import SCORERS
+from asdlib.features import FeatureConfig
 from asdlib.spectra import Spectra, SpectrumConfig, SpectrumEncoder
 
 TOP = Path(__file__).parents[1]
@@ -217,6 +220,61 @@ def test_the_studies_of_the_claim_are_complete():
         for study, setting, method in studies:
             for seed in seeds:
                 assert {(study, setting, method, seed, scorer) for scorer in SCORERS} <= set(runs)
+
+
+@pytest.mark.parametrize("path", sorted((TOP / "data" / "results").glob("peers_*.json")), ids=lambda path: path.stem)
+def test_the_peers_are_measured_with_what_they_cost_and_ours_with_three_seeds(path):
+    found = json.loads(path.read_text())
+    records = found["records"]
+    by_method = {}
+    for record in records:
+        by_method.setdefault(record["method"], set()).add(record["seed"])
+        assert 0 <= record["auc"] <= 1
+        assert record["cpu_seconds"] > 0
+        assert record["peak_mb"] > 50
+    fixed = {"2-NN", "PyOD KNN", "PyOD OCSVM", "PyOD LOF", "nearest"}
+    assert by_method == {
+        **{name: {0} for name in fixed},
+        **{name: {0, 1, 2} for name in ("clp_scf", "sub_cluster", "ensemble")},
+    }
+    machines = {record["machine"] for record in records}
+    runs = {(r["method"], r["scorer"], r["seed"]) for r in records}
+    assert len(records) == len(machines) * len(runs)
+    assert len(machines) == {"peers_park_book": 23, "peers_mimii_minus6db": 16}[path.stem]
+
+
+def test_a_peer_in_an_environment_of_its_own_scores_the_clips_that_it_is_given(small_park, tmp_path, monkeypatch):
+    """PyOD's place is taken by a program of the same words that answers with the number of the clip's name."""
+    peers = import_module("peers")
+    stub = (
+        "import json, sys; from pathlib import Path\n"
+        "machines = json.load(sys.stdin)\n"
+        "number = lambda p: float(Path(p).stem[-8:]) + 100 * ('anomaly' in p)\n"
+        "json.dump({m: [number(p) for p in test] for m, (train, test) in machines.items()}, open(sys.argv[2], 'w'))"
+    )
+    monkeypatch.setattr(peers, "CALL", stub)
+    monkeypatch.setattr(peers, "environment", lambda work: sys.executable)
+    records = peers.measure("PyOD KNN", small_park, 0, tmp_path, epochs=1)
+    assert {r["auc"] for r in records} == {1.0}
+    assert {(r["method"], r["scorer"], r["seed"]) for r in records} == {("PyOD KNN", "default", 0)}
+    assert len(records) == 8
+    assert records[0]["cpu_seconds"] > 0
+    assert peers.summary("PyOD KNN", records, 0).startswith("PyOD KNN, seed 0: default 100.0/100.0/100.0")
+
+
+def test_what_is_plain_beside_the_peers_is_2_nn_of_scikit_learn(small_park, tmp_path):
+    peers = import_module("peers")
+    clips = scan(small_park)
+    training, test = ([c for c in clips if c.split == split and c.machine == "fan/id_02"] for split in ("train", "test"))
+    found = peers.our_scores("2-NN", training, test, 0, epochs=1)["mean and deviation"]
+    features = FeatureConfig(seconds=peers.seconds_of(training))
+    pictures = [features_now(part, features).log_mels.astype(np.float32) for part in (training, test)]
+    known, asked = (np.concatenate([x.mean(axis=2), x.std(axis=2)], axis=1).astype(float) for x in pictures)
+    mean, spread = known.mean(axis=0), known.std(axis=0)
+    spread = np.maximum(spread, 0.1 * np.median(spread))
+    nearest = NearestNeighbors(n_neighbors=2).fit((known - mean) / spread)
+    expected = nearest.kneighbors((asked - mean) / spread)[0].mean(axis=1) / np.sqrt(256)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_the_dry_run_had_the_size_of_the_real_set():

@@ -320,7 +320,7 @@ def test_settings_are_printed_changed_in_a_file_and_given_back(asd, tmp_path, sm
         (("train", "--preset", "pocket"), ("paper", "book")),
         (("train", "--precision", "16"), ("32", "bf16")),
         (("train", "--short", "stretch"), ("repeat", "refuse")),
-        (("simulate", "x", "--preset", "huge"), ("tiny", "book", "dcase")),
+        (("simulate", "x", "--preset", "huge"), ("tiny", "book", "long", "dcase")),
         (("train", "--method", "magic"), ("ensemble", "clp-scf")),
     ],
 )

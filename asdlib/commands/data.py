@@ -20,7 +20,8 @@ def simulate(
         typer.Option(
             metavar="PRESET",
             parser=one_of("asdlib.park.machines:PARKS"),
-            help="tiny: seconds; book: under a minute; dcase: the challenge's size.",
+            help="tiny: seconds; book: under a minute; long: as book, with clips of "
+            "10 s; dcase: the challenge's size.",
         ),
     ] = "book",
     seed: Annotated[int, typer.Option(help="Another seed makes other machines.")] = 0,

@@ -80,6 +80,7 @@ _DCASE = {
 PARKS = {
     "tiny": Preset(seconds=1.0, counts=(6, 4, 4)),
     "book": Preset(seconds=2.0, counts=(60, 20, 20)),
+    "long": Preset(seconds=10.0, counts=(60, 20, 20)),  # clips as long as real ones
     "dcase": Preset(seconds=10.0, counts=_DCASE),
 }
 
