@@ -160,6 +160,7 @@ def test_the_commands_work_on_it_and_name_the_parts(run, small_park, tmp_path):
     kept = Detector.load(run).rehearsal.kept
     assert row["score"] == pytest.approx(np.mean([row["parts"][part] for part in kept]))
     assert "alarm" in row
+    assert "held against the others" in asd("score", faulty[0], *about).stdout
     done = asd("score", faulty[0], *about, "--scorer", "softmax")
     assert done.returncode == 2
     assert "no scorer 'softmax': choose one of fused, plain, levels" in done.stderr

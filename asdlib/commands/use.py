@@ -104,10 +104,16 @@ def score(
         alarms = [("ALARM" if row["alarm"] else "no",) for row in rows]
         judged = [row + alarm for row, alarm in zip(told, alarms, strict=True)]
         print_table(title, (*columns, "alarm"), judged)
-    print(
-        "The network knows its training clips: new clips of a healthy machine score "
-        "above most of them, too."
-    )
+    if detector.parts:
+        print(
+            "Each training clip was held against the others: a new clip of a healthy "
+            "machine lies anywhere among them."
+        )
+    else:
+        print(
+            "The network knows its training clips: new clips of a healthy machine "
+            "score above most of them, too."
+        )
 
 
 def _tracks(
