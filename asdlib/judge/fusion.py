@@ -5,7 +5,7 @@ compared is how surprising a score is among those of healthy clips: the sum of s
 surprises, -log p, is an old way to join tests (Fisher 1932).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -42,15 +42,6 @@ def surprise(usual: ArrayLike, new: ArrayLike) -> np.ndarray:
         )
     spread = max(float(known.std(ddof=1)), LEAST) * np.sqrt(1 + 1 / len(known))
     return -t.logsf((asked - known.mean()) / spread, len(known) - 1)
-
-
-def fused(parts: Iterable[tuple[ArrayLike, ArrayLike]]) -> np.ndarray:
-    """The mean :func:`surprise` (M,) over ``parts``, pairs of usual and new scores.
-
-    Each part has its own usual scores (n,) and those of the same M new clips. Raises
-    as :func:`surprise`.
-    """
-    return np.mean([surprise(usual, new) for usual, new in parts], axis=0)
 
 
 def logarithms(scores: ArrayLike) -> np.ndarray:

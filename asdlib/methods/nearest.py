@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 
 from asdlib.errors import AsdError
-from asdlib.judge.fusion import fused
+from asdlib.judge.fusion import surprise
 from asdlib.judge.plain import PLAIN_SCORERS
 from asdlib.judge.scorers import Scorer, by_machine, cross_scores
 from asdlib.learn.training import StageConfig
@@ -91,5 +91,4 @@ def view_surprise(
     ``known`` (N, d) is that view of the healthy clips, each of which is scored against
     the others.
     """
-    usual = cross_scores(scorer, known)
-    return fused([(usual, scorer(known, asked))])
+    return surprise(cross_scores(scorer, known), scorer(known, asked))
