@@ -27,6 +27,7 @@ from results import FRACTIONS, machine_records, once, write
 
 from asdlib import methods
 from asdlib.cache import features_now
+from asdlib.clips import Clips
 from asdlib.data import Clip, scan
 from asdlib.evaluation import by_machine, type_table
 from asdlib.features import FeatureConfig
@@ -85,12 +86,16 @@ def our_scores(name: str, training: list[Clip], test: list[Clip], seed: int, *, 
             for c in (known, asked)
         ]
         return {"mean and deviation": by_machine(plain_knn, (rows[0], known.machines), (rows[1], asked.machines))}
+    options = {"window": min(WINDOW, features.seconds)} if name == "clp_scf" else {}
+    model = methods.get(name).train(known, budget=budget_for(known, epochs), seed=seed, device="cpu", **options)
+    return methods.get(name).score(model, known, asked, device="cpu")
+
+
+def budget_for(known: Clips, epochs: int) -> StageConfig:
+    """So many epochs, or as many as ``STEPS`` steps take, as ``asd train`` has them."""
     size = 64 if len(known) >= 640 else 32
     epochs = max(epochs, math.ceil(STEPS / max(1, len(known) // size)))
-    options = {"window": min(WINDOW, features.seconds)} if name == "clp_scf" else {}
-    budget = StageConfig(epochs, size, 1e-3, cosine_from=0)
-    model = methods.get(name).train(known, budget=budget, seed=seed, device="cpu", **options)
-    return methods.get(name).score(model, known, asked, device="cpu")
+    return StageConfig(epochs, size, 1e-3, cosine_from=0)
 
 
 def seconds_of(clips: list[Clip]) -> float:

@@ -31,6 +31,7 @@ SMALL = replace(
     PRESETS["book"],
     whole_clips=False,
     window=None,
+    least_steps=0,
     features=FeatureConfig(seconds=1.0, n_mels=32),
     encoder=EncoderConfig(embedding_dim=16, stem_channels=8, table=((2, 8, 1, 2), (2, 16, 1, 2)), last_channels=32),
     pretrain=StageConfig(epochs=3, batch_size=16, learning_rate=1e-3),

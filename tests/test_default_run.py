@@ -250,7 +250,8 @@ def test_few_clips_make_more_epochs_of_smaller_batches_and_a_word_about_it(tmp_p
     plain = replace(BEST, whole_clips=False)
     assert fitted_to(plain, many) == plain  # 31 steps, 12 epochs
     book = fitted_to(PRESETS["book"], recordings(tmp_path, [1.0] * 4))
-    assert (book.features.seconds, book.window, book.finetune) == (1.0, 1.0, PRESETS["book"].finetune)
+    assert (book.features.seconds, book.window) == (1.0, 1.0)
+    assert (book.pretrain.epochs, book.finetune.epochs, book.finetune.batch_size) == (250, 250, 32)  # a step an epoch
     assert fitted_to(PRESETS["paper"], recordings(tmp_path, [1.0] * 4)) == PRESETS["paper"]
 
 

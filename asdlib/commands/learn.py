@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,11 +16,11 @@ from asdlib.commands import (
     one_of,
     print_table,
 )
+from asdlib.commands.settings import preset_of, seconds_in, settings
 from asdlib.errors import AsdError
 
 if TYPE_CHECKING:
     from asdlib.judge.rehearsal import Rehearsal
-    from asdlib.use.config import RunConfig
 
 Preset = Annotated[
     str | None,
@@ -36,12 +36,11 @@ Method = Annotated[
     str | None,
     typer.Option(
         metavar="METHOD",
-        parser=one_of("asdlib.commands.learn:METHODS"),
+        parser=one_of("asdlib.commands.settings:METHODS"),
         help="ensemble, as --preset best; clp-scf, the paper's alone, as --preset "
         "book.",
     ),
 ]
-METHODS = {"ensemble": "best", "clp-scf": "book"}  # and the preset that is meant
 Short = Annotated[
     str | None,
     typer.Option(
@@ -107,6 +106,15 @@ def train(
             min=1, help="Of each stage (default: the preset's); few clips need more."
         ),
     ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="TIME",
+            parser=seconds_in,
+            help="As many epochs as fit into so much time, on this machine: 90s, 5m, "
+            "2h (default: the preset's epochs).",
+        ),
+    ] = None,
     accumulation_steps: Annotated[
         int | None,
         typer.Option(
@@ -148,6 +156,8 @@ def train(
     from asdlib.sound.data import scan
     from asdlib.use.train import train as train_detector
 
+    if budget is not None and epochs is not None:
+        raise AsdError("--budget and --epochs both say how long: leave one out")
     chosen = settings(
         preset_of(method, preset),
         config,
@@ -169,6 +179,7 @@ def train(
                 scan(data),
                 run,
                 chosen,
+                budget=budget,
                 resume=resume,
                 skip_single=skip_single,
                 device=device,
@@ -191,24 +202,6 @@ def train(
     print(f"next: asd evaluate {data} --run {run}")
 
 
-def preset_of(method: str | None, preset: str | None) -> str | None:
-    """The preset that is meant.
-
-    Raises :class:`AsdError` where it is one of another method.
-    """
-    from asdlib.use.config import PRESETS
-
-    if method is None or preset is None:
-        return preset if method is None else METHODS[method]
-    of_preset = PRESETS[preset].method.replace("_", "-")
-    if of_preset != method:
-        raise AsdError(
-            f"the preset {preset} is one of {of_preset}, not of {method}: "
-            "leave out --method or --preset"
-        )
-    return preset
-
-
 def tell_rehearsal(found: "Rehearsal") -> None:
     """Print what was chosen, and by what."""
     if not found.auc:
@@ -223,73 +216,4 @@ def tell_rehearsal(found: "Rehearsal") -> None:
     print(
         f"kept: {', '.join(found.kept)}; {100 * found.gain:+.1f} points beside plain "
         f"detectors alone ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
-    )
-
-
-def seen_at_once(config: "RunConfig", seconds: float) -> "RunConfig":
-    """``config`` with a network that sees so many seconds of a whole clip at a time."""
-    from dataclasses import replace
-
-    from asdlib.sound.features import FeatureConfig
-
-    FeatureConfig(config.features.sample_rate, seconds)  # a length that makes sense?
-    if config.method == "ensemble":
-        encoder = replace(config.encoder, seconds=seconds)
-        return replace(config, encoder=encoder)
-    return replace(config, window=seconds)
-
-
-def settings(
-    preset: str | None,
-    file: Path | None,
-    *,
-    no_pretrain: bool,
-    features: dict[str, Any],
-    stage: dict[str, Any],
-    reading: dict[str, Any],
-    run: dict[str, Any],
-) -> "RunConfig":
-    """The settings of a preset, then those in a file, then those that are not None."""
-    from dataclasses import replace
-
-    from asdlib.use.config import PRESETS
-    from asdlib.use.run import read_settings
-
-    def given(values: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in values.items() if value is not None}
-
-    if file is None:
-        config = PRESETS[preset or "best"]
-    else:
-        first = PRESETS[preset or "best"]
-        presets = {preset: first} if preset else {"best": first, **PRESETS}
-        config = read_settings(file, presets=presets)
-    features = given(features)
-    if "sample_rate" in features:
-        features["f_max"] = features["sample_rate"] / 2
-    epochs, steps = stage["epochs"], stage["accumulation_steps"]
-    for name in ("pretrain", "finetune"):
-        trained = getattr(config, name)
-        if trained is None:  # a preset or a file without stage 1
-            continue
-        if epochs is not None:
-            trained = trained.of(epochs)
-        if steps is not None:
-            trained = replace(trained, accumulation_steps=steps)
-        config = replace(config, **{name: trained})
-    if no_pretrain:
-        if config.method != "clp_scf":
-            raise AsdError(
-                "--no-pretrain leaves out stage 1 of clp-scf: add --method clp-scf"
-            )
-        config = replace(config, pretrain=None)
-    if "seconds" in features and config.whole_clips:
-        config = seen_at_once(config, features.pop("seconds"))
-    if epochs is not None:
-        config = replace(config, least_steps=0)
-    return replace(
-        config,
-        features=replace(config.features, **features),
-        reading=replace(config.reading, **given(reading)),
-        **given(run),
     )

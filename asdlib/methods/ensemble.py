@@ -11,6 +11,7 @@ clips that are asked nor the machines that play the strangers.
 A recipe of this package, not of a paper.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -50,6 +51,7 @@ def train(
     *,
     budget: StageConfig,
     encoder: Any = None,
+    network: Callable[..., SubClusterClassifier] = sub_cluster.train,
     seed: int = 0,
     device: str = "auto",
     precision: str = "32",
@@ -59,21 +61,18 @@ def train(
 ) -> Ensemble:
     """Train the network twice: for the rehearsal, and on all clips.
 
-    ``budget`` is that of each; ``encoder`` goes to :mod:`asdlib.methods.sub_cluster`.
-    What was found is in the ``rehearsal`` of the model. Raises :class:`AsdError` for a
-    machine with a single clip, too.
+    ``budget`` is that of each, and ``network`` trains it, of ``encoder``, as
+    :func:`asdlib.methods.sub_cluster.train` does. What was found is in the
+    ``rehearsal`` of the model. Raises :class:`AsdError` for a machine with a single
+    clip, too.
     """
     check_kind(clips, NAME, INPUTS)
     check_pairs(clips)
-    strangers = strangers_of(clips.names, turn=seed)
-    heard = ~np.isin(clips.machines, strangers)
-    fresh = fresh_rows(clips, seed=seed)
-    learned = np.setdiff1d(np.flatnonzero(heard), fresh)
-    asked = fresh[heard[fresh]]
+    learned, asked, strange = rehearsal_rows(clips, seed=seed)
 
     def trained(rows: np.ndarray, name: str) -> tuple[Ensemble, np.ndarray]:
         """A network that has learned from some rows, and how it sees all."""
-        network = sub_cluster.train(
+        learner = network(
             clips.only(rows),
             budget=budget,
             encoder=encoder,
@@ -85,7 +84,7 @@ def train(
             folder=folder and folder / name,
             on_step=on_step,
         )
-        model = around(network, clips)
+        model = around(learner, clips)
         return model, embedded(model, clips, device=device)[0]
 
     first, rows = trained(learned, "rehearsal")
@@ -104,12 +103,12 @@ def train(
     seen = whole.parts_of(rows_of_whole)[NETWORK]
     levels = known_levels(scorer_of(NETWORK), seen, clips.labels)
     whole.set_scales([*fixed, (levels + rises, spread)])
-    if strangers and len(asked):
+    if len(strange) and len(asked):
         whole.rehearsal = rehearse(
             first,
             (rows[learned], clips.machines[learned]),
             clips.only(asked),
-            clips.only(~heard),
+            clips.only(strange),
             names=clips.names,
             seed=seed,
             device=device,
@@ -124,6 +123,18 @@ def around(network: SubClusterClassifier, clips: Clips) -> Ensemble:
     shape = None if clips.features else clips.inputs[0].shape[2:]
     widths = view_widths(clips.features, shape)
     return Ensemble(network, clips.features, widths, len(clips.names)).eval()
+
+
+def rehearsal_rows(
+    clips: Clips, *, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows that the network of the rehearsal learns from, those that it is asked about,
+    and those of the machines that play the strangers, none where none can be spared.
+    """
+    heard = ~np.isin(clips.machines, strangers_of(clips.names, turn=seed))
+    fresh = fresh_rows(clips, seed=seed)
+    learned = np.setdiff1d(np.flatnonzero(heard), fresh)
+    return learned, fresh[heard[fresh]], np.flatnonzero(~heard)
 
 
 def fresh_rows(clips: Clips, *, seed: int) -> np.ndarray:

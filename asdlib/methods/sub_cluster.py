@@ -64,6 +64,7 @@ def train(
     *,
     budget: StageConfig,
     encoder: Any = None,
+    window: float | None = None,
     centres: int = CENTRES,
     mixed: float = MIXED,
     stage: str = "sub-cluster",
@@ -77,14 +78,15 @@ def train(
     """Train a :class:`SubClusterClassifier` of the machines of ``clips``.
 
     ``encoder`` is a config of :data:`asdlib.learn.encoders.ENCODERS` (None: of sound
-    the two branches, of spectra the small one), ``mixed`` the share of the batches that
+    the two branches, of spectra the small one), which sees ``window`` seconds of a clip
+    at a time (None: as it says itself, or all), ``mixed`` the share of the batches that
     are mixed, ``stage`` what the training is called in the log. An encoder that looks
     at log-mels is shown mixtures of log-mels in dB.
     """
     check_kind(clips, NAME, INPUTS)
     if encoder is None:
         encoder = SpectrogramConfig() if clips.features else encoder_for(clips)
-    base = new_encoder(encoder, clips.features, seed=seed)
+    base = new_encoder(encoder, clips.features, window=window, seed=seed)
     with seeded(seed, "sub-cluster"):
         model = SubClusterClassifier(base, len(clips.names), centres=centres)
     fit(

@@ -151,6 +151,7 @@ PRESETS = {
         features=FeatureConfig(seconds=2.0),
         whole_clips=True,
         window=2.0,
+        least_steps=250,
         encoder=BOOK_ENCODER,
         pretrain=StageConfig(16, 64, learning_rate=1e-3, cosine_from=8),
         finetune=StageConfig(16, 64, learning_rate=1e-3, cosine_from=0),

@@ -1,13 +1,18 @@
-"""A config fitted to the clips: how long they are, and how many there are."""
+"""A config fitted to the clips: how long they are, how many, and which."""
 
+import hashlib
 import logging
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from asdlib.errors import AsdError
 from asdlib.learn.batches import plan_batches
 from asdlib.learn.stage import StageConfig
 from asdlib.sound.clips import Clips
@@ -96,3 +101,27 @@ def whole_seconds(clips: Sequence[Clip], config: RunConfig) -> float:
     most = float(np.median(lengths))
     longest = max(length for length in lengths if length <= APART * most)
     return min(longest, LONGEST)
+
+
+def digest(clips: Sequence[Clip]) -> str:
+    """Tells sets of training clips apart: by machines, file names and content.
+
+    Where their folder lies does not matter. Raises :class:`AsdError` for a clip that
+    cannot be read.
+    """
+
+    def of_file(clip: Clip) -> bytes:
+        try:
+            with open(clip.path, "rb") as file:
+                content = hashlib.file_digest(file, hashlib.blake2b).hexdigest()
+        except OSError as error:
+            raise AsdError(
+                f"cannot read {error.filename} ({error.strerror}): check the file, or "
+                "remove it"
+            ) from error
+        name = f"{clip.machine}/{Path(clip.path).name} {content}"
+        return name.encode(errors="surrogateescape")
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = sorted(pool.map(of_file, clips))
+    return hashlib.blake2b(b"\n".join(found), digest_size=16).hexdigest()

@@ -1,10 +1,8 @@
 """Both stages from clips on disk to a finished run directory."""
 
-import hashlib
-import os
 import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import partial
@@ -28,9 +26,10 @@ from asdlib.sound.cache import features_of
 from asdlib.sound.clips import Clips
 from asdlib.sound.data import Clip, training_clips
 from asdlib.use.bank import save_bank, save_rehearsal
+from asdlib.use.budget import with_epochs_of, within
 from asdlib.use.config import RunConfig
 from asdlib.use.detector import Detector, untrained
-from asdlib.use.fitting import fitted_to
+from asdlib.use.fitting import digest, fitted_to
 from asdlib.use.run import (
     load_pretrained,
     loaded,
@@ -47,6 +46,7 @@ def train(
     run: str | Path,
     config: RunConfig,
     *,
+    budget: float | None = None,
     resume: bool = False,
     skip_single: bool = False,
     device: str = "auto",
@@ -56,12 +56,15 @@ def train(
     """Train on the training clips among ``clips`` and fill the run directory ``run``.
 
     Returns the finished detector. ``config.machines`` and ``config.data`` are taken
-    from the clips. A run that was stopped goes on with ``resume=True`` and the same
-    arguments. Raises :class:`AsdError` when the directory holds something already
-    (without ``resume``) or a run of other settings or clips (with it), and for unusable
-    clips, see :func:`asdlib.data.training_clips`.
+    from the clips. With a ``budget`` in seconds there are as many epochs as that allows
+    (:mod:`asdlib.use.budget`), whatever the config says. A run that was stopped goes on
+    with ``resume=True`` and the same arguments, and with the epochs it was begun with.
+
+    Raises :class:`AsdError` when the directory holds something already (without
+    ``resume``) or a run of other settings or clips (with it), and for unusable clips,
+    see :func:`asdlib.data.training_clips`.
     """
-    run = Path(run)
+    run, begun = Path(run), time.perf_counter()
     clips = training_clips(clips, skip_single=skip_single)
     machines = tuple(sorted({clip.machine for clip in clips}))
     if len(machines) < 2:
@@ -72,6 +75,10 @@ def train(
     # What cannot be is refused before hours of work, not after: an unknown device,
     # batches that cannot be shared out.
     device = find_device(device).type
+    if budget is not None:
+        config = replace(config, least_steps=1)  # smaller batches, no more epochs
+        if resume and (run / "config.json").exists():
+            config, budget = with_epochs_of(config, read_config(run)), None
     config = fitted_to(config, clips)
     labels = Clips((), np.array([clip.machine for clip in clips])).labels
     for stage in config.stages:
@@ -88,6 +95,7 @@ def train(
                     run,
                     config,
                     clips,
+                    budget=budget and budget + begun,
                     resume=resume,
                     device=device,
                     cache=cache,
@@ -106,12 +114,16 @@ def _fill(
     config: RunConfig,
     clips: list[Clip],
     *,
+    budget: float | None,
     resume: bool,
     device: str,
     cache: Path | None,
     on_step: OnStep,
 ) -> None:
-    """Leave all that a finished run has: train the stages that are not there yet."""
+    """Leave all that a finished run has: train the stages that are not there yet.
+
+    ``budget`` is when that should be done, by ``time.perf_counter``.
+    """
     arrays = features_of(
         clips,
         config.features,
@@ -120,6 +132,9 @@ def _fill(
         together=True,
         on_step=on_step,
     )
+    if budget is not None:
+        left = budget - time.perf_counter()
+        config = within(config, arrays, left, device=device)
     with _held(run, config, resume) as kept:
         options = {
             "seed": kept.seed,
@@ -163,30 +178,6 @@ def _held(run: Path, config: RunConfig, resume: bool) -> Iterator[RunConfig]:
             write_config(run, config)
         processes.barrier()
         yield read_config(run)
-
-
-def digest(clips: Sequence[Clip]) -> str:
-    """Tells sets of training clips apart: by machines, file names and content.
-
-    Where their folder lies does not matter. Raises :class:`AsdError` for a clip that
-    cannot be read.
-    """
-
-    def of_file(clip: Clip) -> bytes:
-        try:
-            with open(clip.path, "rb") as file:
-                content = hashlib.file_digest(file, hashlib.blake2b).hexdigest()
-        except OSError as error:
-            raise AsdError(
-                f"cannot read {error.filename} ({error.strerror}): check the file, or "
-                "remove it"
-            ) from error
-        name = f"{clip.machine}/{Path(clip.path).name} {content}"
-        return name.encode(errors="surrogateescape")
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = sorted(pool.map(of_file, clips))
-    return hashlib.blake2b(b"\n".join(found), digest_size=16).hexdigest()
 
 
 def _check_place(run: Path, config: RunConfig, resume: bool) -> None:

@@ -1,0 +1,115 @@
+"""From the options of ``asd train`` to the settings of a run."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from asdlib.errors import AsdError
+
+if TYPE_CHECKING:
+    from asdlib.use.config import RunConfig
+
+METHODS = {"ensemble": "best", "clp-scf": "book"}  # and the preset that is meant
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds_in(text: str) -> float:
+    """Seconds in "90s", "5m" or "2h".
+
+    Raises :class:`typer.BadParameter` for anything else.
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh])", text)
+    if found is None or not float(found[1]):
+        raise typer.BadParameter(
+            f"{text!r} is no time: say, for example, 90s, 5m or 2h"
+        )
+    return float(found[1]) * UNITS[found[2]]
+
+
+def preset_of(method: str | None, preset: str | None) -> str | None:
+    """The preset that is meant.
+
+    Raises :class:`AsdError` where it is one of another method.
+    """
+    from asdlib.use.config import PRESETS
+
+    if method is None or preset is None:
+        return preset if method is None else METHODS[method]
+    of_preset = PRESETS[preset].method.replace("_", "-")
+    if of_preset != method:
+        raise AsdError(
+            f"the preset {preset} is one of {of_preset}, not of {method}: "
+            "leave out --method or --preset"
+        )
+    return preset
+
+
+def settings(
+    preset: str | None,
+    file: Path | None,
+    *,
+    no_pretrain: bool,
+    features: dict[str, Any],
+    stage: dict[str, Any],
+    reading: dict[str, Any],
+    run: dict[str, Any],
+) -> "RunConfig":
+    """The settings of a preset, then those in a file, then those that are not None."""
+    from dataclasses import replace
+
+    from asdlib.use.config import PRESETS
+    from asdlib.use.run import read_settings
+
+    def given(values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if value is not None}
+
+    if file is None:
+        config = PRESETS[preset or "best"]
+    else:
+        first = PRESETS[preset or "best"]
+        presets = {preset: first} if preset else {"best": first, **PRESETS}
+        config = read_settings(file, presets=presets)
+    features = given(features)
+    if "sample_rate" in features:
+        features["f_max"] = features["sample_rate"] / 2
+    epochs, steps = stage["epochs"], stage["accumulation_steps"]
+    for name in ("pretrain", "finetune"):
+        trained = getattr(config, name)
+        if trained is None:  # a preset or a file without stage 1
+            continue
+        if epochs is not None:
+            trained = trained.of(epochs)
+        if steps is not None:
+            trained = replace(trained, accumulation_steps=steps)
+        config = replace(config, **{name: trained})
+    if no_pretrain:
+        if config.method != "clp_scf":
+            raise AsdError(
+                "--no-pretrain leaves out stage 1 of clp-scf: add --method clp-scf"
+            )
+        config = replace(config, pretrain=None)
+    if "seconds" in features and config.whole_clips:
+        config = seen_at_once(config, features.pop("seconds"))
+    if epochs is not None:
+        config = replace(config, least_steps=0)
+    return replace(
+        config,
+        features=replace(config.features, **features),
+        reading=replace(config.reading, **given(reading)),
+        **given(run),
+    )
+
+
+def seen_at_once(config: "RunConfig", seconds: float) -> "RunConfig":
+    """``config`` with a network that sees so many seconds of a whole clip at a time."""
+    from dataclasses import replace
+
+    from asdlib.sound.features import FeatureConfig
+
+    FeatureConfig(config.features.sample_rate, seconds)  # a length that makes sense?
+    if config.method == "ensemble":
+        encoder = replace(config.encoder, seconds=seconds)
+        return replace(config, encoder=encoder)
+    return replace(config, window=seconds)

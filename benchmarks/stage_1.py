@@ -1,0 +1,86 @@
+"""Does pretraining by machine ID help an encoder that is strong already?
+
+    python benchmarks/stage_1.py DATA --work WORK [--seeds 0 1 2 3 4] [--epochs 12] [--processes 1] [--name NAME]
+
+DATA is a folder of recordings as ``asd`` reads it. The paper's two stages, contrast by machine ID and then ArcFace, and ArcFace
+alone, at equal epochs in all, on the encoder of ``sub_cluster`` (what moves in the spectrogram, and the spectrum of the whole
+clip), instead of the paper's; beside them sub-cluster AdaCos itself. Writes ``data/results/stage_1_NAME.json``: a header and
+a list of records {method, scorer, seed, machine, auc, pauc}. Nothing is chosen on test clips.
+"""
+
+import argparse
+from functools import partial
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+
+import pandas as pd
+from peers import STEPS, budget_for, seconds_of
+from results import FRACTIONS, machine_records, once, side_by_side, write
+
+from asdlib.cache import features_now
+from asdlib.data import scan
+from asdlib.evaluation import type_table
+from asdlib.features import FeatureConfig
+from asdlib.learn.spectrogram_encoder import SpectrogramConfig
+from asdlib.methods import clp_scf, sub_cluster
+
+STRONG = {"encoder": SpectrogramConfig()}
+METHODS = {
+    "single stage": (clp_scf, STRONG | {"first": 0.0}),
+    "two stages": (clp_scf, STRONG | {"first": 0.5}),
+    "sub-cluster AdaCos": (sub_cluster, STRONG),
+}
+
+
+def measure(name: str, data: Path, seed: int, epochs: int) -> list[dict]:
+    """The records of one method with one seed."""
+    clips = scan(data)
+    training, test = ([clip for clip in clips if clip.split == split] for split in ("train", "test"))
+    features = FeatureConfig(seconds=seconds_of(training))
+    known, asked = (features_now(part, features) for part in (training, test))
+    method, how = METHODS[name]
+    model = method.train(known, budget=budget_for(known, epochs), seed=seed, device="cpu", **how)
+    scores = method.score(model, known, asked, device="cpu")
+    table = pd.DataFrame({"machine": asked.machines, "label": [clip.label for clip in test]})
+    about = {"method": name, "seed": seed}
+    return [r for scorer, s in scores.items() for r in machine_records(table.assign(score=s), **about, scorer=scorer)]
+
+
+def kept(path: Path, name: str, data: Path, seed: int, epochs: int) -> list[dict]:
+    """As :func:`measure`, once; told when it is done."""
+    records = once(path, partial(measure, name, data, seed, epochs))
+    frame = pd.DataFrame(records)
+    rows = {s: 100 * type_table(own.set_index("machine")).loc["average"] for s, own in frame.groupby("scorer")}
+    print(f"{name}, seed {seed}: " + ", ".join(f"{s} {row.auc:.1f}" for s, row in rows.items()), flush=True)
+    return records
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="a folder of recordings")
+    parser.add_argument("--work", type=Path, required=True, help="folder for what is made on the way")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--epochs", type=int, default=12, help="in all, more where there are few clips")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--name", help="of the result (default: that of the folder)")
+    options = parser.parse_args()
+    name = options.name or options.data.name
+    jobs = [
+        (options.work / f"stage 1 {name} {method} {seed}.json", method, options.data, seed, options.epochs)
+        for seed in options.seeds
+        for method in METHODS
+    ]
+    records = list(chain.from_iterable(side_by_side(kept, jobs, processes=options.processes)))
+    header = {
+        "data": name,
+        "command": f"python benchmarks/stage_1.py DATA --work WORK --name {name}",
+        "epochs": f"{options.epochs} in all, or so many that there are {STEPS} steps",
+        "versions": {package: version(package) for package in ("asdlib", "torch", "numpy", "scikit-learn")},
+        "unit": FRACTIONS,
+    }
+    write(f"stage_1_{name}", header, records)
+
+
+if __name__ == "__main__":
+    main()
