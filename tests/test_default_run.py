@@ -9,17 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
+from scipy.stats import norm
 
 from asdlib.checkpoint import read_log
 from asdlib.data import Clip, scan
 from asdlib.detector import Detector, train
 from asdlib.errors import AsdError
+from asdlib.export import export
 from asdlib.fitting import fitted_to, whole_seconds
 from asdlib.report import write_report
 from asdlib.run import PRESETS, read_config
 from asdlib.spectrogram_encoder import SpectrogramConfig
 from asdlib.stream import StreamScorer, score
 from asdlib.training import StageConfig
+from asdlib.use.export_ensemble import surprise
 
 BEST = PRESETS["best"]
 QUICK = replace(
@@ -77,6 +81,28 @@ def test_it_finds_faults_and_a_file_a_stream_and_the_whole_set_have_the_same_sco
     kept = [part for part in PARTS if part in detector.rehearsal.kept]
     np.testing.assert_allclose(table.fused, table[kept].mean(axis=1))
     np.testing.assert_allclose(table.plain, table[list(PARTS[:3])].mean(axis=1))
+
+
+def test_the_onnx_file_scores_as_the_detector_does_and_names_the_parts(detector, small_park, tmp_path):
+    pytest.importorskip("onnxscript", reason="asdlib[export] is not installed")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="asdlib[export] is not installed")
+    export(detector, tmp_path / "run.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "run.onnx")
+    assert json.loads(session.get_modelmeta().custom_metadata_map["parts"]) == list(PARTS)
+    clips = [clip for clip in scan(small_park) if clip.split == "test"][::5]
+    waveforms = np.stack([soundfile.read(clip.path, dtype="float32")[0] for clip in clips])
+    score, parts, _ = session.run(None, {"waveform": waveforms})
+    table = detector.score_clips(clips, device="cpu")
+    for row, found, by_part in zip(table.to_dict(orient="records"), score, parts, strict=True):
+        own = detector.label(row["machine"])
+        assert found[own] == pytest.approx(row["fused"], rel=2e-3)
+        np.testing.assert_allclose(by_part[own], [row[part] for part in PARTS], rtol=2e-3)
+
+
+@pytest.mark.parametrize("z", [-8.0, -1.0, -1e-9, 0.0, 0.5, 3.0, 6.0, 37.0, 400.0])
+def test_the_surprise_of_the_onnx_file_is_that_of_scipy(z):
+    found = surprise(torch.tensor([z], dtype=torch.float64)).item()
+    assert found == pytest.approx(-norm.logsf(z), rel=3e-7, abs=1e-15)
 
 
 def test_what_is_fitted_to_a_machine_is_fitted_once(detector, monkeypatch):
@@ -164,9 +190,6 @@ def test_the_commands_work_on_it_and_name_the_parts(run, small_park, tmp_path):
     done = asd("score", faulty[0], *about, "--scorer", "softmax")
     assert done.returncode == 2
     assert "no scorer 'softmax': choose one of fused, plain, levels" in done.stderr
-    done = asd("export", "--run", run, "--out", tmp_path / "run.onnx")
-    assert done.returncode == 2
-    assert "only a run of clp-scf can be written as ONNX" in done.stderr
     sound = (soundfile.read(faulty[0], dtype="int16")[0]).tobytes()
     done = subprocess.run(
         [sys.executable, "-m", "asdlib", "stream", *map(str, about)], input=sound, capture_output=True, check=True

@@ -7,6 +7,8 @@ variance 1 over the machine's healthy clips. What is solved is solved in the spa
 the clips, so d may be far larger than N.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from asdlib.judge.scorers import Fitted, Scorer, distances, fit_distance
@@ -30,14 +32,24 @@ def standardised(known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.n
     return scale(known), scale(asked)
 
 
-def standard(known: np.ndarray) -> Fitted:
+@dataclass(frozen=True)
+class Standard:
+    """Rows (M, d) minus ``mean`` (d,), in units of ``spread`` (d,)."""
+
+    mean: np.ndarray
+    spread: np.ndarray
+
+    def __call__(self, asked: np.ndarray) -> np.ndarray:
+        return (np.asarray(asked, np.float64) - self.mean) / self.spread
+
+
+def standard(known: np.ndarray) -> Standard:
     """What :func:`standardised` does to rows (M, d), from ``known`` (N, d)."""
     known = np.asarray(known, np.float64)
     mean, spread = known.mean(axis=0), known.std(axis=0)
     varying = spread[spread > 0]
     least = LEAST * np.median(varying) if varying.size else 1.0
-    spread = np.maximum(spread, least)
-    return lambda asked: (np.asarray(asked, np.float64) - mean) / spread
+    return Standard(mean, np.maximum(spread, least))
 
 
 def plain_knn(known: np.ndarray, asked: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ machine. One more entry is all that a new scorer takes.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from asdlib.errors import AsdError
 
 Scorer = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Fitted = Callable[[np.ndarray], np.ndarray]  # asked (M, d) → scores (M,)
+LEAST = 1e-6  # variance of an embedding of length 1, in every direction
 # Rows (N, ...), and the name of the machine of each (N,).
 Rows = tuple[np.ndarray, np.ndarray]
 
@@ -74,7 +76,7 @@ def knn_score(
     >>> knn_score(known, np.array([[5.0, 0.0], [0.0, 1.0]]))
     array([0., 1.])
     """
-    distance = 1 - _unit(asked) @ _unit(known).T
+    distance = 1 - unit(asked) @ unit(known).T
     nearest = np.sort(distance, axis=1)[:, :neighbours]
     return nearest.mean(axis=1).clip(min=0)
 
@@ -92,11 +94,31 @@ def mahalanobis_score(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
 
 def fit_mahalanobis(known: np.ndarray) -> Fitted:
     """:func:`mahalanobis_score` for many calls: fitted to ``known`` (N, d) once."""
-    fitted = fit_distance(_unit(known), least=1e-6)
-    return lambda asked: fitted(_unit(asked))
+    fitted = fit_distance(unit(known), least=LEAST)
+    return lambda asked: fitted(unit(asked))
 
 
-def fit_distance(known: np.ndarray, *, least: float = 1e-9) -> Fitted:
+@dataclass(frozen=True)
+class Distance:
+    """A squared Mahalanobis distance, fitted: rows (M, d) → (M,).
+
+    The covariance around ``mean`` (d,) has the variances ``inside`` (k,) along ``axes``
+    (k, d), and ``rest`` in every direction across them.
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+    inside: np.ndarray
+    rest: float
+
+    def __call__(self, asked: np.ndarray) -> np.ndarray:
+        off = asked - self.mean
+        along = (off @ self.axes.T) ** 2
+        across = np.sum(off**2, axis=1) - along.sum(axis=1)
+        return np.sum(along / self.inside, axis=1) + across.clip(min=0) / self.rest
+
+
+def fit_distance(known: np.ndarray, *, least: float = 1e-9) -> Distance:
     """The shrunk Mahalanobis distance of rows of any length to ``known`` (N, d).
 
     The covariance has ``least`` more in every direction. It is never made: its inverse
@@ -109,15 +131,7 @@ def fit_distance(known: np.ndarray, *, least: float = 1e-9) -> Fitted:
     variances = singular**2 / len(known)
     shrinkage = max(ledoit_wolf_shrinkage(centred), 1 / len(known))
     rest = shrinkage * variances.sum() / known.shape[1] + least
-    inside = (1 - shrinkage) * variances + rest
-
-    def distance(asked: np.ndarray) -> np.ndarray:
-        off = asked - mean
-        along = (off @ axes.T) ** 2
-        across = np.sum(off**2, axis=1) - along.sum(axis=1)
-        return np.sum(along / inside, axis=1) + across.clip(min=0) / rest
-
-    return distance
+    return Distance(mean, axes, (1 - shrinkage) * variances + rest, rest)
 
 
 def ledoit_wolf_shrinkage(centred: np.ndarray) -> float:
@@ -166,10 +180,11 @@ def gmm_score(
     )
     # scikit-learn wants two rows at least
     rows = known if len(known) > 1 else np.repeat(known, 2, axis=0)
-    return -mixture.fit(_unit(rows)).score_samples(_unit(asked))
+    return -mixture.fit(unit(rows)).score_samples(unit(asked))
 
 
-def _unit(x: np.ndarray) -> np.ndarray:
+def unit(x: np.ndarray) -> np.ndarray:
+    """Rows (N, d) brought to length 1."""
     x = np.asarray(x, dtype=np.float64)
     return x / np.linalg.norm(x, axis=1, keepdims=True).clip(min=1e-12)
 

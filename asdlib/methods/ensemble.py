@@ -128,8 +128,10 @@ def around(network: SubClusterClassifier, clips: Clips) -> Ensemble:
 def rehearsal_rows(
     clips: Clips, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows that the network of the rehearsal learns from, those that it is asked about,
-    and those of the machines that play the strangers, none where none can be spared.
+    """Rows (n,) that the network of the rehearsal learns from, those that it is asked
+    about, and those of the machines that play the strangers.
+
+    Of the last none, where none can be spared.
     """
     heard = ~np.isin(clips.machines, strangers_of(clips.names, turn=seed))
     fresh = fresh_rows(clips, seed=seed)

@@ -1,6 +1,6 @@
 """A detector as one ONNX file, front end included.
 
-Waveforms in, a softmax score for every machine out. What runs it needs neither torch
+Waveforms in, a score for every machine out. What runs it needs neither torch
 nor asdlib: onnxruntime is enough, in Python, C, Java or a browser. Needs the extra
 ``asdlib[export]`` to write.
 """
@@ -19,10 +19,12 @@ from asdlib.errors import AsdError
 from asdlib.files import writable
 from asdlib.learn.encoder import fold_batch_norms
 from asdlib.learn.heads import ArcFace
+from asdlib.methods._parts import Ensemble
 from asdlib.sound.features import LogMel
 from asdlib.use.detector import Detector
+from asdlib.use.export_ensemble import WholeEnsemble
 
-INPUT, OUTPUTS = "waveform", ("score", "embedding")
+INPUT = "waveform"
 
 
 class WholeDetector(nn.Module):
@@ -32,6 +34,8 @@ class WholeDetector(nn.Module):
     machine that a clip might be of (B, machines), and the embedding (B, dim) that the
     distance-based scorers use.
     """
+
+    OUTPUTS = ("score", "embedding")
 
     def __init__(self, detector: Detector):
         super().__init__()
@@ -56,17 +60,14 @@ def export(run: str | Path | Detector, path: str | Path) -> None:
     """Write the detector in ``run`` to the ONNX file ``path``.
 
     Input ``waveform`` (clips, samples) float32 in ±1; outputs ``score`` (clips,
-    machines) and ``embedding`` (clips, dim). The file's metadata has ``machines`` (a
-    JSON list, in the order of the scores), ``sample_rate`` in Hz and ``seconds``.
+    machines), by the first scorer of the run, and ``embedding`` (clips, dim); of an
+    ensemble also ``parts`` (clips, machines, parts). The file's metadata has
+    ``machines`` and ``parts`` (JSON lists, in the order of the scores), ``sample_rate``
+    in Hz and ``seconds``.
     Raises :class:`AsdError` where the export packages are missing, or the file cannot
     be written.
     """
     detector = run if isinstance(run, Detector) else Detector.load(run)
-    if detector.config.method != "clp_scf":
-        raise AsdError(
-            f"only a run of clp-scf can be written as ONNX, not one of "
-            f"{detector.config.method}: train one with --method clp-scf"
-        )
     try:
         # torch needs it, and says so in many lines.
         import onnxscript  # noqa: F401
@@ -75,6 +76,9 @@ def export(run: str | Path | Detector, path: str | Path) -> None:
             "the packages for ONNX are not installed: pip install 'asdlib[export]'"
         ) from error
     features = detector.config.features
+    module: WholeDetector | WholeEnsemble
+    ensemble = isinstance(detector.model, Ensemble)
+    module = WholeEnsemble(detector) if ensemble else WholeDetector(detector)
     quiet = logging.getLogger("torch.onnx")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -82,10 +86,10 @@ def export(run: str | Path | Detector, path: str | Path) -> None:
         quiet.setLevel(logging.ERROR)
         try:
             program = torch.onnx.export(
-                WholeDetector(detector).eval(),
+                module.eval(),
                 (torch.zeros(2, features.samples),),
                 input_names=[INPUT],
-                output_names=list(OUTPUTS),
+                output_names=list(module.OUTPUTS),
                 dynamic_shapes=({0: torch.export.Dim("clips", min=1, max=2**16)},),
                 dynamo=True,
                 verbose=False,
@@ -95,6 +99,7 @@ def export(run: str | Path | Detector, path: str | Path) -> None:
     assert program is not None  # it is None only without dynamo
     about = program.model.metadata_props
     about["machines"] = json.dumps(detector.config.machines)
+    about["parts"] = json.dumps(detector.parts)
     about["sample_rate"] = str(features.sample_rate)
     about["seconds"] = repr(features.seconds)
     with writable(path) as temporary:
