@@ -1,19 +1,25 @@
 """The command ``asd``, as it is typed: what it prints, what it leaves, its exit code."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
+from asdlib import methods
+from asdlib.cache import features_now
 from asdlib.cli import main
-from asdlib.evaluation import EMBEDDING_SCORERS, SCORERS
+from asdlib.data import scan
+from asdlib.evaluation import EMBEDDING_SCORERS, SCORERS, machine_table, type_table
+from asdlib.run import read_config
 
-CLP = ("--method", "clp-scf")
+CLP = ("--method", "clp-scf", "--epochs", "16")  # few clips would make more
 
 
 @pytest.fixture
@@ -80,6 +86,26 @@ def test_evaluate_json_is_what_a_script_needs(asd, trained, small_park):
     assert set(result["machines"]["fan/id_00"]) == {"clips", "auc", "pauc", "auc_low", "auc_high"}
     mean = np.mean([v["auc"] for k, v in result["machines"].items() if k.startswith("fan")])
     assert result["types"]["fan"]["auc"] == pytest.approx(mean)
+
+
+def test_plain_detectors_stand_beside_a_run_of_the_papers_method(asd, trained, small_park, tmp_path):
+    result = json.loads(asd("evaluate", small_park, "--run", trained, "--json")[1])
+    assert set(result["averages"]) == {*SCORERS, "plain"}
+    config = read_config(trained)
+    parts = [[c for c in scan(small_park) if c.split == split] for split in ("train", "test")]
+    known, asked = (features_now(part, config.features) for part in parts)
+    alone = methods.get("nearest").score(None, known, asked)["mahalanobis"]
+    table = pd.DataFrame({"machine": asked.machines, "label": [c.label for c in parts[1]], "score": alone})
+    expected = type_table(machine_table(table, resamples=0)).loc["average"]
+    assert result["averages"]["plain"]["auc"] == pytest.approx(expected.auc)
+    out = asd("evaluate", small_park, "--run", trained)[1]
+    assert re.search(r"plain +│ +[0-9.]+ │", out)
+    ahead = expected.auc - result["averages"]["softmax"]["auc"]
+    assert (f"ahead of softmax by {100 * ahead:.1f} points" in out) == (ahead > 0)
+    # Where the training clips are not there, that is said.
+    shutil.copytree(small_park / "fan" / "test", tmp_path / "data" / "fan" / "test")
+    out = asd("evaluate", tmp_path / "data", "--run", trained)[1]
+    assert "nothing plain beside it" in out
 
 
 def test_one_file_gets_the_score_that_evaluate_gave_it(asd, trained, small_park, tmp_path):

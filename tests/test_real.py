@@ -24,7 +24,7 @@ def test_the_real_excerpt_is_found_and_read(real_excerpt):
 
 def test_real_recordings_are_trained_evaluated_and_scored_from_the_command_line(real_excerpt, tmp_path, asd, caplog):  # noqa: F811
     run = tmp_path / "run"
-    words = ("--method", "clp-scf", "--no-pretrain", "--seconds", 1, "--device", "cpu")
+    words = ("--method", "clp-scf", "--epochs", 16, "--no-pretrain", "--seconds", 1, "--device", "cpu")
     code, _, err = asd("train", real_excerpt, "--run", run, *words)
     assert (code, "only one training clip" in err) == (2, True)
     code, _, err = asd("train", real_excerpt, "--run", run, *words, "--skip-single")

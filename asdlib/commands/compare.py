@@ -22,7 +22,15 @@ from asdlib.commands import (
 from asdlib.errors import AsdError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+
+    from asdlib.progress import OnStep
+    from asdlib.sound.cache import ReadOptions
+    from asdlib.sound.data import Clip
+    from asdlib.use.detector import Detector
+
+PLAIN = "plain"  # what stands beside every network
 
 
 @app.command()
@@ -57,8 +65,8 @@ def evaluate(
     from asdlib.use.detector import Detector
 
     detector = Detector.load(run)
-    scorer = detector.scorer(scorer)
-    clips = [clip for clip in scan(data) if clip.split == "test"]
+    scorer, every = detector.scorer(scorer), scan(data)
+    clips = [clip for clip in every if clip.split == "test"]
     unknown = sorted({clip.machine for clip in clips} - set(detector.config.machines))
     clips = [clip for clip in clips if clip.machine not in unknown]
     if truth is not None:
@@ -69,16 +77,19 @@ def evaluate(
             f"{data} has no test clip of a machine that this run knows ({known}): "
             "choose other data or another run"
         )
+    reading = reading_of(detector, channel, resample)
     with progress_bar() as on_step:
         table = detector.score_clips(
-            clips,
-            reading=reading_of(detector, channel, resample),
-            device=device,
-            cache=cache,
-            on_step=on_step,
+            clips, reading=reading, device=device, cache=cache, on_step=on_step
         )
+        names = list(detector.scorers)
+        if PLAIN not in names:
+            healthy = [clip for clip in every if clip.split == "train"]
+            beside = with_plain(detector, healthy, clips, reading, cache, on_step)
+            if beside is not None:
+                table[PLAIN], names = beside, [*names, PLAIN]
         results = {}
-        for name in detector.scorers:
+        for name in names:
             scored, resamples = table.assign(score=table[name]), 1000 * (name == scorer)
             results[name] = machine_table(scored, resamples=resamples, on_step=on_step)
     chosen = table.assign(score=table[scorer])
@@ -86,7 +97,13 @@ def evaluate(
     if as_json:
         machines = results[scorer].to_dict(orient="index")
         types = type_table(results[scorer]).to_dict(orient="index") if machines else {}
+        averages = {
+            name: type_table(t).loc["average"].to_dict()
+            for name, t in results.items()
+            if len(t)
+        }
         found = {"scorer": scorer, "machines": machines, "types": types}
+        found["averages"] = averages
         print(json.dumps(found | {"not_in_run": unknown}, indent=1))
         return
     if unknown:
@@ -94,12 +111,52 @@ def evaluate(
     print(f"{len(table)} test clips of {table.machine.nunique()} machines")
     if len(results[scorer]):
         _print_results(results, scorer)
+    if PLAIN not in results:
+        print(
+            f"nothing plain beside it: {data} has no two training clips of each of "
+            "these machines"
+        )
     one_sided = sorted(set(table.machine) - set(results[scorer].index))
     if one_sided:
-        names = ", ".join(one_sided)
-        print(f"no AUC, normal and anomalous clips are not both known: {names}")
+        told = ", ".join(one_sided)
+        print(f"no AUC, normal and anomalous clips are not both known: {told}")
     if paths:
         print(f"wrote {len(paths)} CSV files to {csv}")
+
+
+def with_plain(
+    detector: "Detector",
+    known: "list[Clip]",
+    asked: "list[Clip]",
+    reading: "ReadOptions",
+    cache: Path | None,
+    on_step: "OnStep",
+) -> "np.ndarray | None":
+    """Scores (M,) of the clips ``asked`` by plain detectors, which nobody trained.
+
+    By training clips ``known``; None where they are not two of each machine at least.
+    """
+    from collections import Counter
+
+    from asdlib.methods.nearest import plain_scores
+    from asdlib.sound.cache import features_of
+
+    machines = {clip.machine for clip in asked}
+    known = [clip for clip in known if clip.machine in machines]
+    counts = Counter(clip.machine for clip in known)
+    if any(counts[machine] < 2 for machine in machines):
+        return None
+    arrays = [
+        features_of(
+            clips,
+            detector.config.features,
+            options=reading,
+            folder=cache,
+            on_step=on_step,
+        )
+        for clips in (known, asked)
+    ]
+    return plain_scores(*arrays)
 
 
 def _print_results(results: "dict[str, pd.DataFrame]", scorer: str) -> None:
@@ -127,3 +184,10 @@ def _print_results(results: "dict[str, pd.DataFrame]", scorer: str) -> None:
         ("scorer", "AUC", "pAUC", "mAUC"),
         [(name, *percent(*row)) for name, row in averages.items()],
     )
+    if PLAIN in averages and scorer != PLAIN:
+        ahead = 100 * (averages[PLAIN].auc - averages[scorer].auc)
+        if ahead > 0:
+            print(
+                f"plain detectors, which nobody trained, are ahead of {scorer} by "
+                f"{ahead:.1f} points of AUC here"
+            )

@@ -57,19 +57,35 @@ def score(
     check_pairs(known)
     views = views_of(known), views_of(asked)
     return {
-        name: np.mean(
-            [
-                by_machine(
-                    partial(view_surprise, scorer=scorer),
-                    (views[0][view], known.machines),
-                    (views[1][view], asked.machines),
-                )
-                for view in views[0]
-            ],
-            axis=0,
+        name: mean_surprise(
+            scorer, (views[0], known.machines), (views[1], asked.machines)
         )
         for name, scorer in PLAIN_SCORERS.items()
     }
+
+
+def plain_scores(known: Clips, asked: Clips) -> np.ndarray:
+    """As :func:`score`, by the Mahalanobis distance alone: (M,), what an ensemble calls
+    "plain"."""
+    check_pairs(known)
+    views = (views_of(known), known.machines), (views_of(asked), asked.machines)
+    return mean_surprise(PLAIN_SCORERS["mahalanobis"], *views)
+
+
+Views = tuple[dict[str, np.ndarray], np.ndarray]  # rows (N, d) by view, machines (N,)
+
+
+def mean_surprise(scorer: Scorer, known: Views, asked: Views) -> np.ndarray:
+    """How surprising clips are to a plain scorer, mean over the views: (M,) > 0."""
+    surprises = [
+        by_machine(
+            partial(view_surprise, scorer=scorer),
+            (rows, known[1]),
+            (asked[0][view], asked[1]),
+        )
+        for view, rows in known[0].items()
+    ]
+    return np.mean(surprises, axis=0)
 
 
 def check_pairs(clips: Clips) -> None:
