@@ -4,7 +4,8 @@
 
 DATA is a folder of recordings as ``asd`` reads it. Each variant is an ensemble trained as ``asd train`` does, on whole
 clips: with the first 2 s of every clip only, without the branch of the whole spectrum, without mixtures, with one centre a
-machine, with the log-mel encoder of the book. Each part of the ensemble alone is a scorer, and so are "plain" (nothing
+machine, with the log-mel encoder of the book. Before all of them the two stages as ``asd train`` had them: 16 + 16 epochs, of
+few clips a step each, on the first 2 s. Each part of the ensemble alone is a scorer, and so are "plain" (nothing
 trained), "all", "fused" (what the rehearsal kept) and "softmax", the classifier's own surprise. Writes to
 ``data/results/causes_NAME.json`` a header and a list of records {variant, scorer, seed, machine, auc, pauc, rehearsal}, the
 last one the AUC of the same scorer in the rehearsal (None: not rehearsed). Nothing is chosen on test clips.
@@ -28,11 +29,13 @@ from asdlib.encoder import BOOK_ENCODER
 from asdlib.evaluation import softmax_score, type_table
 from asdlib.features import FeatureConfig
 from asdlib.learn.spectrogram_encoder import SpectrogramConfig
-from asdlib.methods import embedded, ensemble, sub_cluster
+from asdlib.methods import clp_scf, embedded, ensemble, sub_cluster
 from asdlib.methods._parts import NETWORK
+from asdlib.training import StageConfig
 
-FIRST = "the first 2 s of every clip"
+BEFORE, FIRST = "the two stages as they were", "the first 2 s of every clip"
 VARIANTS = {
+    BEFORE: {},
     "all of it": {},
     FIRST: {},
     "no whole spectrum in the network": {"encoder": SpectrogramConfig(parts="moving")},
@@ -46,8 +49,14 @@ def measure(variant: str, data: Path, seed: int, epochs: int) -> list[dict]:
     """The records of one variant with one seed."""
     clips = scan(data)
     training, test = ([clip for clip in clips if clip.split == split] for split in ("train", "test"))
-    seconds = WINDOW if variant == FIRST else seconds_of(training)
+    seconds = WINDOW if variant in (BEFORE, FIRST) else seconds_of(training)
     known, asked = (features_now(part, FeatureConfig(seconds=seconds)) for part in (training, test))
+    table = pd.DataFrame({"machine": asked.machines, "label": [clip.label for clip in test]})
+    if variant == BEFORE:
+        model = clp_scf.train(
+            known, budget=StageConfig(32, 64, 1e-3, cosine_from=8), encoder=BOOK_ENCODER, seed=seed, device="cpu"
+        )
+        return records_of(table, clp_scf.score(model, known, asked, device="cpu"), {}, variant=variant, seed=seed)
     model = ensemble.train(known, budget=budget_for(known, epochs), seed=seed, device="cpu", **VARIANTS[variant])
     scores = ensemble.score(model, known, asked, device="cpu")
     scores["all"] = np.mean([scores[part] for part in model.widths], axis=0)
@@ -57,11 +66,15 @@ def measure(variant: str, data: Path, seed: int, epochs: int) -> list[dict]:
     labels = np.searchsorted(known.names, asked.machines)
     scores["softmax"] = np.array([softmax_score(row[None], label)[0] for row, label in zip(logits, labels, strict=True)])
     rehearsed = model.rehearsal.auc | {"fused": model.rehearsal.auc.get("kept")}
-    table = pd.DataFrame({"machine": asked.machines, "label": [clip.label for clip in test]})
+    return records_of(table, scores, rehearsed, variant=variant, seed=seed)
+
+
+def records_of(table: pd.DataFrame, scores: dict, rehearsed: dict, **about) -> list[dict]:
+    """The records of all scorers, with what the rehearsal says of each."""
     return [
         {**record, "rehearsal": rehearsed.get(scorer)}
         for scorer, found in scores.items()
-        for record in machine_records(table.assign(score=found), variant=variant, scorer=scorer, seed=seed)
+        for record in machine_records(table.assign(score=found), **about, scorer=scorer)
     ]
 
 

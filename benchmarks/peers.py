@@ -1,6 +1,6 @@
 """What would one install instead? Other people's detectors beside ours, on the same clips, with time and memory.
 
-    python benchmarks/peers.py DATA --work WORK [--seeds 0 1 2] [--epochs 12] [--name NAME]
+    python benchmarks/peers.py DATA --work WORK [--seeds 0 1 2] [--name NAME]
 
 DATA is a folder of recordings as ``asd`` reads it. PyOD (its audio extra) is installed into an environment of its own, in
 the folder WORK, and called as its documentation says: one detector a machine, fitted on the training clips, its default (KNN on
@@ -37,6 +37,7 @@ from asdlib.training import StageConfig
 PYOD = "pyod[audio]==3.6.7"
 DETECTORS = ("KNN", "OCSVM", "LOF")  # of PyOD; the first is its default for audio
 STEPS = 250  # of a training, at least
+EPOCHS = {"clp_scf": 32, "sub_cluster": 12, "ensemble": 12}  # in all, as the presets have them; of an ensemble, each network
 WINDOW = 2.0  # seconds that the network of the paper's method sees at a time, as in the preset book
 # Runs under PyOD's own interpreter: machines, their files, and scores back.
 CALL = """
@@ -76,7 +77,7 @@ def pyod_scores(detector: str, training: list[Clip], test: list[Clip], work: Pat
     return scores
 
 
-def our_scores(name: str, training: list[Clip], test: list[Clip], seed: int, *, epochs: int) -> dict[str, np.ndarray]:
+def our_scores(name: str, training: list[Clip], test: list[Clip], seed: int) -> dict[str, np.ndarray]:
     """Scores (M,) of the test clips by every scorer of a method of the package, or of "2-NN"."""
     features = FeatureConfig(seconds=seconds_of(training))
     known, asked = (features_now(clips, features) for clips in (training, test))
@@ -87,7 +88,7 @@ def our_scores(name: str, training: list[Clip], test: list[Clip], seed: int, *, 
         ]
         return {"mean and deviation": by_machine(plain_knn, (rows[0], known.machines), (rows[1], asked.machines))}
     options = {"window": min(WINDOW, features.seconds)} if name == "clp_scf" else {}
-    model = methods.get(name).train(known, budget=budget_for(known, epochs), seed=seed, device="cpu", **options)
+    model = methods.get(name).train(known, budget=budget_for(known, EPOCHS.get(name, 1)), seed=seed, device="cpu", **options)
     return methods.get(name).score(model, known, asked, device="cpu")
 
 
@@ -106,7 +107,7 @@ def seconds_of(clips: list[Clip]) -> float:
     return float(np.median(lengths))
 
 
-def measure(name: str, data: Path, seed: int, work: Path, epochs: int) -> list[dict]:
+def measure(name: str, data: Path, seed: int, work: Path) -> list[dict]:
     """The records of one peer, with what this process and its children took."""
     clips = scan(data)
     training, test = ([clip for clip in clips if clip.split == split] for split in ("train", "test"))
@@ -114,7 +115,7 @@ def measure(name: str, data: Path, seed: int, work: Path, epochs: int) -> list[d
         environment(work)  # is not counted
         found = {"default": pyod_scores(name.removeprefix("PyOD "), training, test, work)}
     else:
-        found = our_scores(name, training, test, seed, epochs=epochs)
+        found = our_scores(name, training, test, seed)
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     cost = {
         "cpu_seconds": round(sum(u.ru_utime + u.ru_stime for u in used), 1),
@@ -130,14 +131,13 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="a folder of recordings")
     parser.add_argument("--work", type=Path, required=True, help="folder for what is made on the way")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=12, help="of each network, more where there are few clips")
     parser.add_argument("--name", help="of the result (default: that of the folder)")
     parser.add_argument("--one", nargs=2, metavar=("METHOD", "SEED"), help="measure this one only, and print its records")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     if options.one:
         name, seed = options.one
-        print(json.dumps(measure(name, options.data, int(seed), options.work, options.epochs)))
+        print(json.dumps(measure(name, options.data, int(seed), options.work)))
         return
     fixed = ["2-NN", *(f"PyOD {detector}" for detector in DETECTORS), "nearest"]  # nothing is drawn
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}  # threads that wait for others count as busy
@@ -147,7 +147,7 @@ def main() -> None:
     environment(options.work)
     name, records = options.name or options.data.name, []
     for method, seed in jobs:
-        one = [sys.executable, __file__, str(options.data), "--work", str(options.work), "--epochs", str(options.epochs)]
+        one = [sys.executable, __file__, str(options.data), "--work", str(options.work)]
         one += ["--one", method, str(seed)]
         call = lambda one=one: json.loads(subprocess.run(one, check=True, capture_output=True, text=True).stdout)  # noqa: E731
         records += once(options.work / f"{name} {method} {seed}.json", call)
@@ -156,7 +156,7 @@ def main() -> None:
     header = {
         "data": name,
         "command": f"python benchmarks/peers.py DATA --work WORK --name {name}",
-        "epochs": options.epochs,
+        "epochs": EPOCHS | {"steps, at least": STEPS},
         "versions": versions | {"pyod": PYOD},
         "unit": FRACTIONS,
     }

@@ -254,7 +254,7 @@ def test_a_peer_in_an_environment_of_its_own_scores_the_clips_that_it_is_given(s
     )
     monkeypatch.setattr(peers, "CALL", stub)
     monkeypatch.setattr(peers, "environment", lambda work: sys.executable)
-    records = peers.measure("PyOD KNN", small_park, 0, tmp_path, epochs=1)
+    records = peers.measure("PyOD KNN", small_park, 0, tmp_path)
     assert {r["auc"] for r in records} == {1.0}
     assert {(r["method"], r["scorer"], r["seed"]) for r in records} == {("PyOD KNN", "default", 0)}
     assert len(records) == 8
@@ -266,7 +266,7 @@ def test_what_is_plain_beside_the_peers_is_2_nn_of_scikit_learn(small_park, tmp_
     peers = import_module("peers")
     clips = scan(small_park)
     training, test = ([c for c in clips if c.split == split and c.machine == "fan/id_02"] for split in ("train", "test"))
-    found = peers.our_scores("2-NN", training, test, 0, epochs=1)["mean and deviation"]
+    found = peers.our_scores("2-NN", training, test, 0)["mean and deviation"]
     features = FeatureConfig(seconds=peers.seconds_of(training))
     pictures = [features_now(part, features).log_mels.astype(np.float32) for part in (training, test)]
     known, asked = (np.concatenate([x.mean(axis=2), x.std(axis=2)], axis=1).astype(float) for x in pictures)

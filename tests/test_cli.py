@@ -17,6 +17,7 @@ from asdlib.cache import features_now
 from asdlib.cli import main
 from asdlib.data import scan
 from asdlib.evaluation import EMBEDDING_SCORERS, SCORERS, machine_table, type_table
+from asdlib.features import FeatureConfig
 from asdlib.run import read_config
 
 CLP = ("--method", "clp-scf", "--epochs", "16")  # few clips would make more
@@ -369,3 +370,39 @@ def test_a_scorer_that_is_one_more_row_of_the_table_is_a_choice_everywhere(asd, 
     assert code == 0, error
     assert json.loads(out)["scorer"] == "length"
     assert "length" in asd("evaluate", small_park, "--run", small_run)[1]
+
+
+def test_methods_are_compared_on_recordings_without_a_run(asd, small_park, tmp_path):
+    code, out, error = asd("compare", small_park, "--json", "--device", "cpu", "--cache", tmp_path / "cache")
+    assert code == 0, error
+    rows = {row["scorer"]: row for row in json.loads(out)["averages"]}
+    assert set(rows) == {"knn", "mahalanobis", "svm", "local"}
+    parts = [[c for c in scan(small_park) if c.split == split] for split in ("train", "test")]
+    known, asked = (features_now(part, FeatureConfig(seconds=1.0)) for part in parts)
+    for scorer, scores in methods.get("nearest").score(None, known, asked).items():
+        table = pd.DataFrame({"machine": asked.machines, "label": [c.label for c in parts[1]], "score": scores})
+        assert rows[scorer]["auc"] == pytest.approx(type_table(machine_table(table, resamples=0)).loc["average", "auc"])
+
+
+def test_methods_are_compared_on_ready_spectra(asd, tmp_path):
+    rng = np.random.default_rng(0)
+    machines = np.repeat(["fan/id_00", "fan/id_02"], 30)
+    truth = np.tile([0, 1], 30)
+    arrays = {
+        "train": rng.normal(size=(60, 6, 4)) + np.repeat([0, 5], 30)[:, None, None],
+        "train_machine": machines,
+        "test": rng.normal(size=(60, 6, 4)) + np.repeat([0, 5], 30)[:, None, None] + 3 * truth[:, None, None],
+        "test_machine": machines,
+        "test_is_anomaly": truth,
+    }
+    np.savez(tmp_path / "spectra.npz", **arrays)
+    words = ("--method", "nearest", "--method", "clp_scf", "--epochs", 2, "--device", "cpu")
+    code, out, error = asd("compare", tmp_path / "spectra.npz", *words)
+    assert code == 0, error
+    assert re.search(r"nearest │ +mahalanobis │ +100.00 │", out)
+    assert re.search(r"clp_scf │ +softmax │", out)
+    assert asd("compare", tmp_path / "spectra.npz", "--method", "magic")[0] == 2
+    arrays["test_is_anomaly"] = 0 * truth
+    np.savez(tmp_path / "spectra.npz", **arrays)
+    code, _, error = asd("compare", tmp_path / "spectra.npz")
+    assert (code, "Traceback" in error) == (2, False)

@@ -1,0 +1,125 @@
+"""Hold methods against each other, on recordings or on ready spectra, without a run."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asdlib.commands import Cache, Device, Json, app, one_of, print_table
+from asdlib.errors import AsdError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from asdlib.progress import OnStep
+    from asdlib.sound.clips import Clips
+    from asdlib.use.config import RunConfig
+
+
+@app.command()
+def compare(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="Folder with <type>/{train,test}/*.wav, or an .npz file of spectra.",
+        ),
+    ],
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD",
+            parser=one_of("asdlib.methods:names"),
+            help="May be repeated (default: nearest, which takes seconds).",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int,
+        typer.Option(min=1, help="Of each method, in all; few clips make more."),
+    ] = 12,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = "auto",
+    cache: Cache = None,
+    as_json: Json = False,
+) -> None:
+    """Train methods and score labelled test clips; nothing is kept.
+
+    Spectra are an .npz file of arrays train, train_machine, test, test_machine and
+    test_is_anomaly.
+    """
+    import pandas as pd
+
+    from asdlib import methods
+    from asdlib.judge.metrics import machine_table, type_table
+    from asdlib.progress import progress_bar
+    from asdlib.use.config import PRESETS
+    from asdlib.use.fitting import enough_steps
+
+    chosen = method or ["nearest"]
+    rows = []
+    with progress_bar() as on_step:
+        known, asked, labels = parts_of(data, PRESETS["best"], cache, on_step)
+        preset = PRESETS["best"]
+        budget = enough_steps(preset.finetune.of(epochs), known.labels, preset)
+        for name in chosen:
+            able = methods.get(name)
+            model = able.train(
+                known, budget=budget, seed=seed, device=device, on_step=on_step
+            )
+            found = able.score(model, known, asked, device=device)
+            for scorer, scores in found.items():
+                columns = {"machine": asked.machines, "label": labels, "score": scores}
+                table = machine_table(pd.DataFrame(columns), resamples=0)
+                if not len(table):
+                    raise AsdError(
+                        f"{data} has no machine with normal and anomalous test clips: "
+                        "without both there is nothing to compare by"
+                    )
+                average = type_table(table).loc["average"]
+                rows.append({"method": name, "scorer": scorer, **average.to_dict()})
+    if as_json:
+        print(json.dumps({"seed": seed, "averages": rows}, indent=1))
+        return
+    print(f"{len(known)} training clips and {len(asked)} test clips")
+    print_table(
+        "average over the types (%)",
+        ("method", "scorer", "AUC", "pAUC", "mAUC"),
+        [
+            (
+                row["method"],
+                row["scorer"],
+                *(f"{100 * row[name]:.2f}" for name in ("auc", "pauc", "mauc")),
+            )
+            for row in rows
+        ],
+    )
+
+
+def parts_of(
+    data: Path, config: "RunConfig", cache: Path | None, on_step: "OnStep"
+) -> "tuple[Clips, Clips, np.ndarray]":
+    """Training clips, test clips, and what is known of each of the latter (M,)."""
+    import numpy as np
+
+    from asdlib.sound.cache import features_of
+    from asdlib.sound.data import scan, training_clips
+    from asdlib.sound.spectra import read_spectra
+    from asdlib.use.fitting import fitted_to
+
+    if data.suffix == ".npz":
+        spectra = read_spectra(data)
+        truth = np.where(spectra.test_is_anomaly, "anomaly", "normal")
+        return spectra.train, spectra.test, truth
+    clips = scan(data)
+    training = training_clips(clips)
+    machines = {clip.machine for clip in training}
+    test = [c for c in clips if c.split == "test" and c.machine in machines]
+    if not test:
+        raise AsdError(f"{data} has no test clip of a machine with training clips")
+    features = fitted_to(config, training).features
+    known, asked = (
+        features_of(part, features, folder=cache, on_step=on_step)
+        for part in (training, test)
+    )
+    return known, asked, np.array([clip.label for clip in test])
