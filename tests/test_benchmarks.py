@@ -3,6 +3,7 @@ were measured are complete."""
 
 import json
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from asdlib.data import scan
 from asdlib.evaluation import SCORERS
 from asdlib.features import FeatureConfig
 from asdlib.spectra import Spectra, SpectrumConfig, SpectrumEncoder
+from asdlib.training import StageConfig
 
 TOP = Path(__file__).parents[1]
 sys.path.append(str(TOP / "benchmarks"))
@@ -241,6 +243,44 @@ def test_the_peers_are_measured_with_what_they_cost_and_ours_with_three_seeds(pa
     runs = {(r["method"], r["scorer"], r["seed"]) for r in records}
     assert len(records) == len(machines) * len(runs)
     assert len(machines) == {"peers_park_book": 23, "peers_mimii_minus6db": 16}[path.stem]
+
+
+def test_what_mended_it_is_measured_one_cause_at_a_time_with_three_seeds():
+    causes = import_module("causes")
+    records = json.loads((TOP / "data" / "results" / "causes_mimii_minus6db.json").read_text())["records"]
+    assert {(r["variant"], r["seed"]) for r in records} == {(v, s) for v in causes.VARIANTS for s in (0, 1, 2)}
+    assert len({r["machine"] for r in records}) == 16
+    for record in records:
+        assert 0 <= record["auc"] <= 1
+        rehearsed = record["scorer"] != "softmax" and record["variant"] != causes.BEFORE
+        assert (record["rehearsal"] is not None) == rehearsed
+
+
+@pytest.mark.parametrize(("name", "machines"), [("park_book", 23), ("park_long", 23), ("mimii_minus6db", 16)])
+def test_stage_1_is_measured_with_five_seeds_at_equal_epochs(name, machines):
+    records = json.loads((TOP / "data" / "results" / f"stage_1_{name}.json").read_text())["records"]
+    runs = {(r["method"], r["scorer"], r["seed"]) for r in records}
+    scorers = {"softmax", "softmax-plain", "knn", "mahalanobis", "gmm"}
+    assert runs == {(m, c, s) for m in ("single stage", "two stages") for c in scorers for s in range(5)}
+    assert len(records) == machines * len(runs)
+
+
+def test_variants_of_the_ensemble_and_both_methods_run_as_they_are_written(small_park, monkeypatch):
+    """In miniature: on a park of 48 clips, with a step or two."""
+    causes, stage_1 = import_module("causes"), import_module("stage_1")
+    short = StageConfig(1, 16, 1e-3)
+    monkeypatch.setattr(causes, "budget_for", lambda known, epochs: short)
+    monkeypatch.setattr(stage_1, "budget_for", lambda known, epochs: replace(short, epochs=2))
+    monkeypatch.setattr(causes, "seconds_of", lambda clips: causes.WINDOW)
+    for variant in ("one centre a machine", "the book's encoder, of log-mels"):
+        records = causes.measure(variant, small_park, 0, 1)
+        assert {r["variant"] for r in records} == {variant}
+        assert len({r["machine"] for r in records}) == 8
+        assert {"softmax", "fused", "plain", "all", "network"} <= {r["scorer"] for r in records}
+    for method in stage_1.METHODS:
+        assert {r["scorer"] for r in stage_1.measure(method, small_park, 0, 1)} == {
+            "softmax", "softmax-plain", "knn", "mahalanobis", "gmm",
+        }  # fmt: skip
 
 
 def test_a_peer_in_an_environment_of_its_own_scores_the_clips_that_it_is_given(small_park, tmp_path, monkeypatch):
