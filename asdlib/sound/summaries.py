@@ -1,8 +1,8 @@
 """A clip in a few hundred numbers that nobody had to train: its views.
 
 What is heard of a machine over a whole clip: how loud each band is and how much it
-varies, how fast it varies, and the spectrum as fine as the clip allows, in which the
-tones of a machine stand apart. All are in dB. They are computed by torch, so that they
+varies, how fast it varies, and the spectrum in many narrow bands, in which the tones of
+a machine stand apart. All are in dB. They are computed by torch, so that they
 can be a part of a network, on any device.
 """
 
@@ -144,8 +144,7 @@ def spectrum_bands(config: FeatureConfig) -> int:
 def long_spectrum(waves: Tensor, config: FeatureConfig) -> Tensor:
     """The power of B ``waves`` (B, samples) in ±1, in bands of 12.5 Hz: (B, d) in dB.
 
-    One Fourier transform of the whole clip: a steady tone stands out of the noise by as
-    much as the clip is long.
+    One Fourier transform of the whole clip; the longer it is, the steadier each number.
     """
     power = torch.fft.rfft(waves)[:, 1:].abs().square() / waves.shape[1]
     count = min(spectrum_bands(config), power.shape[1])

@@ -9,7 +9,7 @@ QUESTIONS = {
     "scale": Question(
         "A scale is fitted to the scores of the training recordings, as the network sees them. What happens to the sum with plain scores?",
         {
-            "nothing: a scale does not change any order": "It does not within one score. In a sum it decides how much each score counts.",
+            "nothing: a scale does not change any order": "Within one score, true. In a sum it decides how much each score counts.",
             "every new recording surprises the network, healthy or not, and its part drowns the plain one": "What it has learned lies too close together, so anything new is far out on that scale.",
             "the plain part drowns that of the network": "The other way round: on too narrow a scale the network's surprises are too large.",
         },
@@ -20,7 +20,7 @@ QUESTIONS = {
         {
             "leave the part out: better is better": "By so little it may have been the luck of the recordings; real faults are of other kinds than rehearsed ones.",
             "keep the part": "A part that does no clear harm may hear faults that were not rehearsed.",
-            "look which is better on the test recordings": "That would be peeking: then the test is one no longer.",
+            "look which is better on the test recordings": "That would be peeking: then it is no longer a test.",
         },
         seal=2325103257,
     ),
@@ -57,7 +57,7 @@ def far(function):
     inside = (along / (s**2 / len(known) + rest)).sum(axis=1)
     if np.allclose(got, inside):
         raise Hint(
-            "You count what lies along the axes of the clips. Most of an unusual clip may lie across them all: the rest of its squared length, divided by `rest`."
+            "You count what lies along the axes of the clips. Most of an unusual clip may lie at right angles to them all: the rest of its squared length, divided by `rest`."
         )
     if np.allclose(got, np.sqrt(want)):
         raise Hint("That is the distance; return its square.")
@@ -72,12 +72,28 @@ def far(function):
         raise Hint(
             "The squares of the singular values are sums over the clips; the variance is their mean. Divide by N."
         )
+    across = (off**2).sum(axis=1) - along.sum(axis=1)
+    if np.allclose(
+        got, (along / (s**2 / 11 + rest)).sum(axis=1) + across / rest
+    ):
+        raise Hint("You divide by N − 1; divide the squares by N.")
     if not np.allclose(got, want):
         raise Hint(
-            f"The first distance should be {want[0]:.3f} and is {got[0]:.3f}."
+            f"The first distance should be {want[0]:.3f} and is {got[0]:.3f}. Is the mean of `known` taken away from both?"
         )
-    wide = rng.normal(size=(5, 200_000))
-    _scores(function(wide, wide[:1] + 1, rest), 1)  # no d × d numbers
+    wide = rng.normal(size=(2, 200_000))
+    try:
+        far_off = _scores(function(wide, wide[:1] + 1, rest), 1)
+    except MemoryError:
+        raise Hint(
+            "With 200,000 numbers a clip you ask for a matrix of 200,000 × 200,000: work along the axes of the clips instead."
+        ) from None
+    half = (wide[0] - wide[1]) / 2
+    off, axis = wide[0] + 1 - wide.mean(axis=0), half / np.linalg.norm(half)
+    along = (off @ axis) ** 2
+    right = along / (half @ half + rest) + (off @ off - along) / rest
+    if not np.isclose(far_off[0], right):
+        raise Hint("For clips of 200,000 numbers the distance is not right.")
 
 
 def on_scale(function):
