@@ -69,7 +69,7 @@ def main() -> None:
     records = list(chain.from_iterable(side_by_side(kept, jobs, processes=options.processes)))
     header = {
         "data": name,
-        "command": f"python benchmarks/stage_1.py DATA --work WORK --name {name}",
+        "command": f"python benchmarks/stage_1.py DATA --work WORK --name {name} --seeds {' '.join(map(str, options.seeds))}",
         "epochs": f"{options.epochs} in all, or so many that there are {STEPS} steps",
         "versions": {package: version(package) for package in ("asdlib", "torch", "numpy", "scikit-learn")},
         "unit": FRACTIONS,
