@@ -372,6 +372,12 @@ def test_a_scorer_that_is_one_more_row_of_the_table_is_a_choice_everywhere(asd, 
     assert "length" in asd("evaluate", small_park, "--run", small_run)[1]
 
 
+def test_scores_of_a_machine_with_few_training_clips_come_with_a_word(asd, trained, small_park):
+    clip = sorted((small_park / "fan" / "test").glob("normal_id_02_*.wav"))[0]
+    out = " ".join(asd("score", clip, "--run", trained, "--machine", "fan/id_02", "--scorer", "mahalanobis")[1].split())
+    assert "They are only 6: the score may be huge, and above all of them, without a fault" in out
+
+
 def test_methods_are_compared_on_recordings_without_a_run(asd, small_park, tmp_path):
     code, out, error = asd("compare", small_park, "--json", "--device", "cpu", "--cache", tmp_path / "cache")
     assert code == 0, error

@@ -58,6 +58,7 @@ def score(
 ) -> None:
     """Score recordings of one machine; larger is more anomalous."""
     from asdlib.use.detector import Detector
+    from asdlib.use.fitting import FEW
 
     detector = Detector.load(run)
     scorer = detector.scorer(scorer)
@@ -114,6 +115,13 @@ def score(
             "The network knows its training clips: new clips of a healthy machine "
             "score above most of them, too."
         )
+        count = int((detector.bank_labels == detector.label(machine)).sum())
+        if count < FEW:
+            print(
+                f"They are only {count}: the score may be huge, and above all of them, "
+                "without a fault, so choose a threshold (asd threshold) before you "
+                "judge by it."
+            )
 
 
 def _tracks(
