@@ -21,12 +21,12 @@ import numpy as np
 import pandas as pd
 import torch
 from peers import STEPS, WINDOW, budget_for, seconds_of
-from results import FRACTIONS, machine_records, once, side_by_side, write
+from results import FRACTIONS, machine_records, side_by_side, told, write
 
 from asdlib.cache import features_now
 from asdlib.data import scan
 from asdlib.encoder import BOOK_ENCODER
-from asdlib.evaluation import softmax_score, type_table
+from asdlib.evaluation import softmax_score
 from asdlib.features import FeatureConfig
 from asdlib.learn.spectrogram_encoder import SpectrogramConfig
 from asdlib.methods import clp_scf, embedded, ensemble, sub_cluster
@@ -82,11 +82,7 @@ def records_of(table: pd.DataFrame, scores: dict, rehearsed: dict, **about) -> l
 
 def kept(path: Path, variant: str, data: Path, seed: int, epochs: int) -> list[dict]:
     """As :func:`measure`, once; told when it is done."""
-    records = once(path, partial(measure, variant, data, seed, epochs))
-    frame = pd.DataFrame(records)
-    rows = {s: 100 * type_table(own.set_index("machine")).loc["average"] for s, own in frame.groupby("scorer")}
-    print(f"{variant}, seed {seed}: " + ", ".join(f"{s} {row.auc:.1f}" for s, row in rows.items()), flush=True)
-    return records
+    return told(path, f"{variant}, seed {seed}", partial(measure, variant, data, seed, epochs))
 
 
 def main() -> None:

@@ -8,9 +8,11 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import pandas as pd
+
 import asdlib
 from asdlib.data import Clip, scan
-from asdlib.evaluation import machine_table
+from asdlib.evaluation import machine_table, type_table
 from asdlib.files import atomic_write
 from asdlib.machines import simulate
 from asdlib.source import code_digest
@@ -69,6 +71,15 @@ def once(path: Path, measure: Callable[[], list[dict]]) -> list[dict]:
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(records))
     return json.loads(path.read_text())
+
+
+def told(path: Path, what: str, measure: Callable[[], list[dict]]) -> list[dict]:
+    """As :func:`once`, with a line: ``what``, and the AUC (%) by every scorer of the records, average over the types."""
+    records = once(path, measure)
+    by_scorer = pd.DataFrame(records).groupby("scorer")
+    rows = {scorer: type_table(own.set_index("machine")).loc["average"] for scorer, own in by_scorer}
+    print(f"{what}: " + ", ".join(f"{scorer} {100 * row.auc:.1f}" for scorer, row in rows.items()), flush=True)
+    return records
 
 
 def side_by_side(function: Callable, arguments: Iterable[tuple], *, processes: int) -> list:

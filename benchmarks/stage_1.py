@@ -16,11 +16,10 @@ from pathlib import Path
 
 import pandas as pd
 from peers import STEPS, budget_for, seconds_of
-from results import FRACTIONS, machine_records, once, side_by_side, write
+from results import FRACTIONS, machine_records, side_by_side, told, write
 
 from asdlib.cache import features_now
 from asdlib.data import scan
-from asdlib.evaluation import type_table
 from asdlib.features import FeatureConfig
 from asdlib.learn.spectrogram_encoder import SpectrogramConfig
 from asdlib.methods import clp_scf
@@ -44,11 +43,7 @@ def measure(name: str, data: Path, seed: int, epochs: int) -> list[dict]:
 
 def kept(path: Path, name: str, data: Path, seed: int, epochs: int) -> list[dict]:
     """As :func:`measure`, once; told when it is done."""
-    records = once(path, partial(measure, name, data, seed, epochs))
-    frame = pd.DataFrame(records)
-    rows = {s: 100 * type_table(own.set_index("machine")).loc["average"] for s, own in frame.groupby("scorer")}
-    print(f"{name}, seed {seed}: " + ", ".join(f"{s} {row.auc:.1f}" for s, row in rows.items()), flush=True)
-    return records
+    return told(path, f"{name}, seed {seed}", partial(measure, name, data, seed, epochs))
 
 
 def main() -> None:
