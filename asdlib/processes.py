@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from typing import Any
 
@@ -69,7 +69,7 @@ def process_group(device: str) -> Iterator[None]:
                 "one for each"
             )
         torch.cuda.set_device(here)
-    store, number, size = next(torch.distributed.rendezvous("env://"))
+    store, number, size = _meeting_point()
     torch.distributed.init_process_group(
         "nccl" if device == "cuda" else "gloo",
         # The store still holds the addresses of an earlier group of these processes.
@@ -82,6 +82,16 @@ def process_group(device: str) -> Iterator[None]:
         yield
     finally:
         torch.distributed.destroy_process_group()
+
+
+@cache
+def _meeting_point() -> tuple[torch.distributed.Store, int, int]:
+    """The store that all processes share, which this is, and how many there are.
+
+    Once for all groups: a connection for each of them, and after some dozens torchrun
+    may no longer answer, and all processes wait for ever.
+    """
+    return next(torch.distributed.rendezvous("env://"))
 
 
 @contextmanager
