@@ -88,8 +88,7 @@ def process_group(device: str) -> Iterator[None]:
 def _meeting_point() -> tuple[torch.distributed.Store, int, int]:
     """The store that all processes share, which this is, and how many there are.
 
-    Once for all groups: a connection for each of them, and after some dozens torchrun
-    may no longer answer, and all processes wait for ever.
+    Once for all groups: a connection for each of them stalls for seconds now and then.
     """
     return next(torch.distributed.rendezvous("env://"))
 

@@ -11,7 +11,6 @@ trained), "all", "fused" (what the rehearsal kept) and "softmax", the classifier
 last one the AUC of the same scorer in the rehearsal (None: not rehearsed). Nothing is chosen on test clips.
 """
 
-import argparse
 from functools import partial
 from importlib.metadata import version
 from itertools import chain
@@ -21,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 from peers import STEPS, WINDOW, budget_for, seconds_of
-from results import FRACTIONS, machine_records, side_by_side, told, write
+from results import FRACTIONS, about_recordings, machine_records, side_by_side, told, write
 
 from asdlib.cache import features_now
 from asdlib.data import scan
@@ -86,13 +85,7 @@ def kept(path: Path, variant: str, data: Path, seed: int, epochs: int) -> list[d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path, help="a folder of recordings")
-    parser.add_argument("--work", type=Path, required=True, help="folder for what is made on the way")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=12, help="of each network, more where there are few clips")
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--name", help="of the result (default: that of the folder)")
+    parser = about_recordings(__doc__.splitlines()[0], seeds=3, epochs="of each network, more where there are few clips")
     options = parser.parse_args()
     name = options.name or options.data.name
     training = [clip for clip in scan(options.data) if clip.split == "train"]

@@ -10,7 +10,6 @@ and peak memory are counted, reading the files included. Writes ``data/results/p
 records {method, scorer, seed, machine, auc, pauc, cpu_seconds, peak_mb}. Nothing is chosen on test clips.
 """
 
-import argparse
 import json
 import math
 import os
@@ -23,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from results import FRACTIONS, machine_records, once, write
+from results import FRACTIONS, about_recordings, machine_records, once, write
 
 from asdlib import methods
 from asdlib.cache import features_now
@@ -127,11 +126,7 @@ def measure(name: str, data: Path, seed: int, work: Path) -> list[dict]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path, help="a folder of recordings")
-    parser.add_argument("--work", type=Path, required=True, help="folder for what is made on the way")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--name", help="of the result (default: that of the folder)")
+    parser = about_recordings(__doc__.splitlines()[0], seeds=3)
     parser.add_argument("--one", nargs=2, metavar=("METHOD", "SEED"), help="measure this one only, and print its records")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)

@@ -39,6 +39,19 @@ def arguments(description: str, *, seeds: int) -> argparse.ArgumentParser:
     return parser
 
 
+def about_recordings(description: str, *, seeds: int, epochs: str = "") -> argparse.ArgumentParser:
+    """A folder of recordings, one to work in, a name for the result, the seeds; with ``epochs``, what they are, 12 of them."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("data", type=Path, help="a folder of recordings")
+    parser.add_argument("--work", type=Path, required=True, help="folder for what is made on the way")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(seeds)))
+    parser.add_argument("--name", help="of the result (default: that of the folder)")
+    if epochs:
+        parser.add_argument("--epochs", type=int, default=12, help=epochs)
+        parser.add_argument("--processes", type=int, default=1)
+    return parser
+
+
 def park_clips(work: Path) -> tuple[list[Clip], list[Clip]]:
     """Training and test clips of the park of the book, in ``work``; made if it is not there."""
     if not (work / "park").exists():

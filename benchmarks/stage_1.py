@@ -8,7 +8,6 @@ clip), instead of the paper's. Writes ``data/results/stage_1_NAME.json``: a head
 a list of records {method, scorer, seed, machine, auc, pauc}. Nothing is chosen on test clips.
 """
 
-import argparse
 from functools import partial
 from importlib.metadata import version
 from itertools import chain
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 from peers import STEPS, budget_for, seconds_of
-from results import FRACTIONS, machine_records, side_by_side, told, write
+from results import FRACTIONS, about_recordings, machine_records, side_by_side, told, write
 
 from asdlib.cache import features_now
 from asdlib.data import scan
@@ -47,13 +46,7 @@ def kept(path: Path, name: str, data: Path, seed: int, epochs: int) -> list[dict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path, help="a folder of recordings")
-    parser.add_argument("--work", type=Path, required=True, help="folder for what is made on the way")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--epochs", type=int, default=12, help="in all, more where there are few clips")
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--name", help="of the result (default: that of the folder)")
+    parser = about_recordings(__doc__.splitlines()[0], seeds=5, epochs="in all, more where there are few clips")
     options = parser.parse_args()
     name = options.name or options.data.name
     jobs = [

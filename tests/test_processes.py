@@ -70,7 +70,7 @@ def first_step(out: Path, parts: int) -> None:
     _, log_2 = finetune(encoder, examples(), config, device="cpu", validation=0.1)
     hook.remove()
     assert not torch.distributed.is_initialized()  # each training has ended its group, and the next one begun another
-    assert not met  # where the first has met: a connection for each group may stall for seconds, and at last for ever
+    assert not met  # where the first has met: a connection for each group stalls for seconds now and then
     if processes.is_first():
         save_file({name: g.contiguous() for name, g in gradients.items()}, out / "gradients.safetensors")
         (out / "log.json").write_text(json.dumps([log, log_2]))

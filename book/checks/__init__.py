@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from IPython.display import HTML
 
 
@@ -40,6 +41,16 @@ def number(answer, told: str = "") -> float:
         raise Hint(
             f"Return one number{' for ' + told if told else ''}; yours is a {type(answer).__name__}."
         ) from None
+
+
+def shaped(answer, shape: tuple[int, ...]) -> np.ndarray:
+    """What was returned, as the array of ``shape`` that was asked for."""
+    if answer is None:
+        raise Hint("The function returns nothing yet.")
+    got = np.asarray(answer)
+    if got.shape != shape:
+        raise Hint(f"Return an array of shape {shape}; yours is {got.shape}.")
+    return got
 
 
 def seal(option: str) -> int:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from checks import Hint, Question
+from checks import Hint, Question, shaped
 
 QUESTIONS = {
     "strangers": Question(
@@ -26,22 +26,13 @@ QUESTIONS = {
 }
 
 
-def _array(got, shape: tuple) -> np.ndarray:
-    if got is None:
-        raise Hint("The function returns nothing yet.")
-    got = np.asarray(got)
-    if got.shape != shape:
-        raise Hint(f"Return an array of shape {shape}; yours is {got.shape}.")
-    return got
-
-
 def local(function):
     rng = np.random.default_rng(5)
     known = np.concatenate(
         [rng.normal(0, 0.1, (40, 2)), rng.normal(4, 1, (40, 2))]
     )
     asked = rng.normal(2, 2, (25, 2))
-    got = _array(function(known.copy(), asked.copy()), (25,))
+    got = shaped(function(known.copy(), asked.copy()), (25,))
     among = np.linalg.norm(known[:, None] - known, axis=2)
     to = np.linalg.norm(asked[:, None] - known, axis=2)
     near = np.sort(among, axis=1)
@@ -71,7 +62,7 @@ def surprise(function):
     for count in (99, 40):
         usual = rng.normal(size=count).round(1)
         new = np.array([-3.0, 0.1, usual.max(), 2.0, 9.0])
-        got = _array(function(usual.copy(), new.copy()), (5,))
+        got = shaped(function(usual.copy(), new.copy()), (5,))
         reach = (usual[None] >= new[:, None]).sum(axis=1)
         want = -np.log((1 + reach) / (count + 1))
         below = (usual[None] < new[:, None]).sum(axis=1)

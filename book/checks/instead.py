@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import norm
 
-from checks import Hint, Question
+from checks import Hint, Question, shaped
 
 QUESTIONS = {
     "scale": Question(
@@ -27,23 +27,12 @@ QUESTIONS = {
 }
 
 
-def _scores(got, count: int) -> np.ndarray:
-    if got is None:
-        raise Hint("The function returns nothing yet.")
-    got = np.asarray(got)
-    if got.shape != (count,):
-        raise Hint(
-            f"Return an array of shape {(count,)}; yours is {got.shape}."
-        )
-    return got
-
-
 def far(function):
     rng = np.random.default_rng(8)
     known = rng.normal(size=(12, 90)) * rng.uniform(0.2, 2, 90) + 3
     asked = rng.normal(size=(7, 90)) * 2 + 3
     rest = 0.3
-    got = _scores(function(known.copy(), asked.copy(), rest), 7)
+    got = shaped(function(known.copy(), asked.copy(), rest), (7,))
     off = asked - known.mean(axis=0)
     centred = known - known.mean(axis=0)
     covariance = centred.T @ centred / len(known)
@@ -83,7 +72,7 @@ def far(function):
         )
     wide = rng.normal(size=(2, 200_000))
     try:
-        far_off = _scores(function(wide, wide[:1] + 1, rest), 1)
+        far_off = shaped(function(wide, wide[:1] + 1, rest), (1,))
     except MemoryError:
         raise Hint(
             "With 200,000 numbers a clip you ask for a matrix of 200,000 × 200,000: work along the axes of the clips instead."
@@ -100,7 +89,7 @@ def on_scale(function):
     rng = np.random.default_rng(9)
     usual = np.exp(rng.normal(1, 0.3, 40))
     new = np.array([np.exp(1.0), usual.max() * 1.1, 20.0, 1e9])
-    got = _scores(function(usual.copy(), new.copy()), 4)
+    got = shaped(function(usual.copy(), new.copy()), (4,))
     logs = np.log(usual)
     z = (np.log(new) - logs.mean()) / logs.std(ddof=1)
     want = -norm.logsf(z)
