@@ -16,7 +16,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "machines": ("park.machines", "park.rendering"),
     "machine_types": ("park.machine_types", "park.parts"),
     "sounds": ("park.sounds",),
-    "data": ("sound.data",),
+    "data": ("sound.data", "sound.scan", "sound.reading"),
     "layouts": ("sound.layouts",),
     "truth": ("sound.truth",),
     "download": ("sound.download",),

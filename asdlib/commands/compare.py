@@ -60,7 +60,7 @@ def evaluate(
     """
     from asdlib.judge.metrics import machine_table, type_table, write_challenge_csv
     from asdlib.progress import progress_bar
-    from asdlib.sound.data import scan
+    from asdlib.sound.scan import scan
     from asdlib.sound.truth import read_truth, with_truth
     from asdlib.use.detector import Detector
 

@@ -76,7 +76,7 @@ def info(
     if (folder / "config.json").exists():
         _info_run(folder, as_json)
         return
-    from asdlib.sound.data import scan
+    from asdlib.sound.scan import scan
 
     clips = scan(folder)
     counts = Counter((clip.machine, f"{clip.split} {clip.label}") for clip in clips)

@@ -102,7 +102,7 @@ def report(
     It opens in any browser, offline.
     """
     from asdlib.progress import progress_bar
-    from asdlib.sound.data import scan
+    from asdlib.sound.scan import scan
     from asdlib.use.detector import Detector
     from asdlib.use.report import write_report
     from asdlib.use.thresholds import read_thresholds

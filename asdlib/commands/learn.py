@@ -153,7 +153,7 @@ def train(
     """
     from asdlib.processes import is_first
     from asdlib.progress import progress_bar
-    from asdlib.sound.data import scan
+    from asdlib.sound.scan import scan
     from asdlib.use.train import train as train_detector
 
     if budget is not None and epochs is not None:

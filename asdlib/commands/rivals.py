@@ -103,7 +103,8 @@ def parts_of(
     import numpy as np
 
     from asdlib.sound.cache import features_of
-    from asdlib.sound.data import scan, training_clips
+    from asdlib.sound.data import training_clips
+    from asdlib.sound.scan import scan
     from asdlib.sound.spectra import read_spectra
     from asdlib.use.fitting import fitted_to
 

@@ -26,8 +26,9 @@ from asdlib.errors import AsdError
 from asdlib.progress import OnStep, silent
 from asdlib.sound import cache_size, shards
 from asdlib.sound.clips import Clips
-from asdlib.sound.data import Clip, read, to_length
+from asdlib.sound.data import Clip
 from asdlib.sound.features import FeatureConfig, log_mel
+from asdlib.sound.reading import read, to_length
 from asdlib.sound.rows import Rows
 
 log = logging.getLogger("asdlib")
@@ -40,8 +41,9 @@ AT_ONCE = 64  # clips; a slow disk must not let the finished ones pile up in mem
 class ReadOptions:
     """How recordings that are not as the config says are read.
 
-    See :func:`asdlib.sound.data.read` and :func:`asdlib.sound.data.to_length`. Raises
-    :class:`AsdError` for another word than those of :data:`SHORT`.
+    See :func:`asdlib.sound.reading.read` and
+    :func:`asdlib.sound.reading.to_length`. Raises :class:`AsdError` for another word
+    than those of :data:`SHORT`.
     """
 
     channel: int | None = None

@@ -1,89 +1,43 @@
-"""Clips on disk: find them, check them, read them.
+"""A clip: one recording, of which machine it is, and what is known about it.
 
-They lie as one of :data:`asdlib.sound.layouts.LAYOUTS` says, such as that of DCASE 2020
-Task 2::
-
-    <root>/.../<machine type>/train/normal_id_<nn>_<number>.wav
-    <root>/.../<machine type>/test/{normal_,anomaly_,}id_<nn>_<number>.wav
-
-where a name without prefix leaves the label unknown. Real or simulated, any machine
-types and IDs: there is one path. ``<root>`` may be a level or more above the machine
-types, so one root can hold the development, additional and evaluation sets side by
-side.
+:mod:`asdlib.sound.scan` finds clips on disk, :mod:`asdlib.sound.reading` reads them.
 """
 
 import logging
-import math
-import struct
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import soundfile
-
 from asdlib.errors import AsdError
-from asdlib.files import files_below
-from asdlib.sound import layouts
-from asdlib.sound.layouts import Label, Split
+from asdlib.sound.layouts import Domain, Label, Split
 
 log = logging.getLogger("asdlib")
-# Decoders of compressed sound overshoot ±1 a little; beyond this it is in another unit.
-FULL_SCALE = 1.5
-# Written by programs that stream a WAV and never come back to fill in its size.
-UNKNOWN_SIZE = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording: where it is, of which machine, and what is known about it."""
+    """One recording: where it is, of which machine, and what is known about it.
+
+    ``domain`` tells the conditions of training (source) from changed ones (target).
+    ``attributes`` are pairs of a name and a value, such as ("speed", "4"). Of a longer
+    recording, a clip is what lies from ``start`` to ``end``, in seconds (None: to its
+    end).
+    """
 
     path: Path
     machine_type: str
     machine_id: str
     split: Split
     label: Label
+    domain: Domain = "unknown"
+    attributes: tuple[tuple[str, str], ...] = ()
+    start: float = 0.0
+    end: float | None = None
 
     @property
     def machine(self) -> str:
         """The machine as ``type/id``, for example ``fan/id_00``."""
         return f"{self.machine_type}/{self.machine_id}"
-
-
-def scan(root: str | Path) -> list[Clip]:
-    """Every clip under ``root``, sorted by path.
-
-    Raises :class:`AsdError` when there is no such folder, when it holds no clip, when
-    the name of a WAV file under ``train/`` or ``test/`` follows no layout, or when a
-    training clip is called an anomaly.
-    """
-    if not Path(root).is_dir():
-        raise AsdError(
-            f"no folder {root}: give the folder that holds {layouts.expected()}"
-        )
-    clips, words = [], layouts.split_words()
-    for path in sorted(files_below(Path(root).absolute())):
-        if path.suffix.lower() != ".wav":
-            continue
-        named = layouts.parse(path)
-        if named is None and path.parent.name not in words:
-            continue
-        if named is None:
-            raise AsdError(
-                f"{path} does not say which machine it is of: "
-                f"call it {layouts.examples()} or move it away"
-            )
-        if named.split == "train" and named.label != "normal":
-            raise AsdError(
-                f"{path} is in a train folder and not called normal: "
-                "train on normal clips only, move it to test"
-            )
-        clips.append(Clip(path, *named))
-    if not clips:
-        raise AsdError(f"no clips in {root}: expected {layouts.expected()} below it")
-    return clips
 
 
 def training_clips(clips: list[Clip], *, skip_single: bool = False) -> list[Clip]:
@@ -112,184 +66,3 @@ def training_clips(clips: list[Clip], *, skip_single: bool = False) -> list[Clip
     if not chosen:
         raise AsdError("no machine has two training clips: add normal recordings")
     return chosen
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """What goes wrong inside is said in a sentence about ``path``."""
-    try:
-        yield
-    except OSError as error:
-        raise AsdError(
-            f"cannot read {path} ({error.strerror}): check the file and its permissions"
-        ) from error
-    except soundfile.LibsndfileError as error:
-        raise AsdError(
-            f"{path} is not a readable recording ({error.error_string.rstrip('.')}): "
-            "remove or replace it"
-        ) from error
-
-
-@contextmanager
-def opened(
-    path: str | Path,
-    *,
-    sample_rate: int = 16000,
-    channel: int | None = None,
-    resample: bool = False,
-) -> Iterator[soundfile.SoundFile]:
-    """A recording that may be read, as an open file.
-
-    A file at another rate is an error unless ``resample``; one with several channels is
-    an error unless ``channel`` (0-based) picks one. Raises :class:`AsdError` for these,
-    and for what is missing or damaged.
-    """
-    path = Path(path)
-    with _readable(path):
-        _check_complete(path)
-        file = soundfile.SoundFile(path)
-    with file:
-        if file.frames == 0:
-            raise AsdError(f"{path} has no samples: remove it or record it again")
-        if file.samplerate != sample_rate and not resample:
-            raise AsdError(
-                f"{path} is sampled at {file.samplerate} Hz instead of {sample_rate} "
-                "Hz: pass --resample, or convert it"
-            )
-        if file.channels > 1 and channel is None:
-            raise AsdError(
-                f"{path} has {file.channels} channels: "
-                f"choose one with --channel 0 to {file.channels - 1}"
-            )
-        if channel is not None and not 0 <= channel < file.channels:
-            raise AsdError(
-                f"{path} has no channel {channel}: choose 0 to {file.channels - 1}"
-            )
-        yield file
-
-
-def samples_of(
-    file: soundfile.SoundFile,
-    path: str | Path,
-    channel: int | None,
-    *,
-    frames: int = -1,
-) -> np.ndarray:
-    """The next ``frames`` samples (all: -1) of one channel of an open file.
-
-    (samples,) float32 in ±1, checked to be such as by :func:`in_range`; channel None is
-    the first. Raises :class:`AsdError` for what cannot be read.
-    """
-    # Decoding to int16 is three times as fast.
-    dtype = "int16" if file.subtype == "PCM_16" else "float32"
-    with _readable(Path(path)):
-        x = file.read(frames, dtype=dtype, always_2d=True)[:, channel or 0]
-    return in_range(x, str(path))
-
-
-def in_range(x: np.ndarray, name: str) -> np.ndarray:
-    """int16 or float samples (...) as float32 in ±1, of the same shape.
-
-    Raises :class:`AsdError`, which speaks of ``name``, for samples that are not finite,
-    or far beyond ±1.
-
-    >>> in_range(np.array([-32768, 0, 16384], np.int16), "a.wav")
-    array([-1. ,  0. ,  0.5], dtype=float32)
-    """
-    x = (
-        x.astype(np.float32) / 2**15
-        if x.dtype == np.int16
-        else x.astype(np.float32, copy=False)
-    )
-    if not np.isfinite(x).all():
-        raise AsdError(
-            f"{name} contains samples that are not numbers (NaN or infinity): "
-            "record or convert it again"
-        )
-    if len(x) and np.abs(x).max() > FULL_SCALE:
-        raise AsdError(
-            f"{name} reaches ±{np.abs(x).max():g}, far beyond full scale (±1): "
-            "scale it, all clips alike"
-        )
-    return x
-
-
-def read(
-    path: str | Path,
-    *,
-    sample_rate: int = 16000,
-    channel: int | None = None,
-    resample: bool = False,
-    seconds: float | None = None,
-) -> np.ndarray:
-    """One recording as mono float32 in ±1, shape (samples,).
-
-    With ``seconds``, no more than so much from its beginning.
-
-    A file at another rate is an error unless ``resample``; one with several channels is
-    an error unless ``channel`` (0-based) picks one. Raises :class:`AsdError` for what
-    is not a readable, complete, non-silent recording.
-    """
-    with opened(
-        path, sample_rate=sample_rate, channel=channel, resample=resample
-    ) as file:
-        rate = file.samplerate
-        frames = -1 if seconds is None else math.ceil(seconds * rate)
-        x = samples_of(file, path, channel, frames=frames)
-    if np.ptp(x) == 0:
-        raise AsdError(
-            f"{path} is silent (every sample is {x[0]:g}): "
-            "check the microphone, or remove the clip"
-        )
-    if rate != sample_rate:
-        import soxr
-
-        x = soxr.resample(x, rate, sample_rate).astype(np.float32)
-    return x
-
-
-def to_length(
-    x: np.ndarray, samples: int, *, short: str = "repeat"
-) -> tuple[np.ndarray, str]:
-    """``x`` (n,) as (samples,), and what that took.
-
-    "exact", "cropped" or "repeated": a longer clip is cut to its beginning. A shorter
-    one is repeated from its beginning, or, with ``short="refuse"``, raises
-    :class:`AsdError`.
-
-    >>> to_length(np.array([1, 2, 3]), 5)
-    (array([1, 2, 3, 1, 2]), 'repeated')
-    """
-    if len(x) < samples and short == "refuse":
-        raise AsdError(
-            f"{len(x)} of {samples} samples: "
-            "record longer clips, or let short clips be repeated (--short repeat)"
-        )
-    fit = "cropped" if len(x) > samples else "repeated" if len(x) < samples else "exact"
-    return np.resize(x, samples), fit
-
-
-def _check_complete(path: Path) -> None:
-    """Refuse what is missing, is no WAV at all, or says that it is longer than it is.
-
-    libsndfile reads what there is, silently.
-    """
-    if not path.is_file():
-        raise AsdError(f"no file {path}: check the name")
-    with open(path, "rb") as file:
-        head = file.read(12)
-    if not head:
-        raise AsdError(f"{path} is an empty file (0 bytes): remove it or copy it again")
-    if path.suffix.lower() != ".wav":
-        return  # other formats carry their own checks
-    if head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:12] != b"WAVE":
-        raise AsdError(
-            f"{path} is not a WAV file, whatever its name says: remove or convert it"
-        )
-    if head[:4] == b"RIFF":
-        (size,) = struct.unpack("<I", head[4:8])
-        if size != UNKNOWN_SIZE and size > path.stat().st_size - 8:
-            raise AsdError(
-                f"{path} is truncated ({path.stat().st_size} of {size + 8} bytes): "
-                "copy or download it again"
-            )

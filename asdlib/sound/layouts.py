@@ -2,7 +2,7 @@
 
 Whatever differs from collection to collection stands in :data:`LAYOUTS`: which machine
 a file is of, by its path; where the files are published, and under which conditions.
-Finding clips (:mod:`asdlib.sound.data`) and downloading them
+Finding clips (:mod:`asdlib.sound.scan`) and downloading them
 (:mod:`asdlib.sound.download`) read these rows, so another collection is another row.
 """
 
@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 
 Split = Literal["train", "test"]
 Label = Literal["normal", "anomaly", "unknown"]
+Domain = Literal["source", "target", "unknown"]  # conditions of training, or changed
+DOMAINS: dict[str, Domain] = {"source": "source", "target": "target"}
 
 
 class Part(NamedTuple):
@@ -31,14 +33,15 @@ class Layout:
     """One way of naming recordings of machines.
 
     ``pattern`` is a regular expression of the end of a recording's path, with the
-    groups ``type``, ``id``, ``split`` and ``label``; parts of the path are separated by
-    ``/``. ``splits`` and ``labels`` say what the words mean that ``split`` and
-    ``label`` find, in small letters; the label is unknown where no such group takes
-    part. ``tree`` and ``example`` describe for people what is expected.
+    groups ``type``, ``id``, ``split`` and, where names tell them, ``label``, ``domain``
+    and ``attributes``; parts of the path are separated by ``/``. ``splits`` and
+    ``labels`` say what the words mean that ``split`` and ``label`` find, in small
+    letters; the label is unknown where no such group takes part. ``tree`` and
+    ``example`` describe for people what is expected.
 
     >>> path = Path("dev/fan/test/anomaly_id_02_00000007.wav")
-    >>> LAYOUTS["dcase2020"].parse(path)
-    Named(machine_type='fan', machine_id='id_02', split='test', label='anomaly')
+    >>> LAYOUTS["dcase2020"].parse(path)[:4]
+    ('fan', 'id_02', 'test', 'anomaly')
     """
 
     name: str
@@ -62,22 +65,33 @@ class Layout:
         match = re.fullmatch(rf"(?s:.*/)?{self.pattern}", path.as_posix())
         if match is None:
             return None
-        label = (match.groupdict().get("label") or "").lower()
+        said = match.groupdict()
+        label, domain = ((said.get(name) or "").lower() for name in ("label", "domain"))
         return Named(
             match["type"],
             match["id"].lower(),
             self.splits[match["split"].lower()],
             self.labels.get(label, "unknown"),
+            DOMAINS.get(domain, "unknown"),
+            _pairs(said.get("attributes") or ""),
         )
 
 
+def _pairs(text: str) -> tuple[tuple[str, str], ...]:
+    """Names and values in ``vel_4_noise_1``; none in ``noAttribute``."""
+    words = [word for word in text.split("_") if word]
+    return tuple(zip(words[::2], words[1::2], strict=False))
+
+
 class Named(NamedTuple):
-    """What the name of a recording says about it."""
+    """What the name of a recording says about it, as the fields of a clip."""
 
     machine_type: str
     machine_id: str
     split: Split
     label: Label
+    domain: Domain = "unknown"
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -96,6 +110,16 @@ LAYOUTS: dict[str, Layout] = {
         checksums="md5 and size of each ZIP, in its record",
         licence="CC BY-NC-SA 4.0",
         mean="arithmetic",
+    ),
+    "dcase2022": Layout(
+        name="DCASE 2022 Task 2",
+        pattern=r"(?P<type>[^/]+)/(?P<split>train|test)/"
+        r"(?i:(?P<id>section_\d+)_(?:(?P<domain>source|target)_(?:train|test)_"
+        r"(?P<label>normal|anomaly)_)?\d+(?:_(?P<attributes>.*))?\.wav)",
+        tree="<machine type>/{train,test}/section_<nn>_{source,target}_{train,test}_"
+        "{normal,anomaly}_<number>_<attributes>.wav",
+        example="section_<nn>_source_train_normal_<number>.wav",
+        mean="harmonic",
     ),
 }
 

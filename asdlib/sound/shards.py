@@ -94,7 +94,7 @@ def _hash(content: Any, *, size: int) -> str:
 @dataclass(frozen=True, eq=False)
 class Shard:
     """A complete shard: the keys of its n clips, what the length of each needed
-    (:func:`asdlib.sound.data.to_length`), and memory maps (n, ...) of each kind."""
+    (:func:`asdlib.sound.reading.to_length`), and memory maps (n, ...) of each kind."""
 
     path: Path
     keys: list[str]

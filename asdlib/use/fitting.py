@@ -16,7 +16,8 @@ from asdlib.errors import AsdError
 from asdlib.learn.batches import plan_batches
 from asdlib.learn.stage import StageConfig
 from asdlib.sound.clips import Clips
-from asdlib.sound.data import Clip, opened
+from asdlib.sound.data import Clip
+from asdlib.sound.reading import opened
 from asdlib.use.config import RunConfig
 
 log = logging.getLogger("asdlib")
@@ -87,7 +88,7 @@ def whole_seconds(clips: Sequence[Clip], config: RunConfig) -> float:
     """How long ``clips`` are: as the longest of them that is not much longer than most.
 
     Raises :class:`AsdError` for a clip that may not be read
-    (:func:`asdlib.sound.data.opened`).
+    (:func:`asdlib.sound.reading.opened`).
     """
     lengths, reading = [], config.reading
     for clip in clips:

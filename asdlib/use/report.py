@@ -13,7 +13,8 @@ from asdlib.files import writable
 from asdlib.progress import OnStep, silent
 from asdlib.show.listen import compare
 from asdlib.sound.cache import ReadOptions
-from asdlib.sound.data import Clip, read
+from asdlib.sound.data import Clip
+from asdlib.sound.reading import read
 from asdlib.use.detector import Detector
 
 HEARD = 6  # recordings with a player: the first of the table

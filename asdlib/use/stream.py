@@ -20,7 +20,7 @@ from asdlib.files import writable
 from asdlib.learn.embedding import on_device, ready
 from asdlib.progress import OnStep, silent
 from asdlib.sound.cache import ReadOptions, clip_of
-from asdlib.sound.data import in_range, opened, samples_of, to_length
+from asdlib.sound.reading import in_range, opened, samples_of, to_length
 from asdlib.use.detector import Detector
 
 AT_ONCE = 32  # windows; bounds the memory, however large a chunk is
@@ -259,7 +259,7 @@ def score(
     One every ``every`` seconds (None: a clip's length). ``run`` is a run directory or a
     loaded :class:`Detector`. The file is read in blocks: an hour takes no more memory
     than a minute. ``reading`` is as in training where it is None. Raises
-    :class:`AsdError` as :func:`asdlib.sound.data.read`, :meth:`Detector.load` and
+    :class:`AsdError` as :func:`asdlib.sound.reading.read`, :meth:`Detector.load` and
     :class:`StreamScorer` do.
     """
     detector = run if isinstance(run, Detector) else Detector.load(run)

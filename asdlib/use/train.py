@@ -62,7 +62,7 @@ def train(
 
     Raises :class:`AsdError` when the directory holds something already (without
     ``resume``) or a run of other settings or clips (with it), and for unusable clips,
-    see :func:`asdlib.data.training_clips`.
+    see :func:`asdlib.sound.data.training_clips`.
     """
     run, begun = Path(run), time.perf_counter()
     clips = training_clips(clips, skip_single=skip_single)
