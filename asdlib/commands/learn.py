@@ -11,6 +11,7 @@ from asdlib.commands import (
     Cache,
     Channel,
     Device,
+    Partial,
     Resample,
     app,
     one_of,
@@ -144,6 +145,7 @@ def train(
     channel: Channel = None,
     resample: Resample = False,
     short: Short = None,
+    partial: Partial = False,
     cache: Cache = None,
 ) -> None:
     """Train a detector on the normal training clips of DATA.
@@ -164,7 +166,12 @@ def train(
         no_pretrain=no_pretrain,
         features={"seconds": seconds, "sample_rate": sample_rate},
         stage={"epochs": epochs, "accumulation_steps": accumulation_steps},
-        reading={"channel": channel, "resample": resample or None, "short": short},
+        reading={
+            "channel": channel,
+            "resample": resample or None,
+            "short": short,
+            "partial": partial or None,
+        },
         run={"seed": seed, "precision": precision},
     )
     if print_config:
