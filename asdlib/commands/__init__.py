@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from asdlib.sound.cache import ReadOptions
+    from asdlib.sound.data import Clip
     from asdlib.use.detector import Detector
 
 app = typer.Typer(
@@ -56,8 +57,21 @@ Data = Annotated[
     Path,
     typer.Argument(
         metavar="DATA",
-        help="Folder with <type>/{train,test}/*.wav, as in DCASE 2020 Task 2.",
+        help="Folder of recordings, in any layout that is known, or a list of clips "
+        "(.csv, .json); asd info DATA says what is found.",
     ),
+]
+Layout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LAYOUT",
+        parser=one_of("asdlib.sound.layouts:LAYOUTS"),
+        help="How DATA is laid out, e.g. mimii (default: found by itself).",
+    ),
+]
+Words = Annotated[
+    str | None,
+    typer.Option(help="What names of folders in DATA mean: normal=gut,anomaly=kaputt."),
 ]
 Files = Annotated[
     list[Path], typer.Argument(metavar="FILE", help="Recordings of one machine.")
@@ -96,6 +110,14 @@ Cache = Annotated[
     Path | None,
     typer.Option(help="Folder of the feature cache (default: see asd cache)."),
 ]
+
+
+def found_in(data: Path, layout: str | None, words: str | None) -> "list[Clip]":
+    """The clips in DATA, as the options of a command say."""
+    from asdlib.sound.layouts import words_in
+    from asdlib.sound.scan import scan
+
+    return scan(data, layout, words_in(words) if words else None)
 
 
 def reading_of(

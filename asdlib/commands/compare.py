@@ -12,10 +12,13 @@ from asdlib.commands import (
     Data,
     Device,
     Json,
+    Layout,
     Resample,
     Run,
     ScorerName,
+    Words,
     app,
+    found_in,
     print_table,
     reading_of,
 )
@@ -52,6 +55,8 @@ def evaluate(
     channel: Channel = None,
     resample: Resample = False,
     cache: Cache = None,
+    layout: Layout = None,
+    words: Words = None,
     as_json: Json = False,
 ) -> None:
     """Score the test clips of DATA.
@@ -60,12 +65,11 @@ def evaluate(
     """
     from asdlib.judge.metrics import machine_table, type_table, write_challenge_csv
     from asdlib.progress import progress_bar
-    from asdlib.sound.scan import scan
     from asdlib.sound.truth import read_truth, with_truth
     from asdlib.use.detector import Detector
 
     detector = Detector.load(run)
-    scorer, every = detector.scorer(scorer), scan(data)
+    scorer, every = detector.scorer(scorer), found_in(data, layout, words)
     clips = [clip for clip in every if clip.split == "test"]
     unknown = sorted({clip.machine for clip in clips} - set(detector.config.machines))
     clips = [clip for clip in clips if clip.machine not in unknown]

@@ -12,12 +12,15 @@ from asdlib.commands import (
     Device,
     Files,
     Json,
+    Layout,
     Machine,
     Resample,
     Run,
     ScorerName,
+    Words,
     app,
     embeddings_of,
+    found_in,
     one_of,
     reading_of,
 )
@@ -96,13 +99,14 @@ def report(
     channel: Channel = None,
     resample: Resample = False,
     cache: Cache = None,
+    layout: Layout = None,
+    words: Words = None,
 ) -> None:
     """Write a page with scores, alarms, pictures and players.
 
     It opens in any browser, offline.
     """
     from asdlib.progress import progress_bar
-    from asdlib.sound.scan import scan
     from asdlib.use.detector import Detector
     from asdlib.use.report import write_report
     from asdlib.use.thresholds import read_thresholds
@@ -110,7 +114,7 @@ def report(
     detector = Detector.load(run)
     scorer = detector.scorer(scorer)
     known = detector.config.machines
-    tests = [clip for clip in scan(data) if clip.split == "test"]
+    tests = [clip for clip in found_in(data, layout, words) if clip.split == "test"]
     clips = [clip for clip in tests if clip.machine in known]
     if not clips:
         raise AsdError(

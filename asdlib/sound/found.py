@@ -8,10 +8,7 @@ from pathlib import Path
 from asdlib.sound.data import Clip
 
 NAMED = 3  # so many folders or machines are named in a line
-WAYS_IN = (
-    "--words says what names of folders mean, and a list of clips (asd info --csv) "
-    "says all"
-)
+WAYS_IN = "--words says what names of folders mean; a list of clips (.csv) says all"
 
 
 @dataclass(frozen=True)

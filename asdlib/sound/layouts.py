@@ -256,8 +256,9 @@ def split_words(rows: Mapping[str, Layout] = LAYOUTS) -> set[str]:
 
 
 def expected(rows: Mapping[str, Layout] = LAYOUTS) -> str:
-    """The trees of all ``rows``, for people."""
-    return " or ".join(dict.fromkeys(layout.tree for layout in rows.values()))
+    """The trees of ``rows``, for people: of many, the first and the last."""
+    trees = list(dict.fromkeys(layout.tree for layout in rows.values()))
+    return " or ".join(dict.fromkeys([trees[0], trees[-1]]))
 
 
 def examples(rows: Mapping[str, Layout] = LAYOUTS) -> str:

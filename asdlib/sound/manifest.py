@@ -95,7 +95,7 @@ def write_manifest(path: str | Path, clips: Sequence[Clip]) -> None:
             text = json.dumps(found, indent=1) + "\n"
         else:
             file = io.StringIO()
-            csv.writer(file, lineterminator="\n").writerows([columns, *rows])
+            csv.writer(file).writerows([columns, *rows])
             text = file.getvalue()
         # Names of files are bytes; those that are no UTF-8 stay as they are.
         temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -133,7 +133,7 @@ def _csv_rows(text: str) -> list[tuple[int, dict[str, str]]]:
     head = text.split("\n", 1)[0]
     separator = max(",;\t", key=head.count)  # spreadsheets have their own ideas
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    header = [name.strip() for name in next(reader, [])]
+    header = [n.strip() if n.strip() in OWN else n for n in next(reader, [])]
     missing = {"path", "split"} - set(header)
     if missing or not ("machine" in header or {"type", "id"} <= set(header)):
         raise ValueError("path, split, or machine (or type and id) is not in line 1")

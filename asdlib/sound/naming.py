@@ -139,8 +139,8 @@ class Layout:
 
     def _from_above(self, found: re.Match[str], below: int) -> dict[str, str]:
         groups = {key: value for key, value in found.groupdict().items() if value}
-        if found.start() < below:
-            groups.pop("split", None)
+        if "split" in groups and found.start("split") < below:
+            del groups["split"]
         return groups
 
     def types_of(self, part: str) -> tuple[str, ...]:

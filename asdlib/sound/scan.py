@@ -79,7 +79,8 @@ def survey(
     found = _sorted_out(root.absolute(), rows)
     if not found.clips:
         raise AsdError(
-            f"no clips in {root}: expected {layouts.expected(rows)} below it"
+            f"no clips in {root}: expected a layout that is known below it, such as "
+            f"{layouts.expected(rows)}"
             + _instead(
                 [*found.strange, *(p for ps in found.aside.values() for p in ps)]
             )
