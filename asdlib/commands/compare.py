@@ -47,8 +47,8 @@ def evaluate(
     truth: Annotated[
         Path | None,
         typer.Option(
-            help="The challenge's published list of truths, eval_data_list.csv, for "
-            "clips whose names do not say."
+            help="The challenge's published list of truths, eval_data_list.csv or a "
+            "folder of ground_truth_*.csv, for clips whose names do not say."
         ),
     ] = None,
     device: Device = "auto",
