@@ -18,6 +18,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "sounds": ("park.sounds",),
     "data": ("sound.data", "sound.scan", "sound.reading"),
     "layouts": ("sound.layouts",),
+    "manifest": ("sound.manifest",),
     "truth": ("sound.truth",),
     "download": ("sound.download",),
     "features": ("sound.features",),

@@ -103,10 +103,18 @@ def writable(path: str | Path) -> Iterator[Path]:
 def files_below(root: Path) -> Iterator[Path]:
     """Every file below ``root`` that is not hidden.
 
-    Also through links to folders, each folder once.
+    Also through links to folders, each folder once. Raises :class:`AsdError` for a
+    folder that cannot be listed: what is in it would be missing without a word.
     """
+
+    def refuse(error: OSError) -> None:
+        raise AsdError(
+            f"cannot list the folder {error.filename} ({error.strerror}): "
+            "check the disk and its permissions, or move the folder away"
+        ) from error
+
     seen: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=refuse):
         real = os.path.realpath(folder)
         if real in seen:
             subfolders.clear()

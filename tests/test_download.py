@@ -165,7 +165,8 @@ def test_what_arrives_is_what_was_published_and_scan_finds_it(zenodo, tmp_path):
 
 
 def test_three_parts_and_all_types_lie_side_by_side(zenodo, tmp_path):
-    for part, (_, name) in PARTS.items():
+    for part, about in PARTS.items():
+        name = about.file
         split, label = ("test", "") if part == "eval" else ("train", "normal_")
         zenodo.files = {name.format(t): zipped([(f"{t}/{split}/{label}id_05_0.wav", wav(0))]) for t in MACHINE_TYPES}
         assert download(tmp_path, part=part, api=zenodo.api) == [tmp_path / part / t for t in MACHINE_TYPES]

@@ -94,7 +94,7 @@ def test_another_row_is_downloaded_from_its_own_record(sections, zenodo, tmp_pat
     assert [clip.machine for clip in scan(tmp_path)] == ["fan/unit_00"]
     for wrong, sentence in [
         ({"layout": "none"}, "no layout 'none': choose one of dcase2020, .*sections"),
-        ({"layout": "sections"}, "no part 'dev' of sections: choose one of all"),
+        ({"layout": "sections", "part": "dev"}, "no part 'dev' of sections: choose one of all"),
         ({"layout": "sections", "part": "all", "machine_types": ["pump"]}, "no machine type 'pump' in sections"),
     ]:
         with pytest.raises(AsdError, match=sentence):

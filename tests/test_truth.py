@@ -67,3 +67,89 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path):
     for name in ("nowhere.csv", "sound.wav"):
         with pytest.raises(AsdError, match="cannot read the list of truths"):
             read_truth(tmp_path / name)
+
+
+# ------------------------------------------------------------------------------------------------------ lists from 2021 on
+
+
+def section(machine_type, name, **about):
+    return Clip(Path("eval") / machine_type / "test" / name, machine_type, "section_00", "test", "unknown", **about)
+
+
+@pytest.fixture
+def ground_truth(tmp_path):
+    """The folders of an evaluator from 2023 on: labels, domains and names with labels, not in the same order."""
+    root = tmp_path / "evaluator"
+    for folder, lines in {
+        "ground_truth_data": ["section_00_0001.wav,1", "section_00_0000.wav,0"],
+        "ground_truth_domain": ["section_00_0000.wav,1", "section_00_0001.wav,0"],
+        "ground_truth_attributes": [
+            "section_00_0000.wav,section_00_target_test_normal_0017_vel_12",
+            "section_00_0001.wav,section_00_source_test_anomaly_0002_noAttribute,section_00_source_test_anomaly_0002_a_1.5.wav",
+        ],
+    }.items():
+        (root / folder).mkdir(parents=True)
+        (root / folder / "ground_truth_Toy_Tank_section_00_test.csv").write_text("\n".join(lines) + "\n")
+    (root / "README.md").write_text("not a list")
+    return root
+
+
+def about(clips):
+    return [(clip.label, clip.domain, clip.attributes) for clip in clips]
+
+
+TANKS = [section("Toy_Tank", "section_00_0000.wav"), section("Toy_Tank", "section_00_0001.flac")]
+
+
+def test_a_folder_of_lists_tells_label_domain_and_attributes(ground_truth):
+    assert about(with_truth(TANKS, read_truth(ground_truth))) == [
+        ("normal", "target", (("vel", "12"),)),
+        ("anomaly", "source", (("a", "1.5"),)),
+    ]
+
+
+@pytest.mark.parametrize(("folder", "expected"), [
+    ("ground_truth_data", [("normal", "unknown", ()), ("anomaly", "unknown", ())]),
+    ("ground_truth_domain", [("unknown", "target", ()), ("unknown", "source", ())]),
+])  # fmt: skip
+def test_one_list_tells_what_is_in_it(folder, expected, ground_truth):
+    (path,) = (ground_truth / folder).iterdir()
+    assert about(with_truth(TANKS, read_truth(path))) == expected
+    assert about(with_truth(TANKS, read_truth(path.parent))) == expected
+
+
+def test_lists_of_2021_are_one_a_domain(tmp_path):
+    for domain, label in (("source", "1"), ("target", "0")):
+        path = tmp_path / f"ground_truth_fan_section_03_{domain}_test.csv"
+        path.write_text(f"section_03_{domain}_test_0000.wav,{label}\n")
+    clips = [section("fan", f"section_03_{domain}_test_0000.wav", domain=domain) for domain in ("source", "target")]
+    assert about(with_truth(clips, read_truth(tmp_path))) == [("anomaly", "source", ()), ("normal", "target", ())]
+
+
+def test_the_list_of_a_baseline_system_has_names_with_labels_alone(tmp_path):
+    path = tmp_path / "eval_data_list_2023.csv"
+    path.write_text("Toy_Tank\nsection_00_0000.wav,section_00_source_test_normal_0044_loc_A.wav\n")
+    (clip, other) = with_truth(TANKS, read_truth(path))
+    assert about([clip]) == [("normal", "source", (("loc", "A"),))]
+    assert other == TANKS[1]
+
+
+def test_lists_and_names_that_contradict_each_other_are_refused(ground_truth):
+    with pytest.raises(AsdError, match="is called source, and the list of truths says target"):
+        with_truth([section("Toy_Tank", "section_00_0000.wav", domain="source")], read_truth(ground_truth))
+    (ground_truth / "ground_truth_data" / "ground_truth_Toy_Tank_section_00_test.csv").write_text("section_00_0000.wav,1\n")
+    with pytest.raises(AsdError, match="section_00_0000 is anomaly, and normal in another list"):
+        read_truth(ground_truth)
+
+
+def test_a_folder_without_lists_is_said(tmp_path):
+    with pytest.raises(AsdError, match="holds no list of truths: give the challenge's"):
+        read_truth(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["section_00_0000.wav", "section_00_0000.wav,2", "section_00_0000.wav,0,1", "a.wav,b.wav"])
+def test_lines_of_other_lists_are_refused(line, tmp_path):
+    path = tmp_path / "ground_truth_fan_section_00_test.csv"
+    path.write_text(f"section_00_0001.wav,0\n{line}\n")
+    with pytest.raises(AsdError, match="line 2 of"):
+        read_truth(path)

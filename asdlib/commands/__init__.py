@@ -57,8 +57,21 @@ Data = Annotated[
     Path,
     typer.Argument(
         metavar="DATA",
-        help="Folder with <type>/{train,test}/*.wav, as in DCASE 2020 Task 2.",
+        help="Folder of recordings, in any layout that is known, or a list of clips "
+        "(.csv, .json); asd info DATA says what is found.",
     ),
+]
+Layout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LAYOUT",
+        parser=one_of("asdlib.sound.layouts:LAYOUTS"),
+        help="How DATA is laid out, e.g. mimii (default: found by itself).",
+    ),
+]
+Words = Annotated[
+    str | None,
+    typer.Option(help="What names of folders in DATA mean: normal=gut,anomaly=kaputt."),
 ]
 Files = Annotated[
     list[Path],
@@ -114,7 +127,7 @@ def recordings_in(paths: Iterable[Path]) -> list[Path]:
     Raises :class:`AsdError` for a folder without any.
     """
     from asdlib.files import files_below
-    from asdlib.sound.opening import ENDINGS
+    from asdlib.sound.scan import ENDINGS
 
     found: list[Path] = []
     for path in paths:
@@ -136,6 +149,14 @@ def end_with(bad: "Mapping[Clip, AsdError]", count: int) -> None:
         print(f"asd: {error}", file=sys.stderr)
     print(f"asd: {len(bad)} of {count} recordings were left out", file=sys.stderr)
     raise typer.Exit(2)
+
+
+def found_in(data: Path, layout: str | None, words: str | None) -> "list[Clip]":
+    """The clips in DATA, as the options of a command say."""
+    from asdlib.sound.layouts import words_in
+    from asdlib.sound.scan import scan
+
+    return scan(data, layout, words_in(words) if words else None)
 
 
 def reading_of(

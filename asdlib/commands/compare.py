@@ -13,12 +13,15 @@ from asdlib.commands import (
     Data,
     Device,
     Json,
+    Layout,
     Partial,
     Resample,
     Run,
     ScorerName,
+    Words,
     app,
     end_with,
+    found_in,
     print_table,
     reading_of,
 )
@@ -48,8 +51,8 @@ def evaluate(
     truth: Annotated[
         Path | None,
         typer.Option(
-            help="The challenge's published list of truths, eval_data_list.csv, for "
-            "clips whose names do not say."
+            help="The challenge's published list of truths, eval_data_list.csv or a "
+            "folder of ground_truth_*.csv, for clips whose names do not say."
         ),
     ] = None,
     device: Device = "auto",
@@ -57,6 +60,8 @@ def evaluate(
     resample: Resample = False,
     partial: Partial = False,
     cache: Cache = None,
+    layout: Layout = None,
+    words: Words = None,
     as_json: Json = False,
 ) -> None:
     """Score the test clips of DATA.
@@ -65,12 +70,11 @@ def evaluate(
     """
     from asdlib.judge.metrics import machine_table, type_table, write_challenge_csv
     from asdlib.progress import progress_bar
-    from asdlib.sound.scan import scan
     from asdlib.sound.truth import read_truth, with_truth
     from asdlib.use.detector import Detector
 
     detector = Detector.load(run)
-    scorer, every = detector.scorer(scorer), scan(data)
+    scorer, every = detector.scorer(scorer), found_in(data, layout, words)
     clips = [clip for clip in every if clip.split == "test"]
     unknown = sorted({clip.machine for clip in clips} - set(detector.config.machines))
     clips = [clip for clip in clips if clip.machine not in unknown]

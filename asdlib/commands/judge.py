@@ -12,15 +12,18 @@ from asdlib.commands import (
     Device,
     Files,
     Json,
+    Layout,
     Machine,
     Partial,
     Resample,
     Run,
     ScorerName,
+    Words,
     app,
     clips_of,
     embeddings_of,
     end_with,
+    found_in,
     one_of,
     reading_of,
     recordings_in,
@@ -109,13 +112,14 @@ def report(
     resample: Resample = False,
     partial: Partial = False,
     cache: Cache = None,
+    layout: Layout = None,
+    words: Words = None,
 ) -> None:
     """Write a page with scores, alarms, pictures and players.
 
     It opens in any browser, offline.
     """
     from asdlib.progress import progress_bar
-    from asdlib.sound.scan import scan
     from asdlib.use.detector import Detector
     from asdlib.use.report import write_report
     from asdlib.use.thresholds import read_thresholds
@@ -123,7 +127,7 @@ def report(
     detector = Detector.load(run)
     scorer = detector.scorer(scorer)
     known = detector.config.machines
-    tests = [clip for clip in scan(data) if clip.split == "test"]
+    tests = [clip for clip in found_in(data, layout, words) if clip.split == "test"]
     clips = [clip for clip in tests if clip.machine in known]
     if not clips:
         raise AsdError(

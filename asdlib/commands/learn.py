@@ -11,9 +11,12 @@ from asdlib.commands import (
     Cache,
     Channel,
     Device,
+    Layout,
     Partial,
     Resample,
+    Words,
     app,
+    found_in,
     one_of,
     print_table,
 )
@@ -67,7 +70,8 @@ def train(
         Path | None,
         typer.Argument(
             metavar="DATA",
-            help="Folder with <type>/{train,test}/*.wav, as in DCASE 2020 Task 2.",
+            help="Folder of recordings, in any layout that is known, or a list of "
+            "clips (.csv, .json); asd info DATA says what is found.",
         ),
     ] = None,
     run: Annotated[
@@ -147,6 +151,8 @@ def train(
     short: Short = None,
     partial: Partial = False,
     cache: Cache = None,
+    layout: Layout = None,
+    words: Words = None,
 ) -> None:
     """Train a detector on the normal training clips of DATA.
 
@@ -155,7 +161,6 @@ def train(
     """
     from asdlib.processes import is_first
     from asdlib.progress import progress_bar
-    from asdlib.sound.scan import scan
     from asdlib.use.train import train as train_detector
 
     if budget is not None and epochs is not None:
@@ -183,7 +188,7 @@ def train(
     try:
         with progress_bar() as on_step:
             detector = train_detector(
-                scan(data),
+                found_in(data, layout, words),
                 run,
                 chosen,
                 budget=budget,

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asdlib.commands import Cache, Device, Json, app, one_of, print_table
+from asdlib.commands import (
+    Cache,
+    Device,
+    Json,
+    Layout,
+    Words,
+    app,
+    found_in,
+    one_of,
+    print_table,
+)
 from asdlib.errors import AsdError
 
 if TYPE_CHECKING:
@@ -23,7 +33,7 @@ def compare(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="Folder with <type>/{train,test}/*.wav, or an .npz file of spectra.",
+            help="Folder of recordings, a list of clips, or an .npz file of spectra.",
         ),
     ],
     method: Annotated[
@@ -41,6 +51,8 @@ def compare(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "auto",
     cache: Cache = None,
+    layout: Layout = None,
+    words: Words = None,
     as_json: Json = False,
 ) -> None:
     """Train methods and score labelled test clips; nothing is kept.
@@ -59,7 +71,9 @@ def compare(
     chosen = method or ["nearest"]
     rows = []
     with progress_bar() as on_step:
-        known, asked, labels = parts_of(data, PRESETS["best"], cache, on_step)
+        known, asked, labels = parts_of(
+            data, PRESETS["best"], cache, on_step, layout=layout, words=words
+        )
         preset = PRESETS["best"]
         budget = enough_steps(preset.finetune.of(epochs), known.labels, preset)
         for name in chosen:
@@ -97,14 +111,19 @@ def compare(
 
 
 def parts_of(
-    data: Path, config: "RunConfig", cache: Path | None, on_step: "OnStep"
+    data: Path,
+    config: "RunConfig",
+    cache: Path | None,
+    on_step: "OnStep",
+    *,
+    layout: str | None = None,
+    words: str | None = None,
 ) -> "tuple[Clips, Clips, np.ndarray]":
     """Training clips, test clips, and what is known of each of the latter (M,)."""
     import numpy as np
 
     from asdlib.sound.cache import features_of
     from asdlib.sound.data import training_clips
-    from asdlib.sound.scan import scan
     from asdlib.sound.spectra import read_spectra
     from asdlib.use.fitting import fitted_to
 
@@ -112,7 +131,7 @@ def parts_of(
         spectra = read_spectra(data)
         truth = np.where(spectra.test_is_anomaly, "anomaly", "normal")
         return spectra.train, spectra.test, truth
-    clips = scan(data)
+    clips = found_in(data, layout, words)
     training = training_clips(clips)
     machines = {clip.machine for clip in training}
     test = [c for c in clips if c.split == "test" and c.machine in machines]

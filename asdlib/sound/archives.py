@@ -1,6 +1,7 @@
-"""ZIPs of recordings from elsewhere: checked, then unpacked, all or nothing."""
+"""Files of recordings from elsewhere: checked, then unpacked, all or nothing."""
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -29,6 +30,17 @@ class File:
     size: int
     checksum: str
     url: str
+
+
+def check(file: File, path: Path) -> None:
+    """Raises :class:`AsdError` where ``path`` is not of the file's size and md5."""
+    with open(path, "rb") as archive:
+        checksum = f"md5:{hashlib.file_digest(archive, 'md5').hexdigest()}"
+    if path.stat().st_size != file.size or checksum != file.checksum:
+        raise AsdError(
+            f"{file.name} arrived damaged (size or checksum is not that of the record) "
+            "and was removed: run again"
+        )
 
 
 def unpack(file: File, path: Path, folder: Path, on_step: OnStep) -> None:

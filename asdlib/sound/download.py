@@ -4,12 +4,12 @@
 
     <out>/<part>/<machine type>/{train,test}/*.wav
 
-The sets are published under CC BY-NC-SA 4.0. A machine type's folder appears only when
-it is complete. What has arrived of a ZIP stays beside it as ``<name>.part`` and the
-next call goes on from there.
+The terms of each collection are in its row of :data:`asdlib.sound.layouts.LAYOUTS`. A
+machine type's folder appears only when it is complete. What has arrived of a file stays
+beside it as ``<name>.part`` and the next call goes on from there.
 """
 
-import hashlib
+import logging
 import os
 import shutil
 import time
@@ -21,13 +21,15 @@ import requests
 
 from asdlib.errors import AsdError
 from asdlib.progress import OnStep, silent
-from asdlib.sound.archives import MARKER, File, unpack
-from asdlib.sound.layouts import LAYOUTS
+from asdlib.sound.archives import MARKER, File, check, unpack
+from asdlib.sound.layouts import LAYOUTS, Layout
+from asdlib.sound.published import Part
 
+log = logging.getLogger("asdlib")
 T = TypeVar("T")
 ZENODO_API = "https://zenodo.org/api"
 PARTS = LAYOUTS["dcase2020"].parts
-MACHINE_TYPES = LAYOUTS["dcase2020"].machine_types
+MACHINE_TYPES = PARTS["dev"].machine_types
 TIMEOUT = (10, 60)  # seconds to connect, seconds without a byte
 PAUSES = (1, 2, 4, 8)  # seconds before each further try
 DROPPED = (
@@ -39,10 +41,15 @@ BLOCK = 1 << 16  # bytes; at most this much is lost when a connection drops
 UNPACKED = 1.5  # 16-bit WAV comes out of its ZIP about 1.3 times as large
 
 
+def published() -> list[str]:
+    """The layouts that can be downloaded."""
+    return [name for name, row in LAYOUTS.items() if row.parts]
+
+
 def download(
     out: str | Path,
     *,
-    part: str = "dev",
+    part: str | None = None,
     machine_types: Iterable[str] | None = None,
     layout: str = "dcase2020",
     api: str = ZENODO_API,
@@ -50,73 +57,131 @@ def download(
 ) -> list[Path]:
     """Download a part of a collection; its folders ``<out>/<part>/<machine type>``.
 
-    Of DCASE 2020 Task 2, ``part`` is "dev" (development), "add" (additional training)
-    or "eval" (evaluation, without labels); ``machine_types`` are some of
-    :data:`MACHINE_TYPES`, all when None. ``layout`` is another collection of
-    :data:`asdlib.sound.layouts.LAYOUTS`, ``api`` the address of a Zenodo.
-    ``on_step(name, done, total)`` is called with a ZIP's name and bytes as they arrive,
-    and with clips as they are unpacked. Types that are complete already are skipped,
-    without a request.
+    ``layout`` is one of :data:`asdlib.sound.layouts.LAYOUTS`, ``part`` one of its parts
+    (None: the first), such as "dev" (development), "add" (additional training) or
+    "eval" (evaluation, without labels); ``machine_types`` are some of those in it, all
+    when None. ``api`` is the address of a Zenodo. ``on_step(name, done, total)`` is
+    called with a file's name and bytes as they arrive, and with clips as they are
+    unpacked. Types that are complete already are skipped, without a request. Archives
+    that are no ZIP are checked and left packed: their paths are returned, and a line
+    says what unpacks them.
 
     Raises :class:`AsdError` for an unknown layout, part or type, when a type's folder
     exists and is not from here, when Zenodo cannot be reached or lacks the file, when a
     file arrives damaged or is not a plain archive of its machine type, and when the
     disk has too little room or cannot be written.
     """
-    if layout not in LAYOUTS:
-        raise AsdError(f"no layout {layout!r}: choose one of {', '.join(LAYOUTS)}")
-    row = LAYOUTS[layout]
-    if part not in row.parts:
-        raise AsdError(
-            f"no part {part!r} of {row.name}: choose one of {', '.join(row.parts)}"
-        )
-    wanted = list(
-        dict.fromkeys(row.machine_types if machine_types is None else machine_types)
-    )
-    for machine_type in wanted:
-        if machine_type not in row.machine_types:
-            raise AsdError(
-                f"no machine type {machine_type!r} in {row.name}: "
-                f"choose from {', '.join(row.machine_types)}"
-            )
-    root = Path(out) / part
-    missing = [
-        machine_type
-        for machine_type in wanted
-        if not (root / machine_type / MARKER).is_file()
-    ]
+    row, part, wanted = _asked_for(layout, part, machine_types)
+    root, about = Path(out) / part, row.parts[part]
+    packed = [name for name in wanted if name in about.volumes]
+    missing = [name for name in wanted if not _is_complete(root, about, name)]
     for machine_type in missing:
-        if os.path.lexists(root / machine_type):
+        if machine_type not in packed and os.path.lexists(root / machine_type):
             raise AsdError(
                 f"{root / machine_type} exists and is not a finished download: "
                 "move it away or name another folder"
             )
     if missing:
-        record, name = row.parts[part]
-        files = _published(
-            f"{api.rstrip('/')}/records/{record}",
-            [name.format(machine_type) for machine_type in missing],
-        )
+        names = [name for kind in missing for name in about.files(kind)]
+        record = f"{api.rstrip('/')}/records/{about.record}"
+        files = {file.name: file for file in _published(record, names)}
+        _compare(about, files.values())
         try:
             root.mkdir(parents=True, exist_ok=True)
-            _check_room(root, files)
-            for machine_type, file in zip(missing, files, strict=True):
-                archive = root / f"{file.name}.part"
-                _fetch(file, archive, on_step)
-                try:
-                    _check(file, archive)
-                    unpack(file, archive, root / machine_type, on_step)
-                except AsdError:
-                    # It is of no use; on a full disk (OSError) it is, and stays.
-                    archive.unlink()
-                    raise
-                archive.unlink()
+            _check_room(root, list(files.values()), unpacking=not packed)
+            for kind in missing:
+                for name in about.files(kind):
+                    _bring(files[name], root, None if kind in packed else kind, on_step)
         except OSError as error:
             raise AsdError(
                 f"cannot write to {root} ({error.strerror}): "
                 "free some space or name another folder"
             ) from error
-    return [root / machine_type for machine_type in wanted]
+    for machine_type in packed:
+        first = root / about.files(machine_type)[0]
+        log.warning(
+            "%s is left packed: 7z x '%s' -o'%s' unpacks it", machine_type, first, root
+        )
+    return [
+        root / (about.files(name)[0] if name in packed else name) for name in wanted
+    ]
+
+
+def _asked_for(
+    layout: str, part: str | None, machine_types: Iterable[str] | None
+) -> tuple[Layout, str, list[str]]:
+    """The row, the part and the machine types, once they are known to be there."""
+    if layout not in LAYOUTS:
+        raise AsdError(f"no layout {layout!r}: choose one of {', '.join(published())}")
+    row = LAYOUTS[layout]
+    if not row.parts:
+        raise AsdError(
+            f"{row.name} cannot be downloaded here: choose one of "
+            f"{', '.join(published())}"
+        )
+    part = next(iter(row.parts)) if part is None else part
+    if part not in row.parts:
+        raise AsdError(
+            f"no part {part!r} of {row.name}: choose one of {', '.join(row.parts)}"
+        )
+    there = row.types_of(part)
+    wanted = list(dict.fromkeys(there if machine_types is None else machine_types))
+    for machine_type in wanted:
+        if machine_type not in there:
+            raise AsdError(
+                f"no machine type {machine_type!r} in {row.name}, part {part}: "
+                f"choose from {', '.join(there)}"
+            )
+    return row, part, wanted
+
+
+def _is_complete(root: Path, part: Part, machine_type: str) -> bool:
+    if machine_type in part.volumes:
+        return all((root / name).is_file() for name in part.files(machine_type))
+    return (root / machine_type / MARKER).is_file()
+
+
+def _compare(part: Part, files: Iterable[File]) -> None:
+    """Say where the record's checksums are not those known beforehand."""
+    others = [
+        file.name
+        for file in files
+        if file.name in part.md5 and file.checksum != f"md5:{part.md5[file.name]}"
+    ]
+    unknown = [file.name for file in files if file.name not in part.md5]
+    if others:
+        log.warning(
+            "the record says another checksum than was known beforehand of %s: the "
+            "file may have been replaced; it is checked by the record",
+            ", ".join(others),
+        )
+    if unknown:
+        log.warning(
+            "checksum by the record alone, not checked beforehand: %s",
+            ", ".join(unknown),
+        )
+
+
+def _bring(file: File, root: Path, machine_type: str | None, on_step: OnStep) -> None:
+    """A file, checked and unpacked as the folder of its machine type (None: as it is).
+
+    Raises :class:`AsdError` for one that is damaged, and removes it.
+    """
+    arriving = root / f"{file.name}.part"
+    if machine_type is None and (root / file.name).is_file():
+        return
+    _fetch(file, arriving, on_step)
+    try:
+        check(file, arriving)
+        if machine_type is None:
+            arriving.rename(root / file.name)
+            return
+        unpack(file, arriving, root / machine_type, on_step)
+    except AsdError:
+        # It is of no use; on a full disk (OSError) it is, and stays.
+        arriving.unlink()
+        raise
+    arriving.unlink()
 
 
 def _persist(url: str, attempt: Callable[[], T]) -> T:
@@ -170,15 +235,17 @@ def _published(url: str, names: list[str]) -> list[File]:
     return files
 
 
-def _check_room(root: Path, files: list[File]) -> None:
+def _check_room(root: Path, files: list[File], *, unpacking: bool) -> None:
     """One ZIP at a time lies beside what has been unpacked."""
     sizes = [file.size for file in files]
     here = sum(
         path.stat().st_size
         for file in files
-        if (path := root / f"{file.name}.part").exists()
+        for path in (root / f"{file.name}.part", root / file.name)
+        if path.is_file()
     )
-    needed = UNPACKED * sum(sizes) + max(sizes) - here
+    needed = UNPACKED * sum(sizes) + max(sizes) if unpacking else sum(sizes)
+    needed -= here
     free = shutil.disk_usage(root).free
     if free < needed:
         room = f"{free / 1e9:.1f} GB of the {needed / 1e9:.1f} GB"
@@ -221,13 +288,3 @@ def _fetch(file: File, path: Path, on_step: OnStep) -> None:
             raise requests.ConnectionError(f"closed after {done} of {file.size} bytes")
 
     _persist(file.url, attempt)
-
-
-def _check(file: File, path: Path) -> None:
-    with open(path, "rb") as archive:
-        checksum = f"md5:{hashlib.file_digest(archive, 'md5').hexdigest()}"
-    if path.stat().st_size != file.size or checksum != file.checksum:
-        raise AsdError(
-            f"{file.name} arrived damaged (size or checksum is not that of the record) "
-            "and was removed: run again"
-        )

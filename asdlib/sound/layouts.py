@@ -4,142 +4,264 @@ Whatever differs from collection to collection stands in :data:`LAYOUTS`: which 
 a file is of, by its path; where the files are published, and under which conditions.
 Finding clips (:mod:`asdlib.sound.scan`) and downloading them
 (:mod:`asdlib.sound.download`) read these rows, so another collection is another row.
+"not checked" in a row says that nobody has looked.
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, NamedTuple
+from dataclasses import replace
+from pathlib import PurePath
 
-Split = Literal["train", "test"]
-Label = Literal["normal", "anomaly", "unknown"]
-Domain = Literal["source", "target", "unknown"]  # conditions of training, or changed
-DOMAINS: dict[str, Domain] = {"source": "source", "target": "target"}
+from asdlib.errors import AsdError
+from asdlib.sound.naming import Aside, Named, path_text
+from asdlib.sound.naming import Domain as Domain
+from asdlib.sound.naming import Label as Label
+from asdlib.sound.naming import Layout as Layout
+from asdlib.sound.naming import Split as Split
+from asdlib.sound.published import PARTS
+from asdlib.sound.published import Part as Part
+
+# What people call the folders of healthy machines and of others.
+_HEALTHY = "normal ok okay good healthy intact nominal undamaged gut io"
+_FAULTY = (
+    "abnormal anomaly anomalies anomalous anomal ng nok nio bad broken damaged defect "
+    "defects defective defekt fault faults faulty failure unhealthy"
+)
+WORDS: dict[str, Label] = {
+    **dict.fromkeys(_HEALTHY.split(), "normal"),
+    **dict.fromkeys(_FAULTY.split(), "anomaly"),
+}
+_SECTION = (  # a file's name from 2021 on; clips for evaluation say less of themselves
+    r"(?i:(?P<id>section_\d+)_(?:(?P<domain>source|target)_)?(?:(?:train|test)_)?"
+    r"(?:(?P<label>normal|anomaly)_)?\d+(?:_(?P<attributes>[^/]*))?)\.[^./]+"
+)
+_NC = "CC BY-NC-SA 4.0"
+_SHARED = "DCASE 2022 and later"
 
 
-class Part(NamedTuple):
-    """A part of a collection: its record on Zenodo, and what its ZIPs are called there.
-
-    ``{}`` in ``file`` stands for the machine type.
-    """
-
-    record: int
-    file: str
-
-
-@dataclass(frozen=True)
-class Layout:
-    """One way of naming recordings of machines.
-
-    ``pattern`` is a regular expression of the end of a recording's path, with the
-    groups ``type``, ``id``, ``split`` and, where names tell them, ``label``, ``domain``
-    and ``attributes``; parts of the path are separated by ``/``. ``splits`` and
-    ``labels`` say what the words mean that ``split`` and ``label`` find, in small
-    letters; the label is unknown where no such group takes part. ``tree`` and
-    ``example`` describe for people what is expected.
-
-    >>> path = Path("dev/fan/test/anomaly_id_02_00000007.wav")
-    >>> LAYOUTS["dcase2020"].parse(path)[:4]
-    ('fan', 'id_02', 'test', 'anomaly')
-    """
-
-    name: str
-    pattern: str
-    tree: str
-    example: str
-    splits: Mapping[str, Split] = field(
-        default_factory=lambda: {"train": "train", "test": "test"}
+def _from_2022(
+    year: int, licence: str, paper: str, rate: int | None, channels: int
+) -> Layout:
+    """A row of the years that share their names."""
+    words = r"[^/]+/supplemental/(?i:section_\d+_[^\d/]*{}[^\d/]*_\d[^/]*)"
+    return Layout(
+        name=f"DCASE {year} Task 2",
+        pattern=rf"(?P<type>[^/]+)/(?P<split>train|test)/{_SECTION}",
+        tree="<machine type>/{train,test}/section_<nn>_{source,target}_{train,test}_"
+        "{normal,anomaly}_<number>_<attributes>.wav",
+        example="section_<nn>_source_train_normal_<number>.wav",
+        aside=(
+            Aside(words.format("noise"), "supplemental noise without the machine"),
+            Aside(words.format("machine"), "supplemental clean sound of the machine"),
+            Aside(
+                r"[^/]+/supplemental/[^/]+",
+                "supplemental recordings, clean or noise alone",
+            ),
+        ),
+        among=_SHARED,
+        parts=PARTS[f"dcase{year}"],
+        licence=licence,
+        citation=paper,
+        mean="mixed",
+        sample_rate=rate,
+        channels=channels,
     )
-    labels: Mapping[str, Label] = field(
-        default_factory=lambda: {"normal": "normal", "anomaly": "anomaly"}
+
+
+_2022 = _from_2022(2022, "not checked", "Dohi et al., arXiv 2206.05876", None, 1)
+_2021 = Layout(
+    name="DCASE 2021 Task 2",
+    pattern=r"(?P<type>[^/]+)/(?P<split>train|source_test|target_test)/" + _SECTION,
+    tree="<machine type>/{train,source_test,target_test}/section_<nn>_...",
+    example="",
+    splits={"train": "train", "source_test": "test", "target_test": "test"},
+    among="DCASE 2021",
+    parts=PARTS["dcase2021"],
+    licence="not checked",
+    citation="Kawaguchi et al., arXiv 2106.04492",
+    mean="harmonic",
+    sample_rate=16000,
+    channels=1,
+)
+
+
+def plain_folders(words: Mapping[str, Label] = WORDS) -> Layout:
+    """The row of recordings in folders that are called by what is in them.
+
+    ``words`` says what the names of such folders mean, in small letters.
+    """
+    known = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+    return Layout(
+        name="plain folders",
+        pattern=rf"(?i:(?P<type>(?!(?:train|test|id_\d+|{known})/)[^/]+)/"
+        r"(?:(?P<id>id_\d+)/)?(?:(?P<split>train|test)/)?"
+        rf"(?P<label>{known})/(?:(?P<split_below>train|test)/)?)(?:[^/]+/)*[^/]+",
+        tree="<machine>/{normal,anomaly}/*.wav",
+        example="",
+        labels=words,
+        above=r"(?:^|/)(?P<split>(?i:train|test))/$",
+        only_below=True,
     )
-    parts: Mapping[str, Part] = field(default_factory=dict)  # none: cannot be had here
-    machine_types: tuple[str, ...] = ()  # of which there is a ZIP in each part
-    checksums: str = ""  # what a ZIP is compared with when it has arrived
-    licence: str = ""
-    mean: Literal["arithmetic", "harmonic"] = "arithmetic"  # of AUCs, in its challenge
-
-    def parse(self, path: Path) -> "Named | None":
-        """What ``path`` says by its name; None where it does not follow this layout."""
-        match = re.fullmatch(rf"(?s:.*/)?{self.pattern}", path.as_posix())
-        if match is None:
-            return None
-        said = match.groupdict()
-        label, domain = ((said.get(name) or "").lower() for name in ("label", "domain"))
-        return Named(
-            match["type"],
-            match["id"].lower(),
-            self.splits[match["split"].lower()],
-            self.labels.get(label, "unknown"),
-            DOMAINS.get(domain, "unknown"),
-            _pairs(said.get("attributes") or ""),
-        )
 
 
-def _pairs(text: str) -> tuple[tuple[str, str], ...]:
-    """Names and values in ``vel_4_noise_1``; none in ``noAttribute``."""
-    words = [word for word in text.split("_") if word]
-    return tuple(zip(words[::2], words[1::2], strict=False))
-
-
-class Named(NamedTuple):
-    """What the name of a recording says about it, as the fields of a clip."""
-
-    machine_type: str
-    machine_id: str
-    split: Split
-    label: Label
-    domain: Domain = "unknown"
-    attributes: tuple[tuple[str, str], ...] = ()
-
-
+# The first row whose pattern a path follows counts. Training clips of 2021 are named as
+# those of later years: the test clips beside them tell.
 LAYOUTS: dict[str, Layout] = {
     "dcase2020": Layout(
         name="DCASE 2020 Task 2",
         pattern=r"(?P<type>[^/]+)/(?P<split>train|test)/"
-        r"(?i:(?:(?P<label>normal|anomaly)_)?(?P<id>id_\d+)_.+\.wav)",
+        r"(?i:(?:(?P<label>normal|anomaly)_)?(?P<id>id_\d+)_[^/]+)\.[^./]+",
         tree="<machine type>/{train,test}/{normal,anomaly}_id_<nn>_<number>.wav",
         example="normal_id_<nn>_<number>.wav",
-        parts={
-            "dev": Part(3678171, "dev_data_{}.zip"),
-            "add": Part(3727685, "eval_data_train_{}.zip"),
-            "eval": Part(3841772, "eval_data_test_{}.zip"),
-        },
-        machine_types=("fan", "pump", "slider", "valve", "ToyCar", "ToyConveyor"),
-        checksums="md5 and size of each ZIP, in its record",
-        licence="CC BY-NC-SA 4.0",
+        parts=PARTS["dcase2020"],
+        licence=_NC,
+        citation="Koizumi et al., arXiv 2006.05822",
         mean="arithmetic",
+        sample_rate=16000,
+        channels=1,
     ),
-    "dcase2022": Layout(
-        name="DCASE 2022 Task 2",
-        pattern=r"(?P<type>[^/]+)/(?P<split>train|test)/"
-        r"(?i:(?P<id>section_\d+)_(?:(?P<domain>source|target)_(?:train|test)_"
-        r"(?P<label>normal|anomaly)_)?\d+(?:_(?P<attributes>.*))?\.wav)",
-        tree="<machine type>/{train,test}/section_<nn>_{source,target}_{train,test}_"
-        "{normal,anomaly}_<number>_<attributes>.wav",
-        example="section_<nn>_source_train_normal_<number>.wav",
-        mean="harmonic",
+    "dcase2022": _2022,
+    "dcase2023": _from_2022(2023, _NC, "Dohi et al., arXiv 2305.07828", 16000, 1),
+    "dcase2024": _from_2022(
+        2024, "not checked", "Nishida et al., arXiv 2406.07250", None, 1
     ),
+    "dcase2025": _from_2022(2025, _NC, "Nishida et al., arXiv 2506.10097", 16000, 1),
+    # Channel 0 is the near microphone, channel 1 the far one.
+    "dcase2026": _from_2022(2026, _NC, "Nishida et al., arXiv 2606.01578", 16000, 2),
+    "mimii_dg": replace(
+        _2022,
+        name="MIMII DG",
+        parts=PARTS["mimii_dg"],
+        licence="CC BY 4.0",
+        citation="Dohi et al., arXiv 2205.13879",
+        sample_rate=16000,
+    ),
+    "dcase2021": _2021,
+    "mimii_due": replace(
+        _2021,
+        name="MIMII DUE",
+        parts=PARTS["mimii_due"],
+        licence=_NC,
+        citation="Tanabe et al., arXiv 2105.02702",
+    ),
+    "mimii": Layout(
+        name="MIMII",
+        pattern=r"(?P<type>[^/]+)/(?P<id>id_\d+)/(?P<label>normal|abnormal)/"
+        r"(?P<event>[^/]+)\.[^./]+",
+        tree="<machine type>/id_<nn>/{normal,abnormal}/<number>.wav",
+        example="",
+        labels={"normal": "normal", "abnormal": "anomaly"},
+        above=r"(?:^|/)(?P<snr>-?\d+_dB)",  # three mixtures of each recording
+        parts=PARTS["mimii"],
+        licence="CC BY-SA 4.0",
+        citation="Purohit et al., arXiv 1909.09347",
+        sample_rate=16000,
+        channels=8,
+    ),
+    "toyadmos": Layout(
+        name="ToyADMOS",
+        pattern=r"(?P<type>[^/]+)/(?P<id>case\d+)/(?P<label>Normal|Anomalous)Sound_IND/"
+        r"\d+_[^/]*_(?:normal|(?P<fault>ab\d+))_IND_(?P<microphone>ch\d+)_"
+        r"(?P<event>\d+)\.[^./]+",
+        tree="<machine type>/case<n>/{NormalSound,AnomalousSound}_IND/"
+        "<number>_<type>_case<n>_{normal,ab<nn>}_IND_ch<n>_<number>.wav",
+        example="",
+        labels={"normal": "normal", "anomalous": "anomaly"},
+        aside=(
+            Aside(
+                r"[^/]+/case\d+/NormalSound_CNT/[^/]+",
+                "pieces of ten minutes of normal operation",
+            ),
+            Aside(r"[^/]+/EnvironmentalNoise_CNT/[^/]+", "noise of the surroundings"),
+        ),
+        parts=PARTS["toyadmos"],
+        licence="LICENSE.pdf in its record: terms not checked",
+        citation="Koizumi et al., WASPAA 2019",
+        sample_rate=48000,
+        channels=1,  # each of the four microphones is a file of its own
+    ),
+    "toyadmos2": Layout(
+        name="ToyADMOS2",
+        # Names of the toy train were not checked: taken to be as those of the car.
+        pattern=r"(?P<label>[CT][NA])\d+-(?P<type>car|train)(?P<id>[A-Z]\d+)-"
+        r"(?P<condition>[^_/]+)_(?P<microphone>mic\d+)_(?P<event>\d+)\.[^./]+",
+        tree="{CN,CA}<number>-car<id>-speed<n>[-<fault>]_mic<n>_<number>.mp4",
+        example="",
+        labels={"cn": "normal", "tn": "normal", "ca": "anomaly", "ta": "anomaly"},
+        aside=(Aside(r"env_noise/[^/]+", "noise of the surroundings"),),
+        licence="LICENSE in record 4580270: terms not checked",
+        citation="Harada et al., arXiv 2106.02369",
+    ),
+    "folders": plain_folders(),
 }
 
 
-def parse(path: Path) -> Named | None:
-    """What ``path`` says by the first layout that it follows; None where by none."""
-    found = (layout.parse(path) for layout in LAYOUTS.values())
+def rows_for(
+    layout: str | None, words: Mapping[str, Label] | None = None
+) -> dict[str, Layout]:
+    """The rows that paths are compared with: all that differ, or the one of that name.
+
+    ``words`` are further names of folders, beside :data:`WORDS`. Raises
+    :class:`AsdError` for an unknown name.
+    """
+    if layout is not None and layout not in LAYOUTS:
+        raise AsdError(f"no layout {layout!r}: choose one of {', '.join(LAYOUTS)}")
+    if layout is not None:
+        rows = {layout: replace(LAYOUTS[layout], among="")}
+    else:
+        rows, seen = {}, set()
+        for key, row in LAYOUTS.items():
+            if row.pattern not in seen:
+                rows[key] = row
+                seen.add(row.pattern)
+    if "folders" in rows:  # last: other layouts may have such folders, too
+        plain = rows.pop("folders")
+        rows["folders"] = plain_folders({**WORDS, **words}) if words else plain
+    return rows
+
+
+def words_in(text: str) -> dict[str, Label]:
+    """What ``normal=gut,anomaly=kaputt`` says: {"gut": "normal", ...}.
+
+    Raises :class:`AsdError` for anything else.
+    """
+    found: dict[str, Label] = {}
+    for pair in text.split(","):
+        label, _, word = (part.strip() for part in pair.partition("="))
+        word = unicodedata.normalize("NFC", word).casefold()
+        if label not in ("normal", "anomaly") or not word or "/" in word:
+            raise AsdError(
+                f"{pair!r} does not say which folder is which: "
+                "write normal=NAME or anomaly=NAME, several with commas"
+            )
+        found[word] = "normal" if label == "normal" else "anomaly"
+    return found
+
+
+def parse(path: str | PurePath) -> Named | None:
+    """What ``path`` says by the first layout that it follows; None where by none.
+
+    >>> parse("dev/fan/test/anomaly_id_02_00000007.wav")[:4]
+    ('fan', 'id_02', 'test', 'anomaly')
+    """
+    text = path_text(path)
+    found = (row.parse(text) for row in rows_for(None).values())
     return next((named for named in found if named is not None), None)
 
 
-def split_words() -> set[str]:
-    """Names of folders that hold clips, in any layout."""
-    return {word for layout in LAYOUTS.values() for word in layout.splits}
+def split_words(rows: Mapping[str, Layout] = LAYOUTS) -> set[str]:
+    """Names of folders that hold clips, in any of ``rows``."""
+    return {word for layout in rows.values() for word in layout.splits}
 
 
-def expected() -> str:
-    """The trees of all layouts, for people."""
-    return " or ".join(layout.tree for layout in LAYOUTS.values())
+def expected(rows: Mapping[str, Layout] = LAYOUTS) -> str:
+    """The trees of ``rows``, for people: of many, the first and the last."""
+    trees = list(dict.fromkeys(layout.tree for layout in rows.values()))
+    return " or ".join(dict.fromkeys([trees[0], trees[-1]]))
 
 
-def examples() -> str:
-    """An example of a name in each of the layouts, for people."""
-    return " or ".join(layout.example for layout in LAYOUTS.values())
+def examples(rows: Mapping[str, Layout] = LAYOUTS) -> str:
+    """An example of a name in each of ``rows`` where files say all, for people."""
+    found = dict.fromkeys(row.example for row in rows.values() if row.example)
+    return " or ".join(found)

@@ -43,12 +43,6 @@ UNKNOWN = 2**60  # frames: nobody has written down how many
 BY_FFMPEG = {".m4a", ".mp4", ".m4v", ".mov", ".3gp", ".aac", ".webm", ".mka", ".mkv"}
 BY_FFMPEG |= {".wma", ".wmv", ".amr", ".ac3", ".ape"}
 
-# Files of these names are recordings.
-ENDINGS = BY_FFMPEG | {
-    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"),
-    *(".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", ".bwf", ".sph", ".voc"),
-}
-
 
 @contextmanager
 def sound_file(

@@ -9,46 +9,217 @@ Task 2::
 where a name without prefix leaves the label unknown. Real or simulated, any machine
 types and IDs: there is one path. ``<root>`` may be a level or more above the machine
 types, so one root can hold the development, additional and evaluation sets side by
-side.
+side, and collections of several layouts. What follows none of them comes in by a list
+(:mod:`asdlib.sound.manifest`).
 """
 
+import logging
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from asdlib.errors import AsdError
 from asdlib.files import files_below
 from asdlib.sound import layouts
+from asdlib.sound.attributes import listed_attributes
 from asdlib.sound.data import Clip
+from asdlib.sound.dividing import divided
+from asdlib.sound.found import WAYS_IN, Found, by_folder
+from asdlib.sound.manifest import read_manifest
+from asdlib.sound.naming import Label, Layout, Named, Pairs, path_text
+
+log = logging.getLogger("asdlib")
+# Endings of sound files, in small letters: what libsndfile reads, and what takes a
+# decoder that knows it.
+_LIBSNDFILE = "wav wave bwf rf64 w64 flac ogg oga opus mp3 mp2 aif aiff aifc au snd caf"
+_OTHERS = "m4a mp4 m4b aac webm weba wma mka mkv mov 3gp amr wv ape"
+ENDINGS = frozenset([*_LIBSNDFILE.split(), *_OTHERS.split()])
+MANIFESTS = (".csv", ".json")
 
 
-def scan(root: str | Path) -> list[Clip]:
-    """Every clip under ``root``, sorted by path.
+def scan(
+    root: str | Path,
+    layout: str | None = None,
+    words: Mapping[str, Label] | None = None,
+) -> list[Clip]:
+    """Every clip under ``root``, sorted by path; or those in a list (.csv, .json).
 
-    Raises :class:`AsdError` when there is no such folder, when it holds no clip, when
-    the name of a WAV file under ``train/`` or ``test/`` follows no layout, or when a
-    training clip is called an anomaly.
+    The layout of each is found, or is ``layout``, one of
+    :data:`asdlib.sound.layouts.LAYOUTS`; ``words`` are further names of folders, such
+    as {"gut": "normal"}. What is passed over, and what had to be decided, is logged.
+    Raises :class:`AsdError` when there is no such folder or list, when a folder in it
+    cannot be read, when it holds no clip, when the name of a sound file under
+    ``train/`` or ``test/`` follows no layout, or when a training clip is called an
+    anomaly.
     """
-    if not Path(root).is_dir():
+    found = survey(root, layout=layout, words=words)
+    for line in found.remarks():
+        log.warning("%s", line)
+    return found.clips
+
+
+def survey(
+    root: str | Path,
+    layout: str | None = None,
+    words: Mapping[str, Label] | None = None,
+) -> Found:
+    """As :func:`scan`, with all that was found. Raises what it raises."""
+    rows, root = layouts.rows_for(layout, words), Path(root)
+    if root.is_file():
+        if layout or words or root.suffix.lower() not in MANIFESTS:
+            raise AsdError(
+                f"{root} is no folder: give a folder of recordings, or a list of clips "
+                "(.csv, .json), without --layout and --words"
+            )
+        clips = read_manifest(root)
+        return Found(clips, Counter({"a list of clips": len(clips)}))
+    if not root.is_dir():
+        raise AsdError(f"no folder {root}: give the folder that holds the recordings")
+    found = _sorted_out(root.absolute(), rows)
+    if not found.clips:
         raise AsdError(
-            f"no folder {root}: give the folder that holds {layouts.expected()}"
+            f"no clips in {root}: expected a layout that is known below it, such as "
+            f"{layouts.expected(rows)}"
+            + _instead(
+                [*found.strange, *(p for ps in found.aside.values() for p in ps)]
+            )
         )
-    clips, words = [], layouts.split_words()
-    for path in sorted(files_below(Path(root).absolute())):
-        if path.suffix.lower() != ".wav":
+    return found
+
+
+def _sorted_out(root: Path, rows: Mapping[str, Layout]) -> Found:
+    below = len(path_text(root).rstrip("/")) + 1
+    folders = layouts.split_words(rows)
+    paths: list[Path] = []
+    names: list[Named] = []
+    keys: list[str] = []
+    aside: dict[str, list[Path]] = defaultdict(list)
+    strange: list[Path] = []
+    others: Counter[str] = Counter()
+    for path in sorted(files_below(root), key=lambda path: str(path).split(os.sep)):
+        ending = path.suffix[1:].lower()
+        if ending not in ENDINGS:
+            others[ending] += 1
             continue
-        named = layouts.parse(path)
-        if named is None and path.parent.name not in words:
-            continue
-        if named is None:
+        text = path_text(path)
+        tried = ((key, row.parse(text, below)) for key, row in rows.items())
+        key, named = next(((k, n) for k, n in tried if n is not None), ("", None))
+        if named is not None:
+            _refuse_faulty_training(path, named)
+            paths.append(path)
+            names.append(named)
+            keys.append(key)
+        elif what := next((w for r in rows.values() if (w := r.set_aside(text))), ""):
+            aside[what].append(path)
+        elif path.parent.name in folders:
             raise AsdError(
-                f"{path} does not say which machine it is of: "
-                f"call it {layouts.examples()} or move it away"
+                f"{path} does not say which machine it is of: call it "
+                f"{_same_label(path, layouts.examples(rows))} or move it away"
             )
-        if named.split == "train" and named.label != "normal":
-            raise AsdError(
-                f"{path} is in a train folder and not called normal: "
-                "train on normal clips only, move it to test"
+        else:
+            strange.append(path)
+    places = [
+        path.parents[max(named.depth, 1) - 1]
+        for path, named in zip(paths, names, strict=True)
+    ]
+    names, renamed = _told_apart(places, names, keys)
+    names, without = divided(names)
+    clips = list(map(_clip, paths, names, _listed(paths, places)))
+    counts = _layouts_of(places, clips, keys, rows)
+    return Found(clips, counts, dict(aside), strange, others, without, renamed)
+
+
+def _listed(paths: list[Path], places: list[Path]) -> list[Pairs]:
+    """What tables beside the clips, in the machines' folders, say of each."""
+    tables = {place: listed_attributes(place) for place in sorted(set(places))}
+    stems = [path_text(path.stem) for path in paths]
+    return [tables[at].get(stem, ()) for at, stem in zip(places, stems, strict=True)]
+
+
+def _clip(path: Path, named: Named, listed: Pairs) -> Clip:
+    assert named.split is not None
+    return Clip(
+        path,
+        named.machine_type,
+        named.machine_id,
+        named.split,
+        named.label,
+        named.domain,
+        named.attributes or listed,
+    )
+
+
+def _refuse_faulty_training(path: Path, named: Named) -> None:
+    if named.split == "train" and named.label != "normal":
+        raise AsdError(
+            f"{path} is in a train folder and not called normal: "
+            "train on normal clips only, move it to test"
+        )
+
+
+def _same_label(path: Path, examples: str) -> str:
+    """Advice about a name must not make a normal clip of an anomaly."""
+    name = path.name.lower()
+    anomalous = any(
+        word in name
+        for word, label in layouts.WORDS.items()
+        if label == "anomaly" and len(word) > 3
+    )
+    return (
+        examples.replace("train", "test").replace("normal", "anomaly")
+        if (anomalous)
+        else examples
+    )
+
+
+def _told_apart(
+    places: list[Path], names: list[Named], keys: list[str]
+) -> tuple[list[Named], list[str]]:
+    """Plain folders of one name in several places are machines of several types.
+
+    Their type is then the folder above, and their ID the folder's own name.
+    """
+    homes: dict[str, set[Path]] = defaultdict(set)
+    plain = [index for index, key in enumerate(keys) if key == "folders"]
+    for index in plain:
+        homes[names[index].machine_type].add(_home(places[index]))
+    several = {kind for kind, above in homes.items() if len(above) > 1}
+    done, machines = list(names), set()
+    for index in plain if several else []:
+        named, above = names[index], path_text(_home(places[index]).name)
+        if named.machine_id == "id_00" and above:
+            done[index] = named._replace(
+                machine_type=above, machine_id=named.machine_type
             )
-        clips.append(Clip(path, *named))
-    if not clips:
-        raise AsdError(f"no clips in {root}: expected {layouts.expected()} below it")
-    return clips
+            machines.add(f"{above}/{named.machine_type}")
+    return done, sorted(machines)
+
+
+def _home(place: Path) -> Path:
+    """The folder above that of a machine, and above ``train`` or ``test``."""
+    above = place.parent
+    return above.parent if above.name.lower() in ("train", "test") else above
+
+
+def _layouts_of(
+    places: list[Path], clips: list[Clip], keys: list[str], rows: Mapping[str, Layout]
+) -> Counter[str]:
+    """How many clips follow each layout, by its name.
+
+    A folder of a machine is of one layout; where several are possible, that of its test
+    clips.
+    """
+    tests: dict[Path, Counter[str]] = defaultdict(Counter)
+    for place, clip, key in zip(places, clips, keys, strict=True):
+        if clip.split == "test":
+            tests[place][key] += 1
+    sure = {place: found.most_common(1)[0][0] for place, found in tests.items()}
+    best = (sure.get(place, key) for place, key in zip(places, keys, strict=True))
+    return Counter(rows[key].among or rows[key].name for key in best)
+
+
+def _instead(strange: list[Path]) -> str:
+    if not strange:
+        return ""
+    return f"; other sound files are there, {by_folder(strange)}; {WAYS_IN}"

@@ -1,0 +1,73 @@
+"""What was found in a folder: clips, and all that was passed over, with the reason."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asdlib.sound.data import Clip
+
+NAMED = 3  # so many folders or machines are named in a line
+WAYS_IN = "--words says what names of folders mean; a list of clips (.csv) says all"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is in a folder: clips, and what was passed over.
+
+    ``layouts`` counts clips by the layout that they follow. ``aside`` are recordings of
+    a collection that are no clips, by what they are; ``strange`` are sound files that
+    follow no layout; ``others`` counts files of other endings. ``divided`` are the
+    machines whose training clips nobody published, ``renamed`` those that were told
+    apart by the folder above.
+    """
+
+    clips: list[Clip]
+    layouts: Counter[str] = field(default_factory=Counter)
+    aside: Mapping[str, list[Path]] = field(default_factory=dict)
+    strange: list[Path] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    divided: list[str] = field(default_factory=list)
+    renamed: list[str] = field(default_factory=list)
+
+    def remarks(self) -> list[str]:
+        """A line for everything that should not go without saying."""
+        lines = [
+            f"passed over: {what}, {by_folder(paths)}"
+            for what, paths in self.aside.items()
+        ]
+        if self.strange:
+            lines.append(
+                "passed over: sound files that follow no layout, "
+                f"{by_folder(self.strange)}; {WAYS_IN}"
+            )
+        if self.divided:
+            lines.append(
+                f"nobody says which clips of {first(self.divided)} are for training: "
+                "test clips are, of each machine, as many normal ones as there are "
+                "anomalies, at most half, the first by name"
+            )
+        if self.renamed:
+            lines.append(
+                "folders of the same name in several places are told apart by the "
+                f"folder above: {first(self.renamed)}"
+            )
+        return lines
+
+
+def first(names: Iterable[str]) -> str:
+    """A few names, and how many more there are.
+
+    >>> first("abcde")
+    'a, b, c and 2 more'
+    """
+    names = list(names)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def by_folder(paths: Iterable[Path]) -> str:
+    """How many files there are, and in which folders."""
+    counts = Counter(path.parent for path in paths)
+    told = first(f"{folder} ({n})" for folder, n in counts.most_common())
+    return f"{counts.total()} in {told}"
