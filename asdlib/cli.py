@@ -5,7 +5,7 @@ import sys
 from importlib import import_module
 
 from asdlib.commands import app
-from asdlib.errors import AsdError
+from asdlib.errors import AsdError, spelled_as_options
 
 for name in ("data", "learn", "compare", "rivals", "use", "judge", "cache"):
     import_module(f"asdlib.commands.{name}")  # adds its commands, in this order
@@ -14,12 +14,13 @@ for name in ("data", "learn", "compare", "rivals", "use", "judge", "cache"):
 def main() -> None:
     """Run ``asd``.
 
-    Exit code 0; 2 for bad input, with one sentence on standard error; 130 when a
-    training is interrupted.
+    Exit code 0; 2 for bad input, with one sentence on standard error, which speaks of
+    options; 130 when a training is interrupted.
     """
     logging.basicConfig(format="%(message)s")
     try:
-        app()
+        with spelled_as_options():
+            app()
     except AsdError as error:
         print(f"asd: {error}", file=sys.stderr)
         sys.exit(2)

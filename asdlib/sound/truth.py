@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from asdlib.errors import AsdError
+from asdlib.errors import AsdError, spelled
 from asdlib.sound.data import Clip
 from asdlib.sound.layouts import Label
 
@@ -63,7 +63,8 @@ def with_truth(
         if clip.label not in ("unknown", label):
             raise AsdError(
                 f"{clip.path} is called {clip.label}, and the list of truths says "
-                f"{label}: rename the file, or leave --truth out"
+                f"{label}: rename the file, or leave out "
+                f"{spelled('the list', '--truth')}"
             )
         labelled.append(replace(clip, label=label))
     if all((clip.machine_type, Path(clip.path).name) not in truth for clip in clips):
