@@ -53,6 +53,7 @@ def threshold(
     from dataclasses import asdict
 
     from asdlib.judge.threshold import choose_threshold, refuse_known
+    from asdlib.show.numbers import told_apart
     from asdlib.use.detector import Detector
     from asdlib.use.thresholds import keep_threshold
 
@@ -69,8 +70,9 @@ def threshold(
         about = {"machine": machine, "scorer": scorer}
         print(json.dumps(about | asdict(found), indent=1))
         return
+    _, limit = told_apart(scores.tolist(), found.value)
     print(
-        f"{machine}, scorer {scorer}: alarm above {found.value:.4f} ({found.method}, "
+        f"{machine}, scorer {scorer}: alarm above {limit} ({found.method}, "
         f"{found.clips} healthy clips)"
     )
     print(

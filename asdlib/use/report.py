@@ -12,6 +12,7 @@ import numpy as np
 from asdlib.files import writable
 from asdlib.progress import OnStep, silent
 from asdlib.show.listen import compare
+from asdlib.show.numbers import told_apart
 from asdlib.sound.cache import ReadOptions
 from asdlib.sound.data import Clip
 from asdlib.sound.reading import read
@@ -48,6 +49,12 @@ class Judged:
     def alarm(self) -> bool:
         """Is the score above the threshold? Never where there is none."""
         return self.threshold is not None and self.score > self.threshold
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """Score and threshold as they are shown: they can be told apart."""
+        (score,), limit = told_apart([self.score], self.threshold)
+        return score, limit
 
     @property
     def urgency(self) -> tuple[bool, float]:
@@ -150,11 +157,10 @@ ones, not why.</p>{note if without else ""}
 def _row(row: Judged) -> str:
     """A row of the table."""
     names = (html.escape(name) for name in (row.clip.machine, row.clip.path.name))
-    limit = "" if row.threshold is None else f"{row.threshold:.3f}"
     no_alarm = "<td>not judged</td>" if row.threshold is None else "<td>no</td>"
     cells = [
         *(f"<td>{name}</td>" for name in names),
-        *(f'<td class="number">{text}</td>' for text in (f"{row.score:.3f}", limit)),
+        *(f'<td class="number">{text}</td>' for text in row.texts),
         '<td class="alarm">ALARM</td>' if row.alarm else no_alarm,
     ]
     if row.parts:
@@ -176,5 +182,5 @@ def _player(
         resample=reading.resample,
         seconds=features.seconds + 1,
     )
-    text = f"{row.clip.machine}, {row.clip.path.name}: score {row.score:.3f}"
+    text = f"{row.clip.machine}, {row.clip.path.name}: score {row.texts[0]}"
     return x[: features.samples], text
