@@ -111,11 +111,13 @@ def test_every_command_shows_on_which_side_of_the_threshold_a_score_lies(asd, ru
     limit = float(np.nextafter(track.highest[1], -np.inf))
     _, out, _ = asd("score", minute, *of_machine, "--every", 1, "--threshold", repr(limit))
     assert float(re.search(r"highest score (\S+) at", out)[1]) > float(re.search(r"above the threshold (\S+)", out)[1])
-    samples = (read(minute) * 2**15).astype("<i2").tobytes()
-    words = [sys.executable, "-m", "asdlib", "stream", *map(str, of_machine), "--threshold", repr(limit)]
-    done = subprocess.run(words, input=samples, capture_output=True, check=True)
-    rows = [line.split() for line in done.stdout.decode().splitlines()]
-    assert {len(row) == 3: float(row[1]) > limit for row in rows} == {True: True, False: False}
+    samples = (read(healthy[0]) * 2**15).astype("<i2").tobytes()  # of one window
+    (exact,) = score(healthy[0], run=run, machine=MACHINE).score
+    for limit, alarm in ((np.nextafter(exact, np.inf), False), (np.nextafter(exact, -np.inf), True)):
+        words = [sys.executable, "-m", "asdlib", "stream", *map(str, of_machine), "--threshold", repr(float(limit))]
+        done = subprocess.run(words, input=samples, capture_output=True, check=True)
+        _, value, *told = done.stdout.decode().split()
+        assert (told, float(value) > limit) == (["ALARM"] * alarm, alarm)
 
 
 def test_a_stream_gives_the_numbers_of_the_file(run, minute, detector):
