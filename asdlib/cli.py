@@ -1,5 +1,6 @@
 """The command ``asd``: simulate or download clips, train, evaluate, score."""
 
+import io
 import logging
 import sys
 from importlib import import_module
@@ -17,6 +18,10 @@ def main() -> None:
     Exit code 0; 2 for bad input, with one sentence on standard error, which speaks of
     options; 130 when a training is interrupted.
     """
+    # Names may be any bytes, and a pipe or an old console may hold few letters.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s")
     try:
         with spelled_as_options():

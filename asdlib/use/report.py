@@ -116,7 +116,8 @@ def write_report(
         rows.sort(key=lambda row: row.urgency, reverse=True)
         alarms = sum(row.alarm for row in rows)
         page = _page(rows, alarms, detector, name, reading)
-        temporary.write_text(page, encoding="utf-8")
+        # A name that is no UTF-8 has halves of characters, which no page may hold.
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     return alarms
 
 
