@@ -148,7 +148,7 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been(small_park, small_
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         train(scan(small_park), run, SMALL, on_step=interrupt)
-    with pytest.raises(AsdError, match="--resume"):
+    with pytest.raises(AsdError, match="resume=True"):
         train(scan(small_park), run, SMALL)  # not silently over what is there
     with pytest.raises(AsdError, match="unfinished"):
         Detector.load(run)

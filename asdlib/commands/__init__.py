@@ -231,12 +231,18 @@ def print_table(
 ) -> None:
     """Print a table; in a pipe, no line of it is broken."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=escape(title), title_justify="left")
+    def cell(text: str, style: str = "") -> Text:
+        """As it will be printed, so that the widths of columns are right."""
+        encoding = sys.stdout.encoding or "utf-8"
+        shown = text.encode(encoding, "backslashreplace").decode(encoding)
+        return Text(shown, style)
+
+    table = Table(title=cell(title, "table.title"), title_justify="left")
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(cell, row))
     Console(width=None if sys.stdout.isatty() else 500).print(table)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asdlib.errors import AsdError
+from asdlib.errors import AsdError, spelled
 from asdlib.judge.rehearsal import Rehearsal
 from asdlib.judge.scorers import EMBEDDING_SCORERS
 from asdlib.learn.embedding import embed
@@ -76,8 +76,8 @@ class Detector:
         for name in ("weights.safetensors", "embeddings.safetensors", "scores.json"):
             if not (run / name).exists():
                 raise AsdError(
-                    f"{run} holds an unfinished run (no {name}): finish it with asd "
-                    "train --resume"
+                    f"{run} holds an unfinished run (no {name}): finish it with "
+                    f"{spelled('train(..., resume=True)', 'asd train --resume')}"
                 )
         make = partial(untrained, config)
         model = loaded(make, run / "weights.safetensors", config)
