@@ -83,6 +83,16 @@ def test_both_faces_are_words_that_there_are(argument, option):
     assert set(re.findall(r"--[a-z-]+", option)) <= known
 
 
+@pytest.mark.parametrize("path", BELOW, ids=name)
+def test_a_word_is_chosen_when_it_is_said(path):
+    """At the top of a file it would be chosen once, when the file is imported, and stay."""
+    tree = TREES[path]
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    inside = {node for function in functions for line in function.body for node in ast.walk(line)}
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "spelled"]
+    assert set(calls) <= inside
+
+
 def existing(run, **_):
     run.mkdir()
     (run / "notes.txt").write_text("mine")
