@@ -11,6 +11,7 @@ import threading
 import time
 import zipfile
 from collections import namedtuple
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -21,6 +22,7 @@ from asdlib import download as module
 from asdlib.data import read, scan
 from asdlib.download import MACHINE_TYPES, PARTS, download
 from asdlib.errors import AsdError
+from tests.test_cli import asd  # noqa: F401 (a fixture)
 
 
 class Zenodo(ThreadingHTTPServer):
@@ -425,3 +427,94 @@ def test_an_unreachable_host_is_said_quickly(tmp_path, monkeypatch):
             download(tmp_path, api=f"http://127.0.0.1:{closed.getsockname()[1]}/api")
     assert time.monotonic() - start < 2
     assert left(tmp_path) == []
+
+
+# ------------------------------------------------------------------------------------------------- collections besides 2020
+
+
+def section_zip(machine_type, *names):
+    return zipped([(f"{machine_type}/{name}.wav", wav(0)) for name in names])
+
+
+@pytest.mark.parametrize(("layout", "part", "machine_type", "record", "name"), [
+    ("dcase2021", "dev", "gearbox", 4562016, "dev_data_gearbox.zip"),
+    ("dcase2022", "eval", "bearing", 6586456, "eval_data_bearing_test.zip"),
+    ("dcase2023", "add", "bandsaw", 7830345, "eval_data_bandsaw_train.zip"),
+    ("dcase2024", "add", "RoboticArm", 11259435, "eval_data_RoboticArm_train_r2.zip"),
+    ("dcase2025", "eval", "ToyPet", 15519362, "eval_data_ToyPet_test.zip"),
+    ("dcase2026", "dev", "ToyCar", 19336329, "dev_ToyCar_r2.zip"),
+    ("mimii_due", "add", "fan", 4740355, "eval_data_fan_train.zip"),
+    ("mimii_dg", None, "valve", 6529888, "valve.zip"),
+])  # fmt: skip
+def test_each_collection_comes_from_its_own_record(layout, part, machine_type, record, name, zenodo, tmp_path):
+    zenodo.files = {name: section_zip(machine_type, "train/section_00_source_train_normal_0000_vel_4")}
+    (folder,) = download(tmp_path, layout=layout, part=part, machine_types=[machine_type], api=zenodo.api)
+    assert folder == tmp_path / (part or "dev") / machine_type
+    assert zenodo.records_seen == [record]
+    assert [clip.machine for clip in scan(tmp_path)] == [f"{machine_type}/section_00"]
+
+
+def test_a_checksum_that_was_known_is_compared_with_that_of_the_record(zenodo, tmp_path, caplog, monkeypatch):
+    fan(zenodo, tmp_path / "other")
+    assert f"another checksum than was known beforehand of {NAME}" in caplog.text
+    caplog.clear()
+    part = PARTS["dev"]
+    monkeypatch.setitem(part.md5, NAME, hashlib.md5(FAN_ZIP).hexdigest())
+    fan(zenodo, tmp_path / "same")
+    assert not caplog.records
+    monkeypatch.delitem(part.md5, NAME)
+    fan(zenodo, tmp_path / "unknown")
+    assert f"not checked beforehand: {NAME}" in caplog.text
+
+
+def test_noise_levels_of_mimii_lie_side_by_side(zenodo, tmp_path):
+    for part, kind in (("0_dB", "normal"), ("-6_dB", "abnormal")):
+        zenodo.files = {f"{part}_fan.zip": zipped([(f"fan/id_00/{kind}/00000000.wav", wav(0))])}
+        assert fan(zenodo, tmp_path, layout="mimii", part=part) == [tmp_path / part / "fan"]
+    assert {dict(clip.attributes)["snr"]: clip.label for clip in scan(tmp_path)} == {"-6_dB": "anomaly", "0_dB": "normal"}
+    with pytest.raises(AsdError, match="no part 'dev' of MIMII: choose one of 6_dB, 0_dB, -6_dB"):
+        fan(zenodo, tmp_path, layout="mimii", part="dev")
+
+
+def test_volumes_of_an_archive_that_is_no_zip_are_checked_and_left_packed(zenodo, tmp_path, caplog):
+    names = [f"ToyCar.7z.{n:03}" for n in range(1, 9)]
+    zenodo.files = {name: name.encode() * 50_000 for name in names}
+    zenodo.checksums[names[3]] = "md5:" + 32 * "0"
+    options = {"layout": "toyadmos", "machine_types": ["ToyCar"], "api": zenodo.api}
+    with pytest.raises(AsdError, match=r"ToyCar\.7z\.004 arrived damaged"):
+        download(tmp_path, **options)
+    assert left(tmp_path / "all") == names[:3]
+    zenodo.checksums.clear()
+    zenodo.ranges_seen.clear()
+    first = tmp_path / "all" / names[0]
+    assert download(tmp_path, **options) == [first]
+    assert len(zenodo.ranges_seen) == 5  # the first three were there
+    assert {path.name: path.read_bytes() for path in (tmp_path / "all").iterdir()} == zenodo.files
+    assert f"7z x '{first}' -o'{tmp_path / 'all'}' unpacks it" in caplog.text
+    zenodo.records_seen.clear()
+    (tmp_path / "all" / "ToyCar").mkdir()  # by the owner, who has unpacked it
+    assert download(tmp_path, **options) == [first]
+    assert zenodo.records_seen == []
+
+
+def test_what_cannot_be_downloaded_is_said(tmp_path):
+    assert "toyadmos2" not in module.published()
+    with pytest.raises(AsdError, match="ToyADMOS2 cannot be downloaded here: choose one of dcase2020"):
+        download(tmp_path, layout="toyadmos2")
+    with pytest.raises(AsdError, match="no machine type 'fan' in DCASE 2023 Task 2, part eval: choose from bandsaw"):
+        download(tmp_path, layout="dcase2023", part="eval", machine_types=["fan"])
+
+
+def test_the_command_takes_the_layout_and_says_whose_data_it_is(zenodo, tmp_path, monkeypatch, asd):  # noqa: F811
+    zenodo.files = {"dev_fan.zip": section_zip("fan", "test/section_00_source_test_normal_0000_m_1")}
+    monkeypatch.setattr(module, "download", partial(download, api=zenodo.api))
+    code, out, _ = asd("download", tmp_path, "--layout", "dcase2023", "--part", "dev", "--machine", "fan")
+    assert code == 0
+    assert out.splitlines() == [
+        str(tmp_path / "dev" / "fan"),
+        "DCASE 2023 Task 2; licence: CC BY-NC-SA 4.0; to be cited: Dohi et al., arXiv 2305.07828",
+    ]
+    code, _, err = asd("download", tmp_path, "--layout", "mimii", "--part", "-6_dB", "--machine", "gearbox")
+    assert code == 2
+    assert "no machine type 'gearbox' in MIMII, part -6_dB" in err
+    assert asd("download", tmp_path, "--layout", "toyadmos2")[0] == 2
