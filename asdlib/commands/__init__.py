@@ -134,7 +134,7 @@ def recordings_in(paths: Iterable[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        below = [x for x in files_below(path) if x.suffix.lower() in ENDINGS]
+        below = [x for x in files_below(path) if x.suffix[1:].lower() in ENDINGS]
         if not below:
             raise AsdError(f"no recordings in {path}: name files or another folder")
         found += sorted(below)

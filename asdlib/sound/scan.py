@@ -19,22 +19,19 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from asdlib.errors import AsdError
+from asdlib.errors import AsdError, spelled
 from asdlib.files import files_below
 from asdlib.sound import layouts
 from asdlib.sound.attributes import listed_attributes
 from asdlib.sound.data import Clip
 from asdlib.sound.dividing import divided
-from asdlib.sound.found import WAYS_IN, Found, by_folder
+from asdlib.sound.found import Found, by_folder, ways_in
 from asdlib.sound.manifest import read_manifest
 from asdlib.sound.naming import Label, Layout, Named, Pairs, path_text
+from asdlib.sound.opening import BY_FFMPEG, BY_LIBSNDFILE
 
 log = logging.getLogger("asdlib")
-# Endings of sound files, in small letters: what libsndfile reads, and what takes a
-# decoder that knows it.
-_LIBSNDFILE = "wav wave bwf rf64 w64 flac ogg oga opus mp3 mp2 aif aiff aifc au snd caf"
-_OTHERS = "m4a mp4 m4b aac webm weba wma mka mkv mov 3gp amr wv ape"
-ENDINGS = frozenset([*_LIBSNDFILE.split(), *_OTHERS.split()])
+ENDINGS = BY_LIBSNDFILE | BY_FFMPEG  # of sound files, in small letters
 MANIFESTS = (".csv", ".json")
 
 
@@ -70,7 +67,8 @@ def survey(
         if layout or words or root.suffix.lower() not in MANIFESTS:
             raise AsdError(
                 f"{root} is no folder: give a folder of recordings, or a list of clips "
-                "(.csv, .json), without --layout and --words"
+                "(.csv, .json), without "
+                f"{spelled('layout= and words=', '--layout and --words')}"
             )
         clips = read_manifest(root)
         return Found(clips, Counter({"a list of clips": len(clips)}))
@@ -222,4 +220,4 @@ def _layouts_of(
 def _instead(strange: list[Path]) -> str:
     if not strange:
         return ""
-    return f"; other sound files are there, {by_folder(strange)}; {WAYS_IN}"
+    return f"; other sound files are there, {by_folder(strange)}; {ways_in()}"
