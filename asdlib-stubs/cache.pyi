@@ -1,1 +1,2 @@
 from asdlib.sound.cache import *
+from asdlib.sound.computed import *

@@ -1,1 +1,2 @@
 from asdlib.use.stream import *
+from asdlib.use.track import *

@@ -7,7 +7,7 @@ from importlib import import_module
 from asdlib.commands import app
 from asdlib.errors import AsdError
 
-for name in ("data", "learn", "compare", "rivals", "use", "judge", "cache"):
+for name in ("data", "cut", "learn", "compare", "rivals", "use", "judge", "cache"):
     import_module(f"asdlib.commands.{name}")  # adds its commands, in this order
 
 

@@ -8,20 +8,21 @@ import subprocess
 import sys
 import time
 from dataclasses import fields, replace
+from functools import partial
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asdlib import cache
-from asdlib.cache import ReadOptions, clip_arrays, clip_of, features_now, features_of
+from asdlib.cache import ReadOptions, clip_arrays, features_now, features_of
 from asdlib.data import Clip, read, scan
 from asdlib.errors import AsdError
 from asdlib.features import FeatureConfig, log_mel
 from asdlib.files import locked
-from asdlib.sound import shards
+from asdlib.sound import cache, shards
 
 CONFIG = FeatureConfig(seconds=1.0)
 
@@ -38,7 +39,7 @@ def test_cached_features_are_those_of_the_clips_in_their_order(clips, tmp_path):
     assert features.log_mels.dtype == np.float16
     for row in (0, 7, 19):
         x = read(clips[row].path)
-        np.testing.assert_array_equal(features.waveforms[row] / np.float32(2**15), x)
+        np.testing.assert_array_equal(features.waveforms[row], x)
         np.testing.assert_allclose(features.log_mels[row], log_mel(x, CONFIG), atol=0.035)  # float16 at -100..60 dB
     now = features_now(clips, CONFIG)
     np.testing.assert_array_equal(now.waveforms, features.waveforms)
@@ -56,8 +57,8 @@ def test_the_folder_of_a_cache_is_made_with_those_above_it(clips, tmp_path):
 @pytest.fixture
 def computed(monkeypatch):
     """The clips that have been computed, not found in a cache, in any order."""
-    seen, real = [], cache.clip_arrays
-    monkeypatch.setattr(cache, "clip_arrays", lambda clip, *rest: seen.append(clip) or real(clip, *rest))
+    seen, real = [], clip_arrays
+    monkeypatch.setattr("asdlib.sound.computed.clip_arrays", lambda clip, *rest: seen.append(clip) or real(clip, *rest))
     return seen
 
 
@@ -97,7 +98,7 @@ OTHER_CONFIG = {
     "f_min": 20.0,
     "f_max": 3000.0,
 }
-OTHER_OPTIONS = {"channel": 0, "resample": True, "short": "refuse"}
+OTHER_OPTIONS = {"channel": 0, "resample": True, "short": "refuse", "partial": True}
 
 
 @pytest.mark.parametrize("field", [f.name for f in fields(FeatureConfig)])
@@ -152,13 +153,25 @@ def test_a_clip_that_cannot_be_found_is_said(tmp_path):
         features_of([clip], CONFIG, folder=tmp_path / "cache")
 
 
-def test_what_is_kept_is_rounded_to_sixteen_bits_and_clipped_to_full_scale():
-    x = np.tile(np.array([0.4, 0.6, -0.6, 1.5, 99.0, 32767.6, 40000.0, -32768.0, -40000.0], np.float32) / 2**15, 2000)
-    wave, mel = clip_of(x, FeatureConfig(seconds=len(x) / 16000))
-    assert wave.dtype == np.int16
-    assert wave[:9].tolist() == [0, 1, -1, 2, 99, 32767, 32767, -32768, -32768]
-    expected = log_mel(wave / np.float32(2**15), FeatureConfig(seconds=len(x) / 16000))
-    np.testing.assert_array_equal(mel, expected.numpy().astype(np.float16))
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE", "PCM_24", "PCM_16"])
+@pytest.mark.parametrize("level", [1e-6, 1e-3, 1.0, 30.0])
+def test_what_is_quieter_than_sixteen_bits_or_beyond_full_scale_is_kept_as_it_is(tmp_path, subtype, level):
+    """By an independent way from the file to the log-mel, in double precision."""
+    path = tmp_path / "a.wav"
+    x = level * np.random.default_rng(0).uniform(-1, 1, 16000)
+    soundfile.write(path, x, 16000, subtype=subtype)
+    inside, _ = soundfile.read(path)
+    if np.ptp(inside) == 0:  # quieter than what the file can hold
+        assert subtype.startswith("PCM")
+        return
+    assert subtype.startswith("PCM") or np.abs(inside).max() == pytest.approx(level, rel=1e-3)
+    wave, mel, fit, rate = clip_arrays(Clip(path, "fan", "id_00", "train", "normal"), CONFIG, ReadOptions())
+    np.testing.assert_array_equal(wave, inside.astype(np.float32))
+    assert (fit, rate) == ("exact", 16000)
+    power = librosa.feature.melspectrogram(
+        y=inside, sr=16000, n_fft=1024, hop_length=512, n_mels=128, fmax=8000, htk=True, norm=None, pad_mode="reflect"
+    )
+    np.testing.assert_allclose(mel, 10 * np.log10(np.maximum(power, 1e-10)), atol=0.1)
 
 
 def test_a_resampled_clip_ends_as_that_of_the_whole_recording(tmp_path):
@@ -166,9 +179,9 @@ def test_a_resampled_clip_ends_as_that_of_the_whole_recording(tmp_path):
     path = tmp_path / "long.wav"
     soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 4 * 44100).clip(-1, 1), 44100)
     clip = Clip(path, "fan", "id_00", "train", "normal")
-    wave, _, fit = clip_arrays(clip, CONFIG, ReadOptions(resample=True))
+    wave, _, fit, _ = clip_arrays(clip, CONFIG, ReadOptions(resample=True))
     whole = read(path, resample=True)
-    np.testing.assert_array_equal(wave[-100:], np.round(whole[15900:16000] * 2**15))
+    np.testing.assert_array_equal(wave[-100:], whole[15900:16000])
     assert fit == "cropped"
 
 
@@ -180,7 +193,7 @@ def test_other_sample_rates_are_read_and_kept_as_such(tmp_path, rate):
     soundfile.write(path, x, rate)
     config = FeatureConfig(sample_rate=rate, seconds=1.0, n_mels=64, f_max=rate / 2)
     kept = features_of(scan(tmp_path), config, folder=tmp_path / "cache")
-    np.testing.assert_array_equal(kept.waveforms, [x])
+    np.testing.assert_array_equal(kept.waveforms, [x / np.float32(2**15)])
     assert kept.log_mels.shape == (1, 64, rate // 512 + 1)
     with pytest.raises(AsdError, match=f"sampled at {rate} Hz instead of 16000"):
         features_of(scan(tmp_path), CONFIG, folder=tmp_path / "cache")
@@ -212,7 +225,7 @@ def test_the_cache_of_any_clips_in_any_order_has_their_rows(clips, tmp_path, row
 def test_many_small_shards_and_few_large_ones_hold_the_same(clips, tmp_path, computed, monkeypatch):
     expected = features_now(clips, CONFIG)
     monkeypatch.setattr(cache, "SHARD", 7)
-    monkeypatch.setattr(cache, "AT_ONCE", 3)
+    monkeypatch.setattr("asdlib.sound.computed.AT_ONCE", 3)
     for some in (clips[:9], clips):  # shards of 7, 2, 7 and 4 clips
         got = features_of(some, CONFIG, folder=tmp_path)
         np.testing.assert_array_equal(got.waveforms, expected.waveforms[: len(some)])
@@ -262,7 +275,7 @@ def test_a_cache_that_lost_a_file_is_made_anew(clips, tmp_path):
         ("log_mels.npy", lambda path: path.unlink()),
         ("log_mels.npy", lambda path: os.truncate(path, 1000)),
         ("waveforms.npy", lambda path: np.save(path, np.zeros((20, 16000)))),
-        ("waveforms.npy", lambda path: np.save(path, np.zeros((19, 16000), np.int16))),
+        ("waveforms.npy", lambda path: np.save(path, np.zeros((19, 16000), np.float32))),
         ("about.json", lambda path: path.write_text("{")),
         ("about.json", lambda path: path.write_text("[]")),
     ]:
@@ -272,15 +285,87 @@ def test_a_cache_that_lost_a_file_is_made_anew(clips, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_bad_clip_leaves_no_cache_behind(small_park, tmp_path):
-    bad = small_park / "fan" / "train" / "normal_id_00_99999999.wav"
-    soundfile.write(bad, np.zeros(16000), 16000)
-    try:
-        with pytest.raises(AsdError, match=r"99999999\.wav is silent"):
-            features_of(scan(small_park), CONFIG, folder=tmp_path)
-    finally:
-        bad.unlink()
-    assert list(tmp_path.iterdir()) == []
+def test_bad_clips_are_all_named_and_cost_only_themselves(clips, tmp_path, computed, monkeypatch):
+    monkeypatch.setattr(cache, "SHARD", 3)
+    bad = []
+    for name, content in [("silent", np.zeros(16000)), ("nan", np.full(16000, np.nan)), ("stereo", np.ones((9000, 2)))]:
+        bad.append(Clip(tmp_path / f"{name}.wav", "fan", "id_00", "train", "normal"))
+        soundfile.write(bad[-1].path, content, 16000, subtype="FLOAT")
+    bad.append(replace(bad[0], path=tmp_path / "gone.wav"))
+    mixed = [*clips[:4], bad[0], *clips[4:9], *bad[1:], *clips[9:]]
+    with pytest.raises(AsdError) as error:
+        features_of(mixed, CONFIG, folder=tmp_path / "cache")
+    head, *lines = str(error.value).splitlines()
+    assert head.startswith("4 of 24 recordings cannot be used")
+    for word in ("gone.wav", "silent.wav is silent", "nan.wav contains", "stereo.wav has 2 channels"):
+        assert sum(word in line for line in lines) == 1
+    computed.clear()
+    kept = features_of(clips, CONFIG, folder=tmp_path / "cache")
+    assert computed == []  # the good ones were not lost
+    found = {}
+    left = features_of(mixed, CONFIG, folder=tmp_path / "cache", bad=found)
+    assert set(found) == set(bad)
+    np.testing.assert_array_equal(left.waveforms, kept.waveforms)
+    now = features_now(mixed, CONFIG, bad=(found_now := {}))
+    assert {clip: str(error) for clip, error in found_now.items()}.keys() == found.keys()
+    np.testing.assert_array_equal(now.log_mels, kept.log_mels)
+    with pytest.raises(AsdError, match="4 of 4 recordings cannot be used"):  # nothing is left
+        features_now(bad, CONFIG, bad={})
+
+
+def test_only_bad_clips_leave_no_cache_behind(tmp_path):
+    bad = Clip(tmp_path / "a.wav", "fan", "id_00", "train", "normal")
+    soundfile.write(bad.path, np.zeros(16000), 16000)
+    with pytest.raises(AsdError, match=r"^[^\n]*a\.wav is silent[^\n]*$"):
+        features_of([bad], CONFIG, folder=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_clip_is_a_stretch_of_a_recording(tmp_path):
+    path = tmp_path / "long.flac"
+    x = np.random.default_rng(0).integers(-3000, 3000, 16000 * 5).astype(np.int16)
+    soundfile.write(path, x, 16000)
+    whole = Clip(path, "fan", "id_00", "train", "normal")
+    places = [(0.0, None, "cropped"), (1.5, None, "cropped"), (1.5, 2.5, "exact"), (3.25, 3.75, "repeated")]
+    parts = [replace(whole, start=start, end=end) for start, end, _ in places]
+    kept = features_of(parts, CONFIG, folder=tmp_path / "cache")
+    for row, (start, end, fit) in zip(kept.waveforms, places, strict=True):
+        first = round(16000 * start)
+        last = min(first + 16000, round(16000 * (end or 5)))
+        np.testing.assert_array_equal(row, np.resize(x[first:last], 16000) / np.float32(2**15))
+        assert clip_arrays(replace(whole, start=start, end=end), CONFIG, ReadOptions()).fit == fit
+    with pytest.raises(AsdError, match="ends after 5 s: there is no clip from 5 s on"):
+        features_of([replace(whole, start=5.0)], CONFIG, folder=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("rates", "trained", "said"),
+    [
+        ([16000, 16000], (), []),
+        ([8000, 16000], (), ["1 of 2 clips were recorded at 8000 Hz: nothing above 4000 Hz in them"]),
+        ([44100, 44100], (16000,), []),
+        ([8000, 8000], (8000,), ["2 of 2 clips were recorded at 8000 Hz: nothing above 4000 Hz in them"]),
+        (
+            [8000],
+            (44100, 16000),
+            ["1 of 1 clips were recorded at 8000 Hz: nothing above 4000 Hz in them, unlike"],
+        ),
+        (
+            [44100],
+            (8000,),
+            ["1 of 1 clips were recorded at 44100 Hz, those of training at 8000 Hz: what"],
+        ),
+    ],
+)
+def test_bands_that_are_empty_or_new_are_said_once(tmp_path, caplog, rates, trained, said):
+    clips = []
+    for i, rate in enumerate(rates):
+        clips.append(Clip(tmp_path / f"{i}.wav", "fan", "id_00", "train", "normal"))
+        soundfile.write(clips[-1].path, np.random.default_rng(i).normal(0, 0.1, rate), rate)
+    for function in (partial(features_of, folder=tmp_path / "cache"), features_now):
+        caplog.clear()
+        function(clips, CONFIG, options=ReadOptions(resample=True), trained=trained)
+        assert [record.getMessage()[: len(line)] for record, line in zip(caplog.records, said, strict=True)] == said
 
 
 def test_a_clip_that_is_silent_where_it_counts_is_refused(tmp_path):
@@ -312,7 +397,7 @@ def test_a_write_that_the_system_refuses_is_one_sentence_and_leaves_nothing(smal
     command = [sys.executable, "-c", FULL_DISK, str(small_park), str(tmp_path / "cache")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "cannot write the feature cache" in done.stdout
-    assert "it takes 5 MB" in done.stdout
+    assert "it takes 8 MB" in done.stdout
     assert list((tmp_path / "cache").iterdir()) == []
 
 

@@ -16,7 +16,7 @@ from asdlib.sound import cache_size
 from tests.test_cli import asd  # noqa: F401 (a fixture)
 
 CONFIG = FeatureConfig(seconds=1.0)
-CLIP = 2 * 16000 + 2 * 128 * 32  # bytes
+CLIP = 16000 * 4 + 128 * 32 * 2  # bytes of a clip of a second
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_the_command_shows_and_empties_it(clips, tmp_path, monkeypatch, asd):  #
     with locked(tmp_path / ".part-alive"):
         code, out, _ = asd("cache", "--clear")
     assert code == 0
-    assert f"removed 15 clips, 0.5 MB, from {tmp_path}" in out
+    assert f"removed 15 clips, 0.9 MB, from {tmp_path}" in out
     assert left(tmp_path) == [".part-alive"]
     assert json.loads(asd("cache", "--cache", tmp_path / "none", "--clear", "--json")[1])["clips"] == 0
 

@@ -7,7 +7,7 @@ when it is given: no list is kept here.
 
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,7 @@ from asdlib.errors import AsdError
 if TYPE_CHECKING:
     import numpy as np
 
-    from asdlib.sound.cache import ReadOptions
+    from asdlib.sound.computed import ReadOptions
     from asdlib.sound.data import Clip
     from asdlib.use.detector import Detector
 
@@ -74,7 +74,10 @@ Words = Annotated[
     typer.Option(help="What names of folders in DATA mean: normal=gut,anomaly=kaputt."),
 ]
 Files = Annotated[
-    list[Path], typer.Argument(metavar="FILE", help="Recordings of one machine.")
+    list[Path],
+    typer.Argument(
+        metavar="FILE", help="Recordings of one machine, or folders of such."
+    ),
 ]
 Machine = Annotated[
     str, typer.Option(help="Which machine they are of, as TYPE/ID, e.g. fan/id_00.")
@@ -106,6 +109,12 @@ Channel = Annotated[
 Resample = Annotated[
     bool, typer.Option("--resample", help="Convert clips of other sample rates.")
 ]
+Partial = Annotated[
+    bool,
+    typer.Option(
+        "--partial", help="Read what there is of recordings that were cut off."
+    ),
+]
 Cache = Annotated[
     Path | None,
     typer.Option(help="Folder of the feature cache (default: see asd cache)."),
@@ -120,8 +129,38 @@ def found_in(data: Path, layout: str | None, words: str | None) -> "list[Clip]":
     return scan(data, layout, words_in(words) if words else None)
 
 
+def recordings_in(paths: Iterable[Path]) -> list[Path]:
+    """The recordings that are named, and those in the folders that are, by name.
+
+    Raises :class:`AsdError` for a folder without any.
+    """
+    from asdlib.files import files_below
+    from asdlib.sound.opening import ENDINGS
+
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        below = [x for x in files_below(path) if x.suffix.lower() in ENDINGS]
+        if not below:
+            raise AsdError(f"no recordings in {path}: name files or another folder")
+        found += sorted(below)
+    return found
+
+
+def end_with(bad: "Mapping[Clip, AsdError]", count: int) -> None:
+    """Say which recordings had to be left out, and end the command with 2."""
+    if not bad:
+        return
+    for error in bad.values():
+        print(f"asd: {error}", file=sys.stderr)
+    print(f"asd: {len(bad)} of {count} recordings were left out", file=sys.stderr)
+    raise typer.Exit(2)
+
+
 def reading_of(
-    detector: "Detector", channel: int | None, resample: bool
+    detector: "Detector", channel: int | None, resample: bool, partial: bool = False
 ) -> "ReadOptions":
     """How the clips to be scored are read.
 
@@ -134,6 +173,7 @@ def reading_of(
         trained,
         channel=trained.channel if channel is None else channel,
         resample=resample or trained.resample,
+        partial=partial or trained.partial,
     )
 
 
@@ -152,24 +192,36 @@ def limit_of(run: Path, machine: str, scorer: str, given: float | None) -> float
     return None if kept is None else kept.value
 
 
-def embeddings_of(
-    files: list[Path],
-    detector: "Detector",
-    machine: str,
-    reading: "ReadOptions",
-    device: str,
-) -> "np.ndarray":
-    """The embeddings (N, dim) of recordings of one machine."""
-    from asdlib.learn.embedding import embed
-    from asdlib.progress import progress_bar
-    from asdlib.sound.cache import features_now
+def clips_of(machine: str, files: Iterable[Path]) -> "list[Clip]":
+    """Recordings of one machine as clips."""
     from asdlib.sound.data import Clip
 
-    name = machine.split("/")
-    clips = [Clip(path, name[0], name[1], "test", "unknown") for path in files]
+    machine_type, machine_id = machine.split("/")
+    return [Clip(path, machine_type, machine_id, "test", "unknown") for path in files]
+
+
+def embeddings_of(
+    clips: "list[Clip]",
+    detector: "Detector",
+    reading: "ReadOptions",
+    device: str,
+    bad: "dict[Clip, AsdError] | None" = None,
+) -> "np.ndarray":
+    """The embeddings (N, dim) of clips, without those that are ``bad``."""
+    from asdlib.learn.embedding import embed
+    from asdlib.progress import progress_bar
+    from asdlib.sound.computed import features_now
+
     with progress_bar() as on_step:
-        features = detector.config.features
-        arrays = features_now(clips, features, options=reading, on_step=on_step)
+        features, trained = detector.config.features, detector.config.rates
+        arrays = features_now(
+            clips,
+            features,
+            options=reading,
+            bad=bad,
+            trained=trained,
+            on_step=on_step,
+        )
         function, inputs = detector.model.embed, arrays.inputs
         return embed(function, inputs, device=device, on_step=on_step)
 

@@ -1,6 +1,7 @@
 """Evaluate a detector on labelled clips."""
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +14,13 @@ from asdlib.commands import (
     Device,
     Json,
     Layout,
+    Partial,
     Resample,
     Run,
     ScorerName,
     Words,
     app,
+    end_with,
     found_in,
     print_table,
     reading_of,
@@ -29,10 +32,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from asdlib.progress import OnStep
-    from asdlib.sound.cache import ReadOptions
+    from asdlib.sound.computed import ReadOptions
     from asdlib.sound.data import Clip
     from asdlib.use.detector import Detector
 
+log = logging.getLogger("asdlib")
 PLAIN = "plain"  # what stands beside every network
 
 
@@ -54,6 +58,7 @@ def evaluate(
     device: Device = "auto",
     channel: Channel = None,
     resample: Resample = False,
+    partial: Partial = False,
     cache: Cache = None,
     layout: Layout = None,
     words: Words = None,
@@ -81,11 +86,13 @@ def evaluate(
             f"{data} has no test clip of a machine that this run knows ({known}): "
             "choose other data or another run"
         )
-    reading = reading_of(detector, channel, resample)
+    reading = reading_of(detector, channel, resample, partial)
+    bad: dict[Clip, AsdError] = {}
     with progress_bar() as on_step:
         table = detector.score_clips(
-            clips, reading=reading, device=device, cache=cache, on_step=on_step
+            clips, reading=reading, device=device, cache=cache, bad=bad, on_step=on_step
         )
+        count, clips = len(clips), [clip for clip in clips if clip not in bad]
         names = list(detector.scorers)
         if PLAIN not in names:
             healthy = [clip for clip in every if clip.split == "train"]
@@ -108,7 +115,9 @@ def evaluate(
         }
         found = {"scorer": scorer, "machines": machines, "types": types}
         found["averages"] = averages
-        print(json.dumps(found | {"not_in_run": unknown}, indent=1))
+        found |= {"not_in_run": unknown, "left_out": [c.called for c in bad]}
+        print(json.dumps(found, indent=1))
+        end_with(bad, count)
         return
     if unknown:
         print(f"left out, not in this run: {', '.join(unknown)}")
@@ -126,6 +135,7 @@ def evaluate(
         print(f"no AUC, normal and anomalous clips are not both known: {told}")
     if paths:
         print(f"wrote {len(paths)} CSV files to {csv}")
+    end_with(bad, count)
 
 
 def with_plain(
@@ -150,16 +160,23 @@ def with_plain(
     counts = Counter(clip.machine for clip in known)
     if any(counts[machine] < 2 for machine in machines):
         return None
+    bad: dict[Clip, AsdError] = {}
     arrays = [
         features_of(
             clips,
             detector.config.features,
             options=reading,
             folder=cache,
+            bad=bad,
             on_step=on_step,
         )
         for clips in (known, asked)
     ]
+    if bad:
+        told = ", ".join(clip.called for clip in bad)
+        log.warning("training clips that plain detectors had to leave out: %s", told)
+    if any((arrays[0].machines == machine).sum() < 2 for machine in machines):
+        return None
     return plain_scores(*arrays)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,17 +14,24 @@ from asdlib.commands import (
     Json,
     Layout,
     Machine,
+    Partial,
     Resample,
     Run,
     ScorerName,
     Words,
     app,
+    clips_of,
     embeddings_of,
+    end_with,
     found_in,
     one_of,
     reading_of,
+    recordings_in,
 )
 from asdlib.errors import AsdError
+
+if TYPE_CHECKING:
+    from asdlib.sound.data import Clip
 
 
 @app.command()
@@ -47,24 +54,29 @@ def threshold(
     device: Device = "auto",
     channel: Channel = None,
     resample: Resample = False,
+    partial: Partial = False,
     as_json: Json = False,
 ) -> None:
     """Choose an alarm threshold from healthy recordings, and keep it in the run.
 
-    They must be recordings that were not trained on.
+    They must be recordings that were not trained on. Long ones are cut into clips.
     """
     from dataclasses import asdict
 
     from asdlib.judge.threshold import choose_threshold, refuse_known
+    from asdlib.sound.cutting import cut_long, look_into
     from asdlib.use.detector import Detector
     from asdlib.use.thresholds import keep_threshold
 
     detector = Detector.load(run)
     scorer = detector.scorer(scorer)
     detector.label(machine)
-    reading = reading_of(detector, channel, resample)
-    embeddings = embeddings_of(files, detector, machine, reading, device)
-    refuse_known(detector.bank, embeddings, list(map(str, files)))
+    reading = reading_of(detector, channel, resample, partial)
+    clips, features = clips_of(machine, recordings_in(files)), detector.config.features
+    looks, _ = look_into(clips, sample_rate=features.sample_rate, options=reading)
+    clips, _ = cut_long(clips, looks, features.seconds)
+    embeddings = embeddings_of(clips, detector, reading, device)
+    refuse_known(detector.bank, embeddings, [clip.called for clip in clips])
     scores = detector.scores(embeddings, machine, scorer)
     found = choose_threshold(scores, rate=rate, method=method)
     keep_threshold(run, machine, scorer, found)
@@ -98,6 +110,7 @@ def report(
     device: Device = "auto",
     channel: Channel = None,
     resample: Resample = False,
+    partial: Partial = False,
     cache: Cache = None,
     layout: Layout = None,
     words: Words = None,
@@ -123,7 +136,8 @@ def report(
         )
     kept = read_thresholds(run)
     limits = {name: by[scorer].value for name, by in kept.items() if scorer in by}
-    reading = reading_of(detector, channel, resample)
+    reading = reading_of(detector, channel, resample, partial)
+    bad: dict[Clip, AsdError] = {}
     with progress_bar() as on_step:
         alarms = write_report(
             out,
@@ -134,9 +148,11 @@ def report(
             reading=reading,
             device=device,
             cache=cache,
+            bad=bad,
             on_step=on_step,
         )
-    print(f"wrote {out}: {len(clips)} recordings, {alarms} alarms")
+    print(f"wrote {out}: {len(clips) - len(bad)} recordings, {alarms} alarms")
+    end_with(bad, len(clips))
 
 
 @app.command()

@@ -12,6 +12,7 @@ from asdlib.commands import (
     Channel,
     Device,
     Layout,
+    Partial,
     Resample,
     Words,
     app,
@@ -148,6 +149,7 @@ def train(
     channel: Channel = None,
     resample: Resample = False,
     short: Short = None,
+    partial: Partial = False,
     cache: Cache = None,
     layout: Layout = None,
     words: Words = None,
@@ -169,7 +171,12 @@ def train(
         no_pretrain=no_pretrain,
         features={"seconds": seconds, "sample_rate": sample_rate},
         stage={"epochs": epochs, "accumulation_steps": accumulation_steps},
-        reading={"channel": channel, "resample": resample or None, "short": short},
+        reading={
+            "channel": channel,
+            "resample": resample or None,
+            "short": short,
+            "partial": partial or None,
+        },
         run={"seed": seed, "precision": precision},
     )
     if print_config:

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -14,14 +15,18 @@ from asdlib.commands import (
     Files,
     Json,
     Machine,
+    Partial,
     Resample,
     Run,
     ScorerName,
     app,
+    clips_of,
     embeddings_of,
+    end_with,
     limit_of,
     print_table,
     reading_of,
+    recordings_in,
 )
 from asdlib.errors import AsdError
 
@@ -54,17 +59,20 @@ def score(
     device: Device = "auto",
     channel: Channel = None,
     resample: Resample = False,
+    partial: Partial = False,
     as_json: Json = False,
 ) -> None:
     """Score recordings of one machine; larger is more anomalous."""
     from asdlib.use.detector import Detector
     from asdlib.use.fitting import FEW
+    from asdlib.use.stream import StreamScorer
 
     detector = Detector.load(run)
     scorer = detector.scorer(scorer)
     detector.label(machine)
     limit = limit_of(run, machine, scorer, threshold)
-    reading = reading_of(detector, channel, resample)
+    reading = reading_of(detector, channel, resample, partial)
+    files = recordings_in(files)
     if csv is not None and len({path.stem for path in files}) < len(files):
         raise AsdError(
             f"two recordings of one name would share a file in {csv}: rename one, or "
@@ -75,11 +83,19 @@ def score(
     about = {"machine": machine, "scorer": scorer, "threshold": limit}
     if every is not None:
         how = {"every": every, "reading": reading, "device": device}
-        tracks = _tracks(files, detector, machine, scorer, limit, csv, as_json, how)
+        # What is wrong with all of them is said before the first.
+        StreamScorer(detector, machine, every=every, scorer=scorer, device=device)
+        bad: dict[Any, AsdError] = {}
+        tracks = _tracks(
+            files, detector, machine, scorer, limit, csv, as_json, how, bad
+        )
         if as_json:
             print(json.dumps(about | {"tracks": tracks}, indent=1))
+        end_with(bad, len(files))
         return
-    embeddings = embeddings_of(files, detector, machine, reading, device)
+    clips = clips_of(machine, files)
+    embeddings = embeddings_of(clips, detector, reading, device, bad := {})
+    count, files = len(files), [clip.path for clip in clips if clip not in bad]
     names = dict.fromkeys((scorer, *detector.parts))
     found = detector.every_score(embeddings, machine, tuple(names))
     rows = []
@@ -91,6 +107,7 @@ def score(
         rows.append(row | ({} if limit is None else {"alarm": bool(value > limit)}))
     if as_json:
         print(json.dumps(about | {"scores": rows}, indent=1))
+        end_with(bad, count)
         return
     columns = ("file", "score", "above this share of the training clips")
     told = [
@@ -122,6 +139,7 @@ def score(
                 "without a fault, so choose a threshold (asd threshold) before you "
                 "judge by it."
             )
+    end_with(bad, count)
 
 
 def _tracks(
@@ -133,8 +151,12 @@ def _tracks(
     csv: Path | None,
     as_json: bool,
     how: dict[str, Any],
+    bad: dict[Any, AsdError],
 ) -> list[dict[str, Any]]:
-    """Score along each of ``files``, and tell the user unless it is to be JSON."""
+    """Score along each of ``files``, and tell the user unless it is to be JSON.
+
+    The files that cannot be scored go to ``bad``.
+    """
     import numpy as np
 
     from asdlib.progress import progress_bar
@@ -142,9 +164,13 @@ def _tracks(
 
     out = []
     for path in files:
-        with progress_bar() as on_step:
-            options = {"run": detector, "machine": machine, "scorer": scorer, **how}
-            track = score_along(path, on_step=on_step, **options)
+        options = {"run": detector, "machine": machine, "scorer": scorer, **how}
+        try:
+            with progress_bar() as on_step:
+                track = score_along(path, on_step=on_step, **options)
+        except AsdError as error:
+            bad[path] = error
+            continue
         if csv is not None:
             try:
                 csv.mkdir(parents=True, exist_ok=True)
@@ -192,22 +218,47 @@ def stream(
             "--sample-rate", "--rate", min=1, help="Of the stream (default: the run's)."
         ),
     ] = None,
+    channel: Channel = None,
     device: Device = "auto",
 ) -> None:
     """Score sound as it comes in.
 
-    Raw 16-bit mono samples on standard input, a line "start score" for each window, for
-    example: arecord -q -t raw -f S16_LE -r 16000 | asd stream --run RUN --machine
-    fan/id_00
+    A WAV of 16 bits or raw 16-bit mono samples on standard input, a line "start score"
+    for each window, for example: arecord -q -t raw -f S16_LE -r 16000 | asd stream
+    --run RUN --machine fan/id_00
     """
     import numpy as np
 
+    from asdlib.sound.computed import tell_rates
     from asdlib.use.detector import Detector
+    from asdlib.use.incoming import pieces, recognised
     from asdlib.use.stream import StreamScorer
 
     detector = Detector.load(run)
     scorer = detector.scorer(scorer)
     limit = limit_of(run, machine, scorer, threshold)
+    detector.label(machine)
+    sound = cast(io.BufferedReader, sys.stdin.buffer)
+    incoming = recognised(sound)
+    if incoming.rate is not None:
+        if sample_rate not in (None, incoming.rate):
+            raise AsdError(
+                f"the WAV that came in has {incoming.rate} Hz, not {sample_rate} Hz: "
+                "leave --rate out"
+            )
+        sample_rate = incoming.rate
+    if incoming.channels > 1 and channel is None:
+        raise AsdError(
+            f"the WAV that came in has {incoming.channels} channels: choose one with "
+            f"--channel 0 to {incoming.channels - 1}"
+        )
+    if channel is not None and channel >= incoming.channels:
+        raise AsdError(
+            f"what came in has {incoming.channels} channels: leave --channel out"
+        )
+    if sample_rate is not None:
+        network = detector.config.features.sample_rate
+        tell_rates(Counter([sample_rate]), network, detector.config.rates)
     scored = StreamScorer(
         detector,
         machine,
@@ -223,11 +274,6 @@ def stream(
             text = "silent" if np.isnan(value) else f"{value:.6g}{alarm}"
             print(f"{start:.3f} {text}", flush=True)
 
-    odd = b""
-    sound = cast(io.BufferedReader, sys.stdin.buffer)
-    while piece := sound.read1(2**16):
-        piece = odd + piece
-        whole = len(piece) // 2 * 2
-        odd = piece[whole:]
-        tell(scored.push(np.frombuffer(piece[:whole], "<i2").astype(np.int16)))
+    for samples in pieces(sound, incoming, channel or 0):
+        tell(scored.push(samples))
     tell(scored.finish(short=detector.config.reading.short))

@@ -1,21 +1,18 @@
-"""Features computed once: waveforms (int16) and log-mels (float16), memory-mapped.
+"""Features computed once: waveforms (float32), log-mels (float16), memory-mapped.
 
 Decoding and transforming every clip in every epoch is what makes the public
 implementations slow. Here it happens once; training and scoring then read arrays. What
 is kept is kept clip by clip: any choice of clips, in any order, finds what any other
 one has left. A clip's features are found by the feature config, the way of reading, and
 the file's path, size and time, so a changed file or setting is computed anew. float16
-keeps a log-mel to 0.03 dB. The files are in :mod:`asdlib.sound.shards`, how large the
-cache may grow in :mod:`asdlib.sound.cache_size`.
+keeps a log-mel to 0.03 dB; a waveform is kept as it is, be it quieter than a step of 16
+bits or, from a recorder of floats, beyond ±1. The files are in
+:mod:`asdlib.sound.shards`, how large the cache may grow in
+:mod:`asdlib.sound.cache_size`.
 """
 
-import logging
-import os
-from collections import Counter, deque
-from collections.abc import Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -26,35 +23,12 @@ from asdlib.errors import AsdError
 from asdlib.progress import OnStep, silent
 from asdlib.sound import cache_size, shards
 from asdlib.sound.clips import Clips
-from asdlib.sound.data import Clip
-from asdlib.sound.features import FeatureConfig, log_mel
-from asdlib.sound.reading import read, to_length
+from asdlib.sound.computed import ReadOptions, computed, tell, without
+from asdlib.sound.data import Clip, check
+from asdlib.sound.features import FeatureConfig
 from asdlib.sound.rows import Rows
 
-log = logging.getLogger("asdlib")
-SHORT = ("repeat", "refuse")  # what becomes of clips that are too short
 SHARD = 256  # clips in a file, at most
-AT_ONCE = 64  # clips; a slow disk must not let the finished ones pile up in memory
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """How recordings that are not as the config says are read.
-
-    See :func:`asdlib.sound.reading.read` and
-    :func:`asdlib.sound.reading.to_length`. Raises :class:`AsdError` for another word
-    than those of :data:`SHORT`.
-    """
-
-    channel: int | None = None
-    resample: bool = False
-    short: str = "repeat"
-
-    def __post_init__(self) -> None:
-        if self.short not in SHORT:
-            raise AsdError(
-                f"short clips cannot be {self.short!r}: choose repeat or refuse"
-            )
 
 
 def features_of(
@@ -64,28 +38,42 @@ def features_of(
     options: ReadOptions = ReadOptions(),
     folder: Path | None = None,
     together: bool = False,
+    bad: dict[Clip, AsdError] | None = None,
+    trained: tuple[int, ...] = (),
     on_step: OnStep = silent,
 ) -> Clips:
     """The features of N ``clips``, from the cache in ``folder`` or computed into it.
 
-    Waveforms (N, samples) int16 and log-mels (N, mels, frames) float16 in dB, each an
+    Waveforms (N, samples) float32 and log-mels (N, mels, frames) float16 in dB, each an
     array of rows that are read when they are used (:class:`asdlib.sound.rows.Rows`).
 
     Clips are read in parallel and written in order; what is in the cache is complete.
     With ``together``, which all processes that torchrun started must then ask for, each
     process of a machine computes its share. Where something was computed, what was not
-    used for longest goes while the cache is larger than it may be. Raises
-    :class:`AsdError` for a bad clip and when the folder cannot be written (a full disk,
+    used for longest goes while the cache is larger than it may be.
+
+    A clip that cannot be used costs that clip: the features of the others are kept, and
+    one :class:`AsdError` names all that are bad; with ``bad``, they are put in there,
+    each with its error, and left out. ``trained`` are the rates, in Hz, that a network
+    knows. Raises :class:`AsdError` also when the folder cannot be written (a full disk,
     no permission).
     """
     if not clips:
         raise AsdError("no clips to compute features of: give at least one")
+    check(clips)
     limit = cache_size.limit()
     folder = Path(folder or cache_size.default_folder())
-    keys = [shards.clip_key(clip.path) for clip in clips]
     held = _Held(folder, shards.settings_key(config, options), config)
+    found: dict[Clip, AsdError] = {}
+    keyed: dict[Clip, str] = {}
+    for clip in clips:
+        try:
+            keyed[clip] = shards.clip_key(clip)
+        except AsdError as error:
+            found[clip] = error
+    keys = list(keyed.values())
     held.look(keys)
-    left = {key: clip for key, clip in zip(keys, clips, strict=True) if key not in held}
+    left = {key: clip for clip, key in keyed.items() if key not in held}
     size = len(left) * sum(kind.row_bytes for kind in shards.kinds_of(config))
     try:
         if together:
@@ -94,7 +82,11 @@ def features_of(
             processes.barrier()
             held.look(keys)
         # And what is missing yet: all of it, or what others removed a moment ago.
-        while missing := {key: clip for key, clip in left.items() if key not in held}:
+        while missing := {
+            key: clip
+            for key, clip in left.items()
+            if key not in held and key not in held.bad
+        }:
             held.fill(missing, options, on_step)
             held.look(keys)
     except OSError as error:
@@ -105,8 +97,11 @@ def features_of(
         ) from error
     if left:
         cache_size.evict(folder, limit, keep={shard.path for shard in held.shards})
-    _tell(Counter(held.fit(key) for key in keys), config)
-    machines = np.array([clip.machine for clip in clips])
+    found |= {clip: held.bad[key] for clip, key in keyed.items() if key in held.bad}
+    good = without(clips, found, bad)
+    keys = [keyed[clip] for clip in good]
+    tell([held.about(key) for key in keys], config, trained)
+    machines = np.array([clip.machine for clip in good])
     return Clips(held.rows(keys), machines, config)
 
 
@@ -117,6 +112,7 @@ class _Held:
         self.folder, self.settings, self.config = folder, settings, config
         self.shards: list[shards.Shard] = []
         self.places: dict[str, tuple[int, int]] = {}  # key: which shard, where in it
+        self.bad: dict[str, AsdError] = {}  # key: what is wrong with the clip
 
     def __contains__(self, key: str) -> bool:
         return key in self.places
@@ -148,14 +144,29 @@ class _Held:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         shards.sweep(self.folder)
-        mine = [clips[key] for part in parts for key in part]
-        with closing(_computed(mine, self.config, options, on_step)) as rows:
+        mine = [key for part in parts for key in part]
+        asked = [clips[key] for key in mine]
+
+        with closing(computed(asked, self.config, options, on_step)) as found:
+            rows = self._good(mine, found)
             for part in parts:
                 shards.write_shard(self.folder, self.settings, part, self.config, rows)
 
-    def fit(self, key: str) -> str:
+    def _good(
+        self, keys: list[str], computed: Iterator[shards.Row | AsdError]
+    ) -> Iterator[shards.Row | None]:
+        """What was computed, in order; None for each clip that is bad."""
+        for key, row in zip(keys, computed, strict=True):
+            if isinstance(row, AsdError):
+                self.bad[key] = row
+                yield None
+            else:
+                yield row
+
+    def about(self, key: str) -> tuple[str, int]:
+        """What a clip's length needed, and its rate in Hz."""
         shard, place = self.places[key]
-        return self.shards[shard].fits[place]
+        return self.shards[shard].fits[place], self.shards[shard].rates[place]
 
     def rows(self, keys: list[str]) -> tuple[np.ndarray, np.ndarray]:
         part, place = np.array([self.places[key] for key in keys]).T
@@ -164,100 +175,4 @@ class _Held:
         return (
             cast(np.ndarray, Rows(list(waveforms), part, place)),
             cast(np.ndarray, Rows(list(log_mels), part, place)),
-        )
-
-
-def _computed(
-    clips: list[Clip], config: FeatureConfig, options: ReadOptions, on_step: OnStep
-) -> Generator[shards.Row, None, None]:
-    """:func:`clip_arrays` of each clip, in order, a few ahead and on all cores."""
-    ahead: deque[Future[shards.Row]] = deque()
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        for done in range(len(clips)):
-            for clip in clips[done + len(ahead) : done + AT_ONCE]:
-                ahead.append(pool.submit(clip_arrays, clip, config, options))
-            row = ahead.popleft().result()
-            on_step("features", done + 1, len(clips))
-            yield row
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def clip_arrays(clip: Clip, config: FeatureConfig, options: ReadOptions) -> shards.Row:
-    """One clip as it is kept, and what its length needed.
-
-    That is "exact", "cropped" or "repeated". Waveform int16 (samples,) and log-mel
-    float16 (mels, frames) in dB. Raises :class:`AsdError` for a clip that cannot be
-    read, is silent, or is too short where short ones are refused.
-    """
-    # A second more than is kept: it shows that the clip is longer, and a resampler
-    # looks a little ahead.
-    x = read(
-        clip.path,
-        sample_rate=config.sample_rate,
-        seconds=config.seconds + 1,
-        channel=options.channel,
-        resample=options.resample,
-    )
-    try:
-        x, fit = to_length(x, config.samples, short=options.short)
-    except AsdError as error:
-        raise AsdError(f"{clip.path} is too short, {error}") from error
-    wave, mel = clip_of(x, config)
-    if np.ptp(wave) == 0:
-        raise AsdError(
-            f"{clip.path} is silent in its first {config.seconds:g} s: "
-            "choose longer clips, or remove it"
-        )
-    return wave, mel, fit
-
-
-def clip_of(x: np.ndarray, config: FeatureConfig) -> tuple[np.ndarray, np.ndarray]:
-    """A clip in ±1 (samples,) as it is kept.
-
-    Waveform int16 (samples,), rounded, and log-mel float16 (mels, frames) in dB, which
-    is that of the rounded waveform.
-    """
-    wave = np.round(x.clip(-1, 1 - 2**-15) * 2**15).astype(np.int16)
-    mel = log_mel(wave / np.float32(2**15), config).numpy()
-    return wave, mel.astype(np.float16, order="C")  # torch gives it frame by frame
-
-
-def features_now(
-    clips: list[Clip],
-    config: FeatureConfig,
-    *,
-    options: ReadOptions = ReadOptions(),
-    on_step: OnStep = silent,
-) -> Clips:
-    """The features of a few clips, computed in memory and not kept.
-
-    Waveforms (N, samples) int16 and log-mels (N, mels, frames) float16 in dB. Raises
-    :class:`AsdError` for no clips and for a bad one.
-    """
-    if not clips:
-        raise AsdError("no clips to compute features of: give at least one")
-    with closing(_computed(clips, config, options, on_step)) as rows:
-        waveforms, log_mels, fits = zip(*rows, strict=True)
-    _tell(Counter(fits), config)
-    machines = np.array([clip.machine for clip in clips])
-    return Clips((np.stack(waveforms), np.stack(log_mels)), machines, config)
-
-
-def _tell(fits: Counter[str], config: FeatureConfig) -> None:
-    """Say what was done to clips of another length: nothing is silently."""
-    if fits["cropped"]:
-        log.warning(
-            "%d of %d clips are longer and cut to their first %g s",
-            fits["cropped"],
-            fits.total(),
-            config.seconds,
-        )
-    if fits["repeated"]:
-        log.warning(
-            "%d of %d clips are shorter and repeated up to %g s",
-            fits["repeated"],
-            fits.total(),
-            config.seconds,
         )

@@ -14,6 +14,12 @@ from asdlib.sound.features import FeatureConfig
 from asdlib.sound.rows import Rows
 
 
+def in_unit(waveforms: np.ndarray) -> np.ndarray:
+    """Waveforms (...) as float32 of the same shape: int16 in ±1, floats as they are."""
+    x = waveforms.astype(np.float32, copy=False)
+    return x / 2**15 if waveforms.dtype == np.int16 else x
+
+
 @dataclass(frozen=True, eq=False)
 class Clips:
     """N clips: ``inputs``, each (N, ...), and the machine of each, ``machines`` (N,).
@@ -72,7 +78,7 @@ class Clips:
 
     @property
     def waveforms(self) -> np.ndarray:
-        """Sound: the waveforms (N, samples) int16."""
+        """Sound: the waveforms (N, samples) float32, or int16."""
         return self._part(0)
 
     @property

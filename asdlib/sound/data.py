@@ -4,14 +4,19 @@
 """
 
 import logging
+import os
+import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from asdlib.errors import AsdError
 from asdlib.sound.layouts import Domain, Label, Split
 
 log = logging.getLogger("asdlib")
+WORDS = {"split": get_args(Split), "label": get_args(Label), "domain": get_args(Domain)}
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,11 @@ class Clip:
     ``domain`` tells the conditions of training (source) from changed ones (target).
     ``attributes`` are pairs of a name and a value, such as ("speed", "4"). Of a longer
     recording, a clip is what lies from ``start`` to ``end``, in seconds (None: to its
-    end).
+    end). The path may be given as text. Names of machines are kept in one of the forms
+    in which Unicode writes the same letters (NFC).
+
+    >>> Clip("a.wav", "fan", "id_00", "train", "normal").path.name
+    'a.wav'
     """
 
     path: Path
@@ -34,18 +43,57 @@ class Clip:
     start: float = 0.0
     end: float | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(os.fsdecode(self.path)))
+        for name in ("machine_type", "machine_id"):
+            value = unicodedata.normalize("NFC", str(getattr(self, name)))
+            object.__setattr__(self, name, value)
+
     @property
     def machine(self) -> str:
         """The machine as ``type/id``, for example ``fan/id_00``."""
         return f"{self.machine_type}/{self.machine_id}"
 
+    @property
+    def called(self) -> str:
+        """What people call it: the path, and where in the recording it begins."""
+        return f"{self.path} from {self.start:g} s" if self.start else str(self.path)
+
+
+def check(clips: Iterable[Clip]) -> None:
+    """Raise :class:`AsdError` for a clip that cannot be.
+
+    One of a machine whose names are empty or have a slash, one with other words than
+    those of ``split``, ``label`` and ``domain``, and one that ends before it starts.
+    """
+    for clip in clips:
+        for name in (clip.machine_type, clip.machine_id):
+            if not name or "/" in name:
+                raise AsdError(
+                    f"{clip.path} is of the machine {clip.machine!r}: call it "
+                    "<type>/<id>, for example fan/id_00, with one slash"
+                )
+        for field, words in WORDS.items():
+            if (value := getattr(clip, field)) not in words:
+                raise AsdError(
+                    f"{clip.path} has the {field} {value!r}: choose "
+                    f"{', '.join(words[:-1])} or {words[-1]}"
+                )
+        if clip.start < 0 or (clip.end is not None and not clip.end > clip.start):
+            raise AsdError(
+                f"{clip.path} from {clip.start:g} s to {clip.end} s is no clip: choose "
+                "an end behind its start"
+            )
+
 
 def training_clips(clips: list[Clip], *, skip_single: bool = False) -> list[Clip]:
     """The training clips of ``clips``, at least two of each machine.
 
-    Raises :class:`AsdError` when there is none, or when a machine has a single one,
-    unless ``skip_single`` leaves such machines out.
+    Raises :class:`AsdError` for clips that cannot be (:func:`check`), when there is
+    none, or when a machine has a single one, unless ``skip_single`` leaves such
+    machines out.
     """
+    check(clips)
     chosen = [clip for clip in clips if clip.split == "train"]
     if not chosen:
         raise AsdError(

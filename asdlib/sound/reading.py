@@ -1,7 +1,6 @@
 """The sound of a recording: one channel, in ±1, at one rate, or the reason why not."""
 
 import math
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,27 +9,12 @@ import numpy as np
 import soundfile
 
 from asdlib.errors import AsdError
+from asdlib.sound.opening import LAST, readable, say, sound_file, truncated
 
-# Decoders of compressed sound overshoot ±1 a little; beyond this it is in another unit.
-FULL_SCALE = 1.5
-# Written by programs that stream a WAV and never come back to fill in its size.
-UNKNOWN_SIZE = 0xFFFFFFFF
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """What goes wrong inside is said in a sentence about ``path``."""
-    try:
-        yield
-    except OSError as error:
-        raise AsdError(
-            f"cannot read {path} ({error.strerror}): check the file and its permissions"
-        ) from error
-    except soundfile.LibsndfileError as error:
-        raise AsdError(
-            f"{path} is not a readable recording ({error.error_string.rstrip('.')}): "
-            "remove or replace it"
-        ) from error
+# Recorders of floats keep what is beyond ±1, and so do we; but beyond this it is in
+# another unit, such as the steps of 16 bits (±32768).
+FULL_SCALE = 100.0
+BLOCK = 2**20  # samples that are skipped at once where a file cannot seek
 
 
 @contextmanager
@@ -40,18 +24,17 @@ def opened(
     sample_rate: int = 16000,
     channel: int | None = None,
     resample: bool = False,
+    partial: bool = False,
 ) -> Iterator[soundfile.SoundFile]:
     """A recording that may be read, as an open file.
 
     A file at another rate is an error unless ``resample``; one with several channels is
-    an error unless ``channel`` (0-based) picks one. Raises :class:`AsdError` for these,
-    and for what is missing or damaged.
+    an error unless ``channel`` (0-based) picks one; one that was cut off is an error
+    unless ``partial``. Raises :class:`AsdError` for these, and for what is missing or
+    damaged.
     """
     path = Path(path)
-    with _readable(path):
-        _check_complete(path)
-        file = soundfile.SoundFile(path)
-    with file:
+    with sound_file(path, partial=partial) as file:
         if file.frames == 0:
             raise AsdError(f"{path} has no samples: remove it or record it again")
         if file.samplerate != sample_rate and not resample:
@@ -85,7 +68,9 @@ def samples_of(
     """
     # Decoding to int16 is three times as fast.
     dtype = "int16" if file.subtype == "PCM_16" else "float32"
-    with _readable(Path(path)):
+    # A file that cannot seek does not know how much of it is left.
+    frames = file.frames if frames < 0 else min(frames, file.frames)
+    with readable(Path(path)):
         x = file.read(frames, dtype=dtype, always_2d=True)[:, channel or 0]
     return in_range(x, str(path))
 
@@ -93,8 +78,8 @@ def samples_of(
 def in_range(x: np.ndarray, name: str) -> np.ndarray:
     """int16 or float samples (...) as float32 in ±1, of the same shape.
 
-    Raises :class:`AsdError`, which speaks of ``name``, for samples that are not finite,
-    or far beyond ±1.
+    Floats beyond ±1 stay what they are. Raises :class:`AsdError`, which speaks of
+    ``name``, for samples that are not finite, or in another unit.
 
     >>> in_range(np.array([-32768, 0, 16384], np.int16), "a.wav")
     array([-1. ,  0. ,  0.5], dtype=float32)
@@ -123,32 +108,113 @@ def read(
     sample_rate: int = 16000,
     channel: int | None = None,
     resample: bool = False,
+    partial: bool = False,
     seconds: float | None = None,
+    start: float = 0.0,
 ) -> np.ndarray:
     """One recording as mono float32 in ±1, shape (samples,).
 
-    With ``seconds``, no more than so much from its beginning.
+    From ``start`` seconds on, and with ``seconds`` no more than so much of it; floats
+    beyond ±1 stay what they are.
 
     A file at another rate is an error unless ``resample``; one with several channels is
     an error unless ``channel`` (0-based) picks one. Raises :class:`AsdError` for what
-    is not a readable, complete, non-silent recording.
+    is not a readable, non-silent recording, and where not all of it is there, unless
+    ``partial``.
+    """
+    x, rate = as_recorded(
+        path,
+        sample_rate=sample_rate,
+        channel=channel,
+        resample=resample,
+        partial=partial,
+        seconds=seconds,
+        start=start,
+    )
+    return at_rate(x, rate, sample_rate)
+
+
+def at_rate(x: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """Samples (n,) at ``rate`` as (m,) float32 at another one, in Hz."""
+    if rate == wanted:
+        return x
+    import soxr
+
+    return soxr.resample(x, rate, wanted).astype(np.float32)
+
+
+def as_recorded(
+    path: str | Path,
+    *,
+    sample_rate: int = 16000,
+    channel: int | None = None,
+    resample: bool = False,
+    partial: bool = False,
+    seconds: float | None = None,
+    start: float = 0.0,
+) -> tuple[np.ndarray, int]:
+    """As :func:`read`, (samples,) at the recording's own rate, and that, in Hz.
+
+    Raises :class:`AsdError` as it does.
     """
     with opened(
-        path, sample_rate=sample_rate, channel=channel, resample=resample
+        path,
+        sample_rate=sample_rate,
+        channel=channel,
+        resample=resample,
+        partial=partial,
     ) as file:
         rate = file.samplerate
-        frames = -1 if seconds is None else math.ceil(seconds * rate)
-        x = samples_of(file, path, channel, frames=frames)
+        first = round(start * rate)
+        _skip(file, path, first)
+        wanted = -1 if seconds is None else math.ceil(seconds * rate)
+        x = samples_of(file, path, channel, frames=wanted)
+        check_whole(file, path, first + len(x), wanted=first + wanted, partial=partial)
+    if not len(x):
+        raise AsdError(f"{path} has no samples that can be read: record it again")
     if np.ptp(x) == 0:
         raise AsdError(
             f"{path} is silent (every sample is {x[0]:g}): "
             "check the microphone, or remove the clip"
         )
-    if rate != sample_rate:
-        import soxr
+    return x, rate
 
-        x = soxr.resample(x, rate, sample_rate).astype(np.float32)
-    return x
+
+def _skip(file: soundfile.SoundFile, path: str | Path, frames: int) -> None:
+    """Go on by so many ``frames``; raises :class:`AsdError` where there are none."""
+    if frames >= file.frames:
+        raise AsdError(
+            f"{path} ends after {file.frames / file.samplerate:g} s: there is no clip "
+            f"from {frames / file.samplerate:g} s on"
+        )
+    with readable(Path(path)):
+        if frames and file.seekable():
+            file.seek(frames)
+        while not file.seekable() and frames:
+            skipped = len(file.read(min(frames, BLOCK)))
+            frames -= skipped
+            if not skipped:
+                break
+
+
+def check_whole(
+    file: soundfile.SoundFile,
+    path: str | Path,
+    got: int,
+    *,
+    wanted: int = -1,
+    partial: bool = False,
+) -> None:
+    """Was everything read that the header of an open file counts, up to ``wanted``?
+
+    ``got`` samples were. Raises :class:`AsdError` where not, unless ``partial``.
+    """
+    there = min(file.frames, wanted) if wanted >= 0 else file.frames
+    if got < there - LAST.get(file.format, 1) + 1:
+        how = f"{got} of {there} samples can be read"
+        if not partial:
+            raise truncated(path, how)
+        say(Path(path), f"truncated ({how}), read as far as it goes")
 
 
 def to_length(
@@ -170,29 +236,3 @@ def to_length(
         )
     fit = "cropped" if len(x) > samples else "repeated" if len(x) < samples else "exact"
     return np.resize(x, samples), fit
-
-
-def _check_complete(path: Path) -> None:
-    """Refuse what is missing, is no WAV at all, or says that it is longer than it is.
-
-    libsndfile reads what there is, silently.
-    """
-    if not path.is_file():
-        raise AsdError(f"no file {path}: check the name")
-    with open(path, "rb") as file:
-        head = file.read(12)
-    if not head:
-        raise AsdError(f"{path} is an empty file (0 bytes): remove it or copy it again")
-    if path.suffix.lower() != ".wav":
-        return  # other formats carry their own checks
-    if head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:12] != b"WAVE":
-        raise AsdError(
-            f"{path} is not a WAV file, whatever its name says: remove or convert it"
-        )
-    if head[:4] == b"RIFF":
-        (size,) = struct.unpack("<I", head[4:8])
-        if size != UNKNOWN_SIZE and size > path.stat().st_size - 8:
-            raise AsdError(
-                f"{path} is truncated ({path.stat().st_size} of {size + 8} bytes): "
-                "copy or download it again"
-            )

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from asdlib.sound.cache import clip_of
-from asdlib.sound.clips import Clips
+from asdlib.sound.clips import Clips, in_unit
+from asdlib.sound.computed import clip_of
 
 
 def strangers_of(machines: Sequence[str], turn: int = 0) -> list[str]:
@@ -48,7 +48,7 @@ def rehearsed_faults(healthy: Clips, strangers: Clips, *, seed: int = 0) -> Clip
         mixed = np.log10(sum(powers) / 2).astype(np.float32)
         return Clips((mixed,), healthy.machines)
     sums = (
-        (own.astype(np.float32) + stranger) / 2**15.5
+        (in_unit(own) + in_unit(stranger)) / np.float32(2**0.5)
         for own, stranger in zip(healthy.waveforms, other.waveforms, strict=True)
     )
     waves, mels = zip(*(clip_of(x, healthy.features) for x in sums), strict=True)

@@ -28,13 +28,9 @@ from asdlib.sound.dividing import divided
 from asdlib.sound.found import WAYS_IN, Found, by_folder
 from asdlib.sound.manifest import read_manifest
 from asdlib.sound.naming import Label, Layout, Named, Pairs, path_text
+from asdlib.sound.opening import ENDINGS
 
 log = logging.getLogger("asdlib")
-# Endings of sound files, in small letters: what libsndfile reads, and what takes a
-# decoder that knows it.
-_LIBSNDFILE = "wav wave bwf rf64 w64 flac ogg oga opus mp3 mp2 aif aiff aifc au snd caf"
-_OTHERS = "m4a mp4 m4b aac webm weba wma mka mkv mov 3gp amr wv ape"
-ENDINGS = frozenset([*_LIBSNDFILE.split(), *_OTHERS.split()])
 MANIFESTS = (".csv", ".json")
 
 
@@ -98,9 +94,9 @@ def _sorted_out(root: Path, rows: Mapping[str, Layout]) -> Found:
     strange: list[Path] = []
     others: Counter[str] = Counter()
     for path in sorted(files_below(root), key=lambda path: str(path).split(os.sep)):
-        ending = path.suffix[1:].lower()
+        ending = path.suffix.lower()
         if ending not in ENDINGS:
-            others[ending] += 1
+            others[ending.removeprefix(".")] += 1
             continue
         text = path_text(path)
         tried = ((key, row.parse(text, below)) for key, row in rows.items())

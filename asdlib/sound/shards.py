@@ -2,8 +2,8 @@
 
 ::
 
-    <folder>/<settings>-<name>/about.json       keys and fits of its n clips
-    <folder>/<settings>-<name>/waveforms.npy    (n, samples) int16
+    <folder>/<settings>-<name>/about.json       of its n clips: keys, fits and rates
+    <folder>/<settings>-<name>/waveforms.npy    (n, samples) float32
     <folder>/<settings>-<name>/log_mels.npy     (n, mels, frames) float16, in dB
 
 ``<settings>`` is a hash of all that the features of a clip depend on but the clip
@@ -24,25 +24,35 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from asdlib.errors import AsdError
 from asdlib.files import flush, locked
+from asdlib.sound.data import Clip
 from asdlib.sound.features import FeatureConfig
 
 if TYPE_CHECKING:
-    from asdlib.sound.cache import ReadOptions
+    from asdlib.sound.computed import ReadOptions
 
-Row = tuple[np.ndarray, np.ndarray, str]  # waveform, log-mel, fit
-FORMAT = 2  # of these files; a part of the settings
+FORMAT = 3  # of these files; a part of the settings
 ABOUT = "about.json"
 # Format 1 kept each list of clips, in a folder named by 32 digits with the same files.
 NAME = re.compile(r"([0-9a-f]{16}-)?[0-9a-f]{32}")
 PARTIAL = ".part-"  # so begins the name of a shard that is being written, or removed
 YOUNG = 60  # seconds; what is younger may not be locked yet
 MOST = 1000  # shards that a request maps; a system allows a process some 65,000 maps
+
+
+class Row(NamedTuple):
+    """A clip as it is kept: its waveform (samples,), its log-mel (mels, frames), what
+    its length needed, and the rate that it was recorded at, in Hz."""
+
+    waveform: np.ndarray
+    log_mel: np.ndarray
+    fit: str
+    rate: int
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ class Kind:
 def kinds_of(config: FeatureConfig) -> tuple[Kind, Kind]:
     """The arrays that are kept of clips, in the order of ``Clips.inputs``."""
     return (
-        Kind("waveforms", "<i2", (config.samples,)),
+        Kind("waveforms", "<f4", (config.samples,)),
         Kind("log_mels", "<f2", (config.n_mels, config.frames)),
     )
 
@@ -74,11 +84,16 @@ def settings_key(config: FeatureConfig, options: "ReadOptions") -> str:
     return _hash([FORMAT, asdict(config), asdict(options)], size=8)
 
 
-def clip_key(path: Path) -> str:
-    """32 digits for a file as it is now; raises :class:`AsdError` without one."""
+def clip_key(clip: Clip) -> str:
+    """32 digits for a clip of a file as that is now.
+
+    Raises :class:`AsdError` where there is no such file.
+    """
+    path = Path(clip.path)
     try:
         stat = path.stat()
-        return _hash([str(path.resolve()), stat.st_size, stat.st_mtime_ns], size=16)
+        about = [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+        return _hash([*about, clip.start, clip.end], size=16)
     except OSError as error:
         raise AsdError(
             f"cannot read {error.filename} ({error.strerror}): "
@@ -94,11 +109,13 @@ def _hash(content: Any, *, size: int) -> str:
 @dataclass(frozen=True, eq=False)
 class Shard:
     """A complete shard: the keys of its n clips, what the length of each needed
-    (:func:`asdlib.sound.reading.to_length`), and memory maps (n, ...) of each kind."""
+    (:func:`asdlib.sound.reading.to_length`), the rates that they were recorded at, in
+    Hz, and memory maps (n, ...) of each kind."""
 
     path: Path
     keys: list[str]
     fits: list[str]
+    rates: list[int]
     arrays: tuple[np.ndarray, ...]
 
 
@@ -107,9 +124,9 @@ def write_shard(
     settings: str,
     keys: list[str],
     config: FeatureConfig,
-    rows: Iterator[Row],
+    rows: Iterator[Row | None],
 ) -> None:
-    """Write the next ``len(keys)`` of ``rows``, each a waveform, a log-mel and a fit.
+    """Write the next ``len(keys)`` of ``rows``, without those that are None.
 
     With plain writes: on a full disk those raise :class:`OSError`, where a memory map
     would crash. Where another process was first, with the same content, its shard
@@ -120,7 +137,8 @@ def write_shard(
     partial.mkdir()
     try:
         with locked(partial):
-            _write_files(partial, keys, config, rows)
+            if not _write_files(partial, keys, config, rows):
+                return
             flush(partial)
             if target.exists() and _opened(target, config) is None:
                 discard(target)  # somebody has damaged it
@@ -135,24 +153,40 @@ def write_shard(
 
 
 def _write_files(
-    folder: Path, keys: list[str], config: FeatureConfig, rows: Iterator[Row]
-) -> None:
-    kinds, fits = kinds_of(config), []
+    folder: Path, keys: list[str], config: FeatureConfig, rows: Iterator[Row | None]
+) -> int:
+    """Write what a shard consists of; how many clips it has."""
+    kinds = kinds_of(config)
     paths = [folder / f"{kind.name}.npy" for kind in kinds]
+    held: list[str] = []
+    fits: list[str] = []
+    rates: list[int] = []
     with open(paths[0], "wb") as first, open(paths[1], "wb") as second:
-        for file, kind in zip((first, second), kinds, strict=True):
-            shape = (len(keys), *kind.shape)
-            header = {"descr": kind.dtype, "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-        for _ in keys:
-            wave, mel, fit = next(rows)
-            first.write(wave.astype(kinds[0].dtype, copy=False).tobytes())
-            second.write(mel.astype(kinds[1].dtype, copy=False).tobytes())
-            fits.append(fit)
-    about = {"config": asdict(config), "clips": len(keys), "keys": keys, "fits": fits}
+        files = list(zip((first, second), kinds, strict=True))
+
+        def write_headers(count: int) -> None:
+            for file, kind in files:  # numpy leaves room in it for any count
+                shape = (count, *kind.shape)
+                header = {"descr": kind.dtype, "fortran_order": False, "shape": shape}
+                file.seek(0)
+                np.lib.format.write_array_header_1_0(file, header)
+
+        write_headers(len(keys))
+        for key in keys:
+            if (row := next(rows)) is None:
+                continue
+            for (file, kind), array in zip(files, row[:2], strict=True):
+                file.write(array.astype(kind.dtype, copy=False).tobytes())
+            held.append(key)
+            fits.append(row.fit)
+            rates.append(row.rate)
+        write_headers(len(held))
+    about = {"config": asdict(config), "clips": len(held), "keys": held}
+    about |= {"fits": fits, "rates": rates}
     (folder / ABOUT).write_text(json.dumps(about))
     for path in (*paths, folder / ABOUT):
         flush(path)
+    return len(held)
 
 
 def open_shards(
@@ -166,7 +200,7 @@ def open_shards(
     left = set(wanted)
     holding = []
     for path in folder.glob(f"{settings}-*"):
-        keys, _ = _about(path)
+        keys, _, _ = _about(path)
         holding.append((len(left.intersection(keys)), path, keys))
     shards: list[Shard] = []
     for _, path, keys in sorted(holding, key=lambda held: (-held[0], held[1])):
@@ -183,7 +217,7 @@ def open_shards(
 
 def _opened(path: Path, config: FeatureConfig) -> Shard | None:
     """The shard at ``path``; None where it has gone or is not whole."""
-    keys, fits = _about(path)
+    keys, fits, rates = _about(path)
     arrays = []
     for kind in kinds_of(config):
         try:
@@ -194,17 +228,22 @@ def _opened(path: Path, config: FeatureConfig) -> Shard | None:
         if array.shape != (len(keys), *kind.shape) or array.dtype != kind.dtype:
             return None
         arrays.append(array)
-    return Shard(path, keys, fits, tuple(arrays))
+    return Shard(path, keys, fits, rates, tuple(arrays))
 
 
-def _about(path: Path) -> tuple[list[str], list[str]]:
-    """Keys and fits of the clips in a shard; none where it is damaged or has gone."""
+def _about(path: Path) -> tuple[list[str], list[str], list[int]]:
+    """Keys, fits and rates of the clips in a shard.
+
+    None where it is damaged or has gone.
+    """
     try:
         about = json.loads((path / ABOUT).read_text())
-        pairs = list(zip(about["keys"], about["fits"], strict=True))
+        keys, fits, rates = (list(about[name]) for name in ("keys", "fits", "rates"))
+        if not len(keys) == len(fits) == len(rates):
+            raise ValueError("not one of each for every clip")
     except (OSError, ValueError, KeyError, TypeError):
-        return [], []
-    return [key for key, _ in pairs], [fit for _, fit in pairs]
+        return [], [], []
+    return keys, fits, rates
 
 
 def discard(shard: Path) -> None:

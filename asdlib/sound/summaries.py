@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from asdlib.errors import AsdError
-from asdlib.sound.clips import Clips
+from asdlib.sound.clips import Clips, in_unit
 from asdlib.sound.features import FeatureConfig
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -36,9 +36,10 @@ def views_of(clips: Clips) -> dict[str, np.ndarray]:
     parts = []
     for start in range(0, len(clips), AT_ONCE):
         rows = slice(start, start + AT_ONCE)
-        inputs = [torch.from_numpy(np.array(array[rows])) for array in clips.inputs]
+        arrays = [np.array(array[rows]) for array in clips.inputs]
         if clips.features is not None:
-            inputs[0] = inputs[0].float() / 2**15
+            arrays[0] = in_unit(arrays[0])
+        inputs = [torch.from_numpy(array) for array in arrays]
         parts.append(views(inputs, clips.features))
     return {
         name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]

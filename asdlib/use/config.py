@@ -18,12 +18,12 @@ from asdlib.learn.contrastive import TEMPERATURE
 from asdlib.learn.encoder import BOOK_ENCODER, PAPER_ENCODER
 from asdlib.learn.heads import MARGIN, SCALE
 from asdlib.learn.spectrogram_encoder import SpectrogramConfig
-from asdlib.sound.cache import ReadOptions
+from asdlib.sound.computed import ReadOptions
 from asdlib.sound.features import FeatureConfig
 
 METHODS = ("ensemble", "clp_scf")  # that a run directory can hold
 # What training fills in, and nobody chooses.
-FILLED_IN = ("machines", "data", "identity")
+FILLED_IN = ("machines", "rates", "data", "identity")
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,11 @@ class RunConfig:
     clip at a time (None: all; see :mod:`asdlib.learn.pieces`). No stage has fewer steps
     than ``least_steps``, however few the clips. Training fills in what that comes to.
 
-    Training fills in ``machines``, the training machines in label order, ``data``, a
-    digest of what is in the training clips, and ``identity``, a random number of the
-    run's own. ``mark`` is what the other files of the run carry; it comes from the
-    run's ``config.json``. The last two do not count when configs are compared.
+    Training fills in ``machines``, the training machines in label order, ``rates``,
+    those in Hz at which their clips were recorded (none: not known), ``data``, a digest
+    of what is in the training clips, and ``identity``, a random number of the run's
+    own. ``mark`` is what the other files of the run carry; it comes from the run's
+    ``config.json``. The last two and ``rates`` do not count when configs are compared.
     """
 
     preset: str = "paper"
@@ -68,6 +69,7 @@ class RunConfig:
     reading: ReadOptions = ReadOptions()
     precision: str = "32"
     machines: tuple[str, ...] = ()
+    rates: tuple[int, ...] = field(default=(), compare=False)
     data: str = ""
     identity: str = field(default="", compare=False)
     mark: str = field(default="", compare=False, repr=False)
@@ -119,8 +121,9 @@ class RunConfig:
             kind, found = encoders.config_of(values["encoder"])
             same = isinstance(base.encoder, kind)
             values["encoder"] = _merged(kind, base.encoder if same else None, found)
-        if "machines" in values:
-            values["machines"] = tuple(values["machines"])
+        for name in ("machines", "rates"):
+            if name in values:
+                values[name] = tuple(values[name])
         _check_types(cls, values)
         if not all(name.count("/") == 1 for name in values.get("machines", ())):
             raise ValueError("a machine is not called type/id")
@@ -184,8 +187,9 @@ def _is_a(value: Any, declared: Any) -> bool:
         return True
     if isinstance(declared, UnionType):
         return any(_is_a(value, one) for one in get_args(declared))
-    if declared == tuple[str, ...]:
-        return all(isinstance(name, str) for name in value)
+    if declared in (tuple[str, ...], tuple[int, ...]):
+        kind = get_args(declared)[0]
+        return isinstance(value, tuple) and all(_is_a(one, kind) for one in value)
     if get_origin(declared) is tuple:  # the table of the encoder, rows of four numbers
         return len(value) < 100 and all(map(_is_row, value))
     if declared is float:

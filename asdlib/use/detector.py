@@ -15,8 +15,9 @@ from asdlib.learn.embedding import embed
 from asdlib.methods._parts import Ensemble, Judge, judge_of, with_sums
 from asdlib.methods.sub_cluster import SubClusterClassifier
 from asdlib.progress import OnStep, silent
-from asdlib.sound.cache import ReadOptions, features_of
+from asdlib.sound.cache import features_of
 from asdlib.sound.clips import Clips
+from asdlib.sound.computed import ReadOptions
 from asdlib.sound.data import Clip
 from asdlib.sound.summaries import view_widths
 from asdlib.use.bank import (
@@ -165,6 +166,7 @@ class Detector:
         reading: ReadOptions | None = None,
         device: str = "auto",
         cache: Path | None = None,
+        bad: dict[Clip, AsdError] | None = None,
         on_step: OnStep = silent,
     ) -> "pd.DataFrame":
         """Scores of clips on disk, one row per clip, in order.
@@ -172,7 +174,8 @@ class Detector:
         The columns are ``machine``, ``name``, ``label`` and one of scores per scorer
         (None: all of them). ``reading`` says how clips of other rates, channels or
         lengths are read, if not as the training clips were. Raises :class:`AsdError`
-        for an unknown machine or scorer and for clips that cannot be read.
+        for an unknown machine or scorer, and for clips that cannot be read; with
+        ``bad``, those are put in there, each with its error, and have no row.
         """
         for machine in {clip.machine for clip in clips}:
             self.label(machine)
@@ -181,10 +184,13 @@ class Detector:
             self.config.features,
             options=reading or self.config.reading,
             folder=cache,
+            bad=bad,
+            trained=self.config.rates,
             on_step=on_step,
         )
+        good = [clip for clip in clips if clip not in (bad or {})]
         return self.score_features(
-            arrays, clips, scorers=scorers, device=device, on_step=on_step
+            arrays, good, scorers=scorers, device=device, on_step=on_step
         )
 
     def score_features(

@@ -44,8 +44,7 @@ class WholeDetector(nn.Module):
         fold_batch_norms(self.classifier)
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        # As the clips of training were kept: in 16 bits, waveform and log-mel.
-        waveform = torch.round(waveform.clamp(-1.0, 1 - 2**-15) * 2**15) / 2**15
+        # As the clips of training were kept: log-mels in 16 bits.
         log_mel = self.front(waveform).half().float()
         embedding = self.classifier.embed(waveform, log_mel)
         arcface = cast(ArcFace, self.classifier.arcface)  # of a run it always is one

@@ -57,8 +57,7 @@ class WholeEnsemble(nn.Module):
         )
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # As the clips of training were kept: in 16 bits, waveform and log-mel.
-        waveform = torch.round(waveform.clamp(-1.0, 1 - 2**-15) * 2**15) / 2**15
+        # As the clips of training were kept: log-mels in 16 bits.
         log_mel = self.front(waveform).half().float()
         rows = self.model.embed(waveform, log_mel)
         seen = rows.double().split(self.widths, dim=1)

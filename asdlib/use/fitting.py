@@ -5,36 +5,47 @@ import logging
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from asdlib.errors import AsdError
 from asdlib.learn.batches import plan_batches
 from asdlib.learn.stage import StageConfig
 from asdlib.sound.clips import Clips
+from asdlib.sound.computed import all_of
+from asdlib.sound.cutting import LONG, Look, look_into
 from asdlib.sound.data import Clip
-from asdlib.sound.reading import opened
 from asdlib.use.config import RunConfig
 
 log = logging.getLogger("asdlib")
-LONGEST = 30.0  # seconds that are looked at as one clip
 APART = 1.5  # times the median: longer clips are cut, or all others would be repeated
 SMALL_BATCH, BATCHES = 32, 10  # batches get smaller, down to this, for so many an epoch
 FEW = 20  # clips of a machine
 
 
-def fitted_to(config: RunConfig, clips: Sequence[Clip]) -> RunConfig:
+def fitted_to(
+    config: RunConfig, clips: Sequence[Clip], looks: Mapping[Clip, Look] | None = None
+) -> RunConfig:
     """``config`` with what ``whole_clips`` and ``least_steps`` come to for the clips.
 
-    They are those to train on. What is changed is said in the log. Raises
-    :class:`AsdError` for a clip whose length cannot be read.
+    And with the rates that the clips were recorded at. They are those to train on; such
+    as cannot be read do not count here. ``looks`` are what their headers say, where
+    that is known. What is changed is said in the log. Raises :class:`AsdError`, about
+    each clip, where none can be read.
     """
+    if looks is None:
+        looks, bad = look_into(
+            clips, sample_rate=config.features.sample_rate, options=config.reading
+        )
+        if not looks:
+            raise all_of(list(bad.values()), len(clips))
+    found = [looks[clip] for clip in clips if clip in looks]
+    config = replace(config, rates=tuple(sorted({look.rate for look in found})))
     if config.whole_clips:
-        seconds = whole_seconds(clips, config)
+        seconds = whole_seconds([look.seconds for look in found])
         config = replace(config, features=replace(config.features, seconds=seconds))
         if config.window is not None:  # clips may be shorter
             config = replace(config, window=min(config.window, seconds))
@@ -84,45 +95,35 @@ def enough_steps(
     return smaller.of(epochs)
 
 
-def whole_seconds(clips: Sequence[Clip], config: RunConfig) -> float:
-    """How long ``clips`` are: as the longest of them that is not much longer than most.
-
-    Raises :class:`AsdError` for a clip that may not be read
-    (:func:`asdlib.sound.reading.opened`).
-    """
-    lengths, reading = [], config.reading
-    for clip in clips:
-        with opened(
-            clip.path,
-            sample_rate=config.features.sample_rate,
-            channel=reading.channel,
-            resample=reading.resample,
-        ) as file:
-            lengths.append(file.frames / file.samplerate)
+def whole_seconds(lengths: Sequence[float]) -> float:
+    """How long clips are: as the longest of them that is not much longer than most."""
     most = float(np.median(lengths))
     longest = max(length for length in lengths if length <= APART * most)
-    return min(longest, LONGEST)
+    return min(longest, LONG)
 
 
 def digest(clips: Sequence[Clip]) -> str:
     """Tells sets of training clips apart: by machines, file names and content.
 
-    Where their folder lies does not matter. Raises :class:`AsdError` for a clip that
-    cannot be read.
+    Where their folder lies does not matter. A file that cannot be read has no content
+    here: whoever computes its features says so.
     """
 
-    def of_file(clip: Clip) -> bytes:
+    def of_file(path: Path) -> str:
         try:
-            with open(clip.path, "rb") as file:
-                content = hashlib.file_digest(file, hashlib.blake2b).hexdigest()
-        except OSError as error:
-            raise AsdError(
-                f"cannot read {error.filename} ({error.strerror}): check the file, or "
-                "remove it"
-            ) from error
-        name = f"{clip.machine}/{Path(clip.path).name} {content}"
-        return name.encode(errors="surrogateescape")
+            with open(path, "rb") as file:
+                return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
+        except OSError:
+            return ""
 
+    paths = list(dict.fromkeys(clip.path for clip in clips))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = sorted(pool.map(of_file, clips))
+        contents = dict(zip(paths, pool.map(of_file, paths), strict=True))
+    names = []
+    for clip in clips:
+        name = f"{clip.machine}/{clip.path.name} {contents[clip.path]}"
+        if clip.start or clip.end is not None:
+            name += f" {clip.start} {clip.end}"
+        names.append(name.encode(errors="surrogateescape"))
+    found = sorted(names)
     return hashlib.blake2b(b"\n".join(found), digest_size=16).hexdigest()

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from asdlib.errors import AsdError
 from asdlib.files import writable
 from asdlib.progress import OnStep, silent
 from asdlib.show.listen import compare
-from asdlib.sound.cache import ReadOptions
+from asdlib.sound.computed import ReadOptions
 from asdlib.sound.data import Clip
 from asdlib.sound.reading import read
 from asdlib.use.detector import Detector
@@ -78,13 +79,16 @@ def write_report(
     reading: ReadOptions | None = None,
     device: str = "auto",
     cache: Path | None = None,
+    bad: dict[Clip, AsdError] | None = None,
     on_step: OnStep = silent,
 ) -> int:
     """Score ``clips``, write the page to ``path`` and return the number of alarms.
 
     Scored as by :meth:`Detector.score_clips`. ``thresholds``: machine -> score; a
-    machine without one raises no alarm. Raises :class:`AsdError` for an unknown machine
-    or scorer, for an unreadable recording, and where the page cannot be written.
+    machine without one raises no alarm. Recordings that cannot be read are named on the
+    page where they are to be collected in ``bad``. Raises :class:`AsdError` for an
+    unknown machine or scorer, for unreadable recordings otherwise, and where the page
+    cannot be written.
     """
     reading = reading or detector.config.reading
     name, parts = detector.scorer(scorer), detector.parts
@@ -95,8 +99,10 @@ def write_report(
             reading=reading,
             device=device,
             cache=cache,
+            bad=bad,
             on_step=on_step,
         )
+        left_out = bad or {}
         rows = [
             Judged(
                 clip,
@@ -104,11 +110,11 @@ def write_report(
                 thresholds.get(clip.machine),
                 {part: table[part].iloc[i] for part in parts},
             )
-            for i, clip in enumerate(clips)
+            for i, clip in enumerate(c for c in clips if c not in left_out)
         ]
         rows.sort(key=lambda row: row.urgency, reverse=True)
         alarms = sum(row.alarm for row in rows)
-        page = _page(rows, alarms, detector, name, reading)
+        page = _page(rows, alarms, detector, name, reading, list(left_out.values()))
         temporary.write_text(page, encoding="utf-8")
     return alarms
 
@@ -119,6 +125,7 @@ def _page(
     detector: Detector,
     scorer: str,
     reading: ReadOptions,
+    errors: list[AsdError],
 ) -> str:
     title = f"{alarms} alarm{'' if alarms == 1 else 's'} in {len(rows)} recordings"
     features = detector.config.features
@@ -136,7 +143,7 @@ def _page(
 <h1>{title}</h1>
 <p>Score: {html.escape(scorer)}, of the first {features.seconds:g} s of a recording;
 larger is more anomalous. An alarm says that a recording does not sound like the healthy
-ones, not why.</p>{note if without else ""}
+ones, not why.</p>{note if without else ""}{_left_out(errors)}
 <table><thead><tr><th scope="col">machine</th><th scope="col">recording</th>
 <th scope="col" class="number">score</th><th scope="col" class="number">threshold</th>
 <th scope="col">alarm</th>{_PARTS_HEAD if detector.parts else ""}</tr></thead>
@@ -145,6 +152,14 @@ ones, not why.</p>{note if without else ""}
 {players._repr_html_()}
 </body></html>
 """
+
+
+def _left_out(errors: list[AsdError]) -> str:
+    """Which recordings were not judged, and why."""
+    if not errors:
+        return ""
+    said = "".join(f"<li>{html.escape(str(error))}</li>" for error in errors)
+    return f"<p>{len(errors)} recordings were left out:</p><ul>{said}</ul>"
 
 
 def _row(row: Judged) -> str:
@@ -174,6 +189,8 @@ def _player(
         sample_rate=features.sample_rate,
         channel=reading.channel,
         resample=reading.resample,
+        partial=reading.partial,
+        start=row.clip.start,
         seconds=features.seconds + 1,
     )
     text = f"{row.clip.machine}, {row.clip.path.name}: score {row.score:.3f}"

@@ -6,9 +6,8 @@ than one window and one chunk, so memory does not grow with time. A file is scor
 pushing its blocks through the same class, so file and stream give the same numbers.
 """
 
-import csv
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -16,90 +15,21 @@ import numpy as np
 
 from asdlib.device import find_device
 from asdlib.errors import AsdError
-from asdlib.files import writable
 from asdlib.learn.embedding import on_device, ready
 from asdlib.progress import OnStep, silent
-from asdlib.sound.cache import ReadOptions, clip_of
-from asdlib.sound.reading import in_range, opened, samples_of, to_length
+from asdlib.sound.computed import ReadOptions, clip_of, tell_rates
+from asdlib.sound.reading import (
+    check_whole,
+    in_range,
+    opened,
+    samples_of,
+    to_length,
+)
 from asdlib.use.detector import Detector
+from asdlib.use.track import Track
 
 AT_ONCE = 32  # windows; bounds the memory, however large a chunk is
 BLOCK = 10.0  # seconds of a file that are read at once
-ROUNDING = 1e-9  # seconds, of a sum of times; far less than a sample
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A stretch above a threshold.
-
-    From the ``start`` of its first window to the ``end`` of its last, in seconds, and
-    its ``peak``, the highest score.
-    """
-
-    start: float
-    end: float
-    peak: float
-
-
-@dataclass
-class Track:
-    """Scores along a sound.
-
-    Window i lasts from ``start[i]`` to ``start[i] + seconds``; a silent window has the
-    score NaN. A sound shorter than a window has one, in which it is repeated; that one
-    ends after the sound.
-    """
-
-    seconds: float
-    start: list[float] = field(default_factory=list)
-    score: list[float] = field(default_factory=list)
-
-    def extend(self, windows: list[tuple[float, float]]) -> None:
-        """Append what :meth:`StreamScorer.push` returned."""
-        for start, score in windows:
-            self.start.append(start)
-            self.score.append(score)
-
-    @property
-    def highest(self) -> tuple[float, float]:
-        """(start in seconds, score) of the window with the highest score."""
-        best = int(np.nanargmax(self.score))
-        return self.start[best], self.score[best]
-
-    def segments(self, threshold: float) -> list[Segment]:
-        """The stretches above ``threshold``, those that overlap or touch made one.
-
-        >>> track = Track(2.0, start=[0, 1, 2, 6], score=[0.1, 0.8, 0.9, 0.7])
-        >>> for segment in track.segments(0.5):
-        ...     print(segment)
-        Segment(start=1, end=4.0, peak=0.9)
-        Segment(start=6, end=8.0, peak=0.7)
-        """
-        found: list[Segment] = []
-        for start, score in zip(self.start, self.score, strict=True):
-            if not score > threshold:
-                continue
-            end = start + self.seconds
-            if found and start <= found[-1].end + ROUNDING:
-                last = found.pop()
-                found.append(Segment(last.start, end, max(score, last.peak)))
-            else:
-                found.append(Segment(start, end, score))
-        return found
-
-    def write_csv(self, path: str | Path) -> None:
-        """Write the columns ``start``, ``end`` (seconds) and ``score``.
-
-        A silent window has an empty score. Raises :class:`AsdError` where ``path``
-        cannot be written.
-        """
-        with writable(path) as temporary, open(temporary, "w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("start", "end", "score"))
-            for start, score in zip(self.start, self.score, strict=True):
-                end = start + self.seconds
-                number = "" if np.isnan(score) else f"{score:.6g}"
-                writer.writerow((f"{start:.3f}", f"{end:.3f}", number))
 
 
 class StreamScorer:
@@ -269,7 +199,13 @@ def score(
         sample_rate=detector.config.features.sample_rate,
         channel=reading.channel,
         resample=reading.resample,
+        partial=reading.partial,
     ) as file:
+        tell_rates(
+            Counter([file.samplerate]),
+            detector.config.features.sample_rate,
+            detector.config.rates,
+        )
         stream = StreamScorer(
             detector,
             machine,
@@ -279,10 +215,12 @@ def score(
             device=device,
         )
         track = Track(stream.seconds)
-        block = round(BLOCK * file.samplerate)
+        block, got = round(BLOCK * file.samplerate), 0
         while len(x := samples_of(file, path, reading.channel, frames=block)):
             track.extend(stream.push(x))
-            on_step("score", file.tell(), file.frames)
+            got += len(x)
+            on_step("score", got, max(got, file.frames))
+        check_whole(file, path, got, partial=reading.partial)
     try:
         track.extend(stream.finish(short=reading.short))
     except AsdError as error:
@@ -292,8 +230,5 @@ def score(
             f"{path} has no samples that can be read: remove it or record it again"
         )
     if np.isnan(track.score).all():
-        raise AsdError(
-            f"{path} is silent (at the 16 bits of a clip): check the microphone, or "
-            "remove it"
-        )
+        raise AsdError(f"{path} is silent: check the microphone, or remove it")
     return track

@@ -24,7 +24,9 @@ from asdlib.methods import ensemble
 from asdlib.progress import OnStep, silent
 from asdlib.sound.cache import features_of
 from asdlib.sound.clips import Clips
-from asdlib.sound.data import Clip, training_clips
+from asdlib.sound.computed import all_of
+from asdlib.sound.cutting import cut_long, look_into
+from asdlib.sound.data import Clip, check, training_clips
 from asdlib.use.bank import save_bank, save_rehearsal
 from asdlib.use.budget import with_epochs_of, within
 from asdlib.use.config import RunConfig
@@ -62,9 +64,18 @@ def train(
 
     Raises :class:`AsdError` when the directory holds something already (without
     ``resume``) or a run of other settings or clips (with it), and for unusable clips,
-    see :func:`asdlib.sound.data.training_clips`.
+    see :func:`asdlib.sound.data.training_clips`. Recordings of more than half a minute
+    are cut into clips (:func:`asdlib.sound.cutting.cut_long`).
     """
     run, begun = Path(run), time.perf_counter()
+    check(clips)
+    training = [clip for clip in clips if clip.split == "train"]
+    looks, bad = look_into(
+        training, sample_rate=config.features.sample_rate, options=config.reading
+    )
+    if training and not looks:
+        raise all_of(list(bad.values()), len(training))
+    clips, looks = cut_long(training, looks, config.features.seconds)
     clips = training_clips(clips, skip_single=skip_single)
     machines = tuple(sorted({clip.machine for clip in clips}))
     if len(machines) < 2:
@@ -79,7 +90,7 @@ def train(
         config = replace(config, least_steps=1)  # smaller batches, no more epochs
         if resume and (run / "config.json").exists():
             config, budget = with_epochs_of(config, read_config(run)), None
-    config = fitted_to(config, clips)
+    config = fitted_to(config, clips, looks)
     labels = Clips((), np.array([clip.machine for clip in clips])).labels
     for stage in config.stages:
         plan_batches(labels, stage, validation=config.validation, seed=config.seed)

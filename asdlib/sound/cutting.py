@@ -1,0 +1,259 @@
+"""Clips out of long recordings.
+
+For training they are stretches of the recording as it lies there; :func:`cut` writes
+them as files, split by time.
+"""
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from asdlib.errors import AsdError
+from asdlib.progress import OnStep, silent
+from asdlib.sound.computed import ReadOptions
+from asdlib.sound.data import Clip
+from asdlib.sound.reading import as_recorded, opened
+
+log = logging.getLogger("asdlib")
+LONG = 30.0  # seconds; what is longer is no clip but a recording
+SHARES = {"train": 0.7, "calibration": 0.15, "test": 0.15}  # of the time, in this order
+SLACK = 1e-6  # seconds, of a sum of times; less than a sample
+
+
+class Look(NamedTuple):
+    """What the header of a recording says: how long it is, at which rate in Hz."""
+
+    seconds: float
+    rate: int
+
+
+def look_into(
+    clips: Iterable[Clip], *, sample_rate: int, options: ReadOptions
+) -> tuple[dict[Clip, Look], dict[Clip, AsdError]]:
+    """What the headers of clips say, and what is wrong with those that have none.
+
+    By header only; see :func:`asdlib.sound.reading.opened`.
+    """
+
+    def look(clip: Clip) -> Look | AsdError:
+        try:
+            with opened(
+                clip.path,
+                sample_rate=sample_rate,
+                channel=options.channel,
+                resample=options.resample,
+                partial=options.partial,
+            ) as file:
+                end = file.frames / file.samplerate
+                end = end if clip.end is None else min(end, clip.end)
+                return Look(end - clip.start, file.samplerate)
+        except AsdError as error:
+            return error
+
+    clips = list(clips)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = dict(zip(clips, pool.map(look, clips), strict=True))
+    bad = {c: each for c, each in found.items() if isinstance(each, AsdError)}
+    return {c: each for c, each in found.items() if isinstance(each, Look)}, bad
+
+
+def cut_long(
+    clips: Sequence[Clip], looks: Mapping[Clip, Look], seconds: float
+) -> tuple[list[Clip], dict[Clip, Look]]:
+    """``clips``, and in place of recordings longer than :data:`LONG` what they hold.
+
+    That is clips of so many ``seconds``, one after the other. ``looks`` are those of
+    :func:`look_into`, and come back as those of what is there now. What was cut is said
+    in the log.
+    """
+    out: list[Clip] = []
+    known = dict(looks)
+    cut, left = 0, 0.0
+    for clip in clips:
+        length = looks[clip].seconds if clip in looks else 0.0
+        if length <= max(LONG, seconds):
+            out.append(clip)
+            continue
+        count = int((length + SLACK) / seconds)
+        starts = [clip.start + i * seconds for i in range(count)]
+        pieces = [replace(clip, start=s, end=s + seconds) for s in starts]
+        known |= dict.fromkeys(pieces, Look(seconds, known.pop(clip).rate))
+        out += pieces
+        cut, left = cut + 1, left + length - count * seconds
+    if cut:
+        log.warning(
+            "%d recordings longer than %g s are cut into %d clips of %g s%s",
+            cut,
+            LONG,
+            len(out) - len(clips) + cut,
+            seconds,
+            f" ({left:.1f} s at their ends are left over)" if left > SLACK else "",
+        )
+    return out, known
+
+
+class Place(NamedTuple):
+    """Where a clip lies: in which of the recordings, from which second, for what."""
+
+    recording: int
+    start: float
+    split: str
+
+
+def split_by_time(
+    lengths: Sequence[float], *, seconds: float, hop: float, gap: float
+) -> list[Place]:
+    """Where clips lie in recordings of the given ``lengths``, all in seconds.
+
+    The first of the time is for training, what follows for calibration, the end for
+    testing (:data:`SHARES`). A clip every ``hop`` seconds, none across the border
+    between two parts, and none in the first ``gap`` seconds behind one within a
+    recording: neighbours sound alike, and a detector would know them.
+    """
+    total, begun = sum(lengths), 0.0
+    ends = np.cumsum(list(SHARES.values())) * total
+    borders = [0.0, *ends[:-1].tolist(), float(ends[-1]) + 1]
+    places = []
+    for index, length in enumerate(lengths):
+        for i in range(max(0, int((length - seconds + SLACK) / hop) + 1)):
+            start = begun + i * hop
+            part = int(np.searchsorted(borders, start + SLACK, side="right")) - 1
+            behind = borders[part]
+            near = behind > begun and start < behind + gap - SLACK
+            if start + seconds <= borders[part + 1] + SLACK and not near:
+                places.append(Place(index, i * hop, list(SHARES)[part]))
+        begun += length
+    return places
+
+
+def cut(
+    recordings: Sequence[str | Path],
+    out: str | Path,
+    machine: str,
+    *,
+    seconds: float = 10.0,
+    hop: float | None = None,
+    gap: float | None = None,
+    anomaly: bool = False,
+    options: ReadOptions = ReadOptions(),
+    on_step: OnStep = silent,
+) -> dict[str, int]:
+    """Write clips of long recordings of one machine; how many of each split.
+
+    ::
+
+        <out>/clips/<type>/{train,test}/normal_<id>_<number>.wav
+        <out>/calibration/<type>/<id>/<number>.wav
+
+    The recordings are healthy, in the order in which they were made, and split by
+    :func:`split_by_time`; ``hop`` and ``gap`` are ``seconds`` where they are None. Of
+    those of a faulty machine (``anomaly``) all clips are for testing. Nothing is
+    resampled, and what lies in ``out`` stays.
+
+    Raises :class:`AsdError` for times that make no sense, for a machine that is not
+    called ``<type>/id_<nn>``, where ``out`` has clips of it already, where too little
+    is left of the recordings, and for what cannot be read or written.
+    """
+    hop, gap = hop or seconds, seconds if gap is None else gap
+    machine_type, _, machine_id = machine.partition("/")
+    if not machine_type or not machine_id.removeprefix("id_").isdigit():
+        raise AsdError(
+            f"a machine is called {machine!r}: call it <type>/id_<nn>, for example "
+            "fan/id_00"
+        )
+    if not (0 < seconds < np.inf and 0 < hop < np.inf and 0 <= gap < np.inf):
+        raise AsdError(
+            f"clips of {seconds:g} s every {hop:g} s with gaps of {gap:g} s make no "
+            "sense: choose times in seconds"
+        )
+    clips = [
+        Clip(Path(path), machine_type, machine_id, "train", "normal")
+        for path in recordings
+    ]
+    lengths = []
+    for clip in clips:
+        with opened(
+            clip.path, resample=True, channel=options.channel, partial=options.partial
+        ) as file:
+            lengths.append(file.frames / file.samplerate)
+    places = split_by_time(lengths, seconds=seconds, hop=hop, gap=gap)
+    if anomaly:
+        whole = range(len(lengths))
+        counts = [int((lengths[i] - seconds + SLACK) / hop) + 1 for i in whole]
+        places = [Place(i, j * hop, "test") for i in whole for j in range(counts[i])]
+    if not places or (not anomaly and places[0].split != "train"):
+        raise AsdError(
+            f"{sum(lengths):.1f} s of sound give no clips of {seconds:g} s to train "
+            "on: record more, or choose shorter clips"
+        )
+    label = "anomaly" if anomaly else "normal"
+    names = {
+        split: f"clips/{machine_type}/{split}/{label}_{machine_id}_{{:08}}.wav"
+        for split in ("train", "test")
+    }
+    names["calibration"] = f"calibration/{machine_type}/{machine_id}/{{:08}}.wav"
+    return _write(clips, places, seconds, Path(out), names, options, on_step)
+
+
+def _write(
+    clips: Sequence[Clip],
+    places: Sequence[Place],
+    seconds: float,
+    out: Path,
+    names: Mapping[str, str],
+    options: ReadOptions,
+    on_step: OnStep,
+) -> dict[str, int]:
+    """Write the clips at ``places``, all of them or none."""
+    counts = dict.fromkeys(SHARES, 0)
+    targets = []
+    for place in places:
+        targets.append(out / names[place.split].format(counts[place.split]))
+        counts[place.split] += 1
+    taken = next((target for target in targets if os.path.lexists(target)), None)
+    if taken is not None:
+        raise AsdError(f"{taken} exists already and is left as it is: name another OUT")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".cut-", dir=out))
+        try:
+            for done, place in enumerate(places, 1):
+                x, rate = as_recorded(
+                    clips[place.recording].path,
+                    resample=True,
+                    start=place.start,
+                    seconds=seconds,
+                    channel=options.channel,
+                    partial=options.partial,
+                )
+                wanted = round(seconds * rate)
+                _write_clip(partial / f"{done - 1}.wav", x[:wanted], rate)
+                on_step("cut", done, len(places))
+            for number, target in enumerate(targets):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (partial / f"{number}.wav").rename(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise AsdError(
+            f"cannot write to {out} ({error.strerror}): check space and permissions"
+        ) from error
+    return counts
+
+
+def _write_clip(path: Path, x: np.ndarray, rate: int) -> None:
+    """In 16 bits where that is all there is of the sound (samples,), else as floats."""
+    steps = x * np.float32(2**15)
+    if np.array_equal(steps, np.round(steps)) and np.abs(steps).max() < 2**15:
+        soundfile.write(path, steps.astype(np.int16), rate, subtype="PCM_16")
+    else:
+        soundfile.write(path, x, rate, subtype="FLOAT")
