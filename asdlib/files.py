@@ -103,8 +103,18 @@ def writable(path: str | Path) -> Iterator[Path]:
 def files_below(root: Path) -> Iterator[Path]:
     """Every file below ``root`` that is not hidden.
 
-    Also through links to folders, each folder once. Raises :class:`AsdError` for a
-    folder that cannot be listed: what is in it would be missing without a word.
+    Also through links to folders, each folder once. Raises :class:`AsdError` as
+    :func:`folders_below`.
+    """
+    for folder, names in folders_below(root):
+        yield from (Path(folder) / name for name in names)
+
+
+def folders_below(root: str | Path) -> Iterator[tuple[str, list[str]]]:
+    """``root`` and every folder below that is not hidden, with the names of its files.
+
+    Raises :class:`AsdError` for a folder that cannot be listed: what is in it would be
+    missing without a word.
     """
 
     def refuse(error: OSError) -> None:
@@ -121,4 +131,4 @@ def files_below(root: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        yield from (Path(folder) / name for name in names if not name.startswith("."))
+        yield folder, [name for name in names if not name.startswith(".")]

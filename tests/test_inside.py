@@ -31,7 +31,7 @@ def mixed(tmp_path):
     write(root / "fan/train/normal_id_00_0011.wav", noise(channels=2))
     write(root / "fan/train/normal_id_00_0012.wav", 0 * noise())
     write(root / "fan/train/normal_id_00_0013.wav", np.where(noise() > 0.3, np.nan, noise()), subtype="FLOAT")
-    write(root / "fan/train/normal_id_00_0014.wav", 1000 * noise(), subtype="FLOAT")
+    write(root / "fan/train/normal_id_00_0014.wav", 9000 * noise(), subtype="FLOAT")
     half = write(root / "fan/train/normal_id_00_0015.wav")
     half.write_bytes(half.read_bytes()[:9000])
     (root / "fan/train/normal_id_00_0016.wav").write_bytes(b"")

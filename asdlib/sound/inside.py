@@ -6,7 +6,7 @@ with a thousand files does not want to mend them one error at a time.
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from asdlib.errors import AsdError
 from asdlib.progress import OnStep, silent
 from asdlib.sound.data import Clip
 from asdlib.sound.found import first
-from asdlib.sound.reading import FULL_SCALE, opened
+from asdlib.sound.reading import FULL_SCALE, check_whole, opened
 
 BLOCK = 1 << 18  # samples that are listened to at once
 AT_ONCE = 64  # files a worker takes
@@ -62,30 +62,28 @@ def _look(path: Path, deep: bool) -> Look:
         with opened(path, channel=0, resample=True) as file:
             seconds = file.frames / file.samplerate
             look = Look(file.samplerate, file.channels, seconds)
-            trouble = _listen(file) if deep else ""
+            trouble = _listen(file, path) if deep else ""
             why = f"{path} is {trouble}" if trouble else ""
             return look._replace(trouble=trouble, why=why)
     except (AsdError, RuntimeError, OSError) as error:  # in the middle of a file, too
         return Look(trouble=DAMAGED, why=str(error))
 
 
-def _listen(file: Any) -> str:
+def _listen(file: Any, path: Path) -> str:
     """What is wrong with the samples of an open file."""
     lowest, highest = np.inf, -np.inf  # of each channel, in the end
-    for x in _blocks(file):
+    got = 0
+    while len(x := file.read(BLOCK, dtype="float32", always_2d=True)):
         if not np.isfinite(x).all():
             return "not finite"
         lowest = np.minimum(lowest, x.min(axis=0))
         highest = np.maximum(highest, x.max(axis=0))
+        got += len(x)
+    check_whole(file, path, got)
     if np.maximum(np.abs(lowest), np.abs(highest)).max() > FULL_SCALE:
         return "beyond full scale"
     still = np.equal(lowest, highest)
     return "silent" if still.all() else "silent in a channel" if still.any() else ""
-
-
-def _blocks(file: Any) -> Iterator[np.ndarray]:
-    while len(x := file.read(BLOCK, dtype="float32", always_2d=True)):
-        yield x
 
 
 def _piece(clip: Clip, look: Look) -> Look:

@@ -3,6 +3,7 @@
 The rows themselves are in :mod:`asdlib.sound.layouts`.
 """
 
+import os
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -119,8 +120,8 @@ class Layout:
         pairs = attribute_pairs(said.get("attributes", ""))
         others = [(k, v) for k, v in said.items() if k not in FIELDS]
         return Named(
-            _printable(said["type"]),
-            _printable(said.get("id", "id_00").lower()),
+            printable(said["type"]),
+            printable(said.get("id", "id_00").lower()),
             split,
             self.labels.get(said.get("label", "").casefold(), "unknown"),
             DOMAINS.get(said.get("domain", "").lower(), "unknown"),
@@ -162,7 +163,7 @@ class Layout:
 
 def path_text(path: str | PurePath) -> str:
     """A path as layouts compare it: with slashes, in Unicode's composed form (NFC)."""
-    return composed(path if isinstance(path, str) else path.as_posix())
+    return composed(str(path).replace(os.sep, "/"))
 
 
 def composed(text: str) -> str:
@@ -170,7 +171,8 @@ def composed(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
+    """``name`` with bytes that are no UTF-8 written out, as ``\\xfc``."""
     if name.isascii():
         return name
     # The escapes of single bytes that Python puts for what is no UTF-8.

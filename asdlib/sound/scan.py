@@ -20,18 +20,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from asdlib.errors import AsdError, spelled
-from asdlib.files import files_below
+from asdlib.files import folders_below
 from asdlib.sound import layouts
 from asdlib.sound.attributes import listed_attributes
 from asdlib.sound.data import Clip
 from asdlib.sound.dividing import divided
 from asdlib.sound.found import Found, by_folder, ways_in
 from asdlib.sound.manifest import read_manifest
-from asdlib.sound.naming import Label, Layout, Named, Pairs, path_text
-from asdlib.sound.opening import BY_FFMPEG, BY_LIBSNDFILE
+from asdlib.sound.naming import Label, Layout, Named, Pairs, path_text, printable
+from asdlib.sound.opening import ENDINGS
 
 log = logging.getLogger("asdlib")
-ENDINGS = BY_LIBSNDFILE | BY_FFMPEG  # of sound files, in small letters
 MANIFESTS = (".csv", ".json")
 
 
@@ -89,56 +88,65 @@ def survey(
 def _sorted_out(root: Path, rows: Mapping[str, Layout]) -> Found:
     below = len(path_text(root).rstrip("/")) + 1
     folders = layouts.split_words(rows)
-    paths: list[Path] = []
+    # Paths as text, which are quicker than objects: there may be very many.
+    files: list[str] = []
     names: list[Named] = []
     keys: list[str] = []
     aside: dict[str, list[Path]] = defaultdict(list)
     strange: list[Path] = []
     others: Counter[str] = Counter()
-    for path in sorted(files_below(root), key=lambda path: str(path).split(os.sep)):
-        ending = path.suffix[1:].lower()
+    found = (
+        os.path.join(f, name) for f, names in folders_below(root) for name in names
+    )
+    for file in sorted(found, key=lambda file: file.split(os.sep)):
+        ending = os.path.splitext(file)[1].lower()
         if ending not in ENDINGS:
-            others[ending] += 1
+            others[ending.removeprefix(".")] += 1
             continue
-        text = path_text(path)
+        text = path_text(file)
         tried = ((key, row.parse(text, below)) for key, row in rows.items())
         key, named = next(((k, n) for k, n in tried if n is not None), ("", None))
         if named is not None:
-            _refuse_faulty_training(path, named)
-            paths.append(path)
+            if named.split == "train" and named.label != "normal":
+                raise AsdError(
+                    f"{file} is in a train folder and not called normal: "
+                    "train on normal clips only, move it to test"
+                )
+            files.append(file)
             names.append(named)
             keys.append(key)
         elif what := next((w for r in rows.values() if (w := r.set_aside(text))), ""):
-            aside[what].append(path)
-        elif path.parent.name in folders:
+            aside[what].append(Path(file))
+        elif Path(file).parent.name in folders:
             raise AsdError(
-                f"{path} does not say which machine it is of: call it "
-                f"{_same_label(path, layouts.examples(rows))} or move it away"
+                f"{file} does not say which machine it is of: call it "
+                f"{_same_label(file, layouts.examples(rows))} or move it away"
             )
         else:
-            strange.append(path)
-    places = [
-        path.parents[max(named.depth, 1) - 1]
-        for path, named in zip(paths, names, strict=True)
-    ]
+            strange.append(Path(file))
+    # The folder of each clip's machine type.
+    depths = (max(named.depth, 1) for named in names)
+    places = [f.rsplit(os.sep, n)[0] for f, n in zip(files, depths, strict=True)]
     names, renamed = _told_apart(places, names, keys)
     names, without = divided(names)
-    clips = list(map(_clip, paths, names, _listed(paths, places)))
+    clips = list(map(_clip, files, names, _listed(files, places)))
     counts = _layouts_of(places, clips, keys, rows)
     return Found(clips, counts, dict(aside), strange, others, without, renamed)
 
 
-def _listed(paths: list[Path], places: list[Path]) -> list[Pairs]:
+def _listed(files: list[str], places: list[str]) -> list[Pairs]:
     """What tables beside the clips, in the machines' folders, say of each."""
-    tables = {place: listed_attributes(place) for place in sorted(set(places))}
-    stems = [path_text(path.stem) for path in paths]
+    tables = {place: listed_attributes(Path(place)) for place in sorted(set(places))}
+    if not any(tables.values()):
+        return [()] * len(files)
+    stems = [path_text(Path(file).stem) for file in files]
     return [tables[at].get(stem, ()) for at, stem in zip(places, stems, strict=True)]
 
 
-def _clip(path: Path, named: Named, listed: Pairs) -> Clip:
+def _clip(file: str, named: Named, listed: Pairs) -> Clip:
     assert named.split is not None
     return Clip(
-        path,
+        Path(file),
         named.machine_type,
         named.machine_id,
         named.split,
@@ -148,31 +156,17 @@ def _clip(path: Path, named: Named, listed: Pairs) -> Clip:
     )
 
 
-def _refuse_faulty_training(path: Path, named: Named) -> None:
-    if named.split == "train" and named.label != "normal":
-        raise AsdError(
-            f"{path} is in a train folder and not called normal: "
-            "train on normal clips only, move it to test"
-        )
-
-
-def _same_label(path: Path, examples: str) -> str:
+def _same_label(file: str, examples: str) -> str:
     """Advice about a name must not make a normal clip of an anomaly."""
-    name = path.name.lower()
-    anomalous = any(
-        word in name
-        for word, label in layouts.WORDS.items()
-        if label == "anomaly" and len(word) > 3
-    )
-    return (
-        examples.replace("train", "test").replace("normal", "anomaly")
-        if (anomalous)
-        else examples
-    )
+    words = [w for w, label in layouts.WORDS.items() if label == "anomaly"]
+    name = os.path.basename(file).lower()
+    if not any(word in name for word in words if len(word) > 3):
+        return examples
+    return examples.replace("train", "test").replace("normal", "anomaly")
 
 
 def _told_apart(
-    places: list[Path], names: list[Named], keys: list[str]
+    places: list[str], names: list[Named], keys: list[str]
 ) -> tuple[list[Named], list[str]]:
     """Plain folders of one name in several places are machines of several types.
 
@@ -182,10 +176,12 @@ def _told_apart(
     plain = [index for index, key in enumerate(keys) if key == "folders"]
     for index in plain:
         homes[names[index].machine_type].add(_home(places[index]))
-    several = {kind for kind, above in homes.items() if len(above) > 1}
+    if not any(len(above) > 1 for above in homes.values()):
+        return names, []
     done, machines = list(names), set()
-    for index in plain if several else []:
-        named, above = names[index], path_text(_home(places[index]).name)
+    for index in plain:
+        named, home = names[index], _home(places[index])
+        above = printable(path_text(home.name))
         if named.machine_id == "id_00" and above:
             done[index] = named._replace(
                 machine_type=above, machine_id=named.machine_type
@@ -194,21 +190,21 @@ def _told_apart(
     return done, sorted(machines)
 
 
-def _home(place: Path) -> Path:
+def _home(place: str) -> Path:
     """The folder above that of a machine, and above ``train`` or ``test``."""
-    above = place.parent
+    above = Path(place).parent
     return above.parent if above.name.lower() in ("train", "test") else above
 
 
 def _layouts_of(
-    places: list[Path], clips: list[Clip], keys: list[str], rows: Mapping[str, Layout]
+    places: list[str], clips: list[Clip], keys: list[str], rows: Mapping[str, Layout]
 ) -> Counter[str]:
     """How many clips follow each layout, by its name.
 
     A folder of a machine is of one layout; where several are possible, that of its test
     clips.
     """
-    tests: dict[Path, Counter[str]] = defaultdict(Counter)
+    tests: dict[str, Counter[str]] = defaultdict(Counter)
     for place, clip, key in zip(places, clips, keys, strict=True):
         if clip.split == "test":
             tests[place][key] += 1
