@@ -227,10 +227,7 @@ def test_what_may_be_sound_or_not_is_refused(tmp_path):
 
 
 WRITTEN = [
-    *(
-        ("WAV", sub)
-        for sub in ("PCM_16", "PCM_24", "PCM_U8", "FLOAT", "DOUBLE", "ULAW", "IMA_ADPCM", "GSM610", "MPEG_LAYER_III")
-    ),
+    *(("WAV", sub) for sub in ("PCM_16", "PCM_24", "PCM_U8", "FLOAT", "DOUBLE", "ULAW", "IMA_ADPCM", "GSM610")),
     *(("WAVEX", "PCM_16"), ("RF64", "PCM_24"), ("W64", "PCM_16"), ("W64", "MS_ADPCM"), ("AIFF", "PCM_16"), ("AIFF", "FLOAT")),
     *(("AU", "PCM_16"), ("AU", "ULAW"), ("CAF", "PCM_16"), ("CAF", "ALAC_16"), ("FLAC", "PCM_16"), ("FLAC", "PCM_24")),
     *(("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("SVX", "PCM_16")),
@@ -335,7 +332,7 @@ def test_what_phones_record_is_decoded_by_ffmpeg(tmp_path, ending, codec):
     if codec == "flac":
         np.testing.assert_array_equal(heard, x / np.float32(2**15))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(AsdError, match=rf"ffmpeg finds fault with .*a\.{ending}"):
+    with pytest.raises(AsdError, match=rf"ffmpeg finds fault with .*a\.{ending}|a\.{ending} is truncated"):
         read(path, resample=True)
 
 

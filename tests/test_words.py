@@ -17,7 +17,7 @@ from asdlib.data import Clip, scan
 from asdlib.detector import Detector, train
 from asdlib.errors import AsdError, spelled, spelled_as_options
 from asdlib.run import PRESETS, read_config
-from asdlib.truth import with_truth
+from asdlib.truth import Truth, with_truth
 from asdlib.use.budget import within
 
 PACKAGE = Path(__file__).parents[1] / "asdlib"
@@ -110,7 +110,7 @@ def no_run(run, **_):
 
 def other_truth(**_):
     clip = Clip(Path("anomaly_id_01_00000000.wav"), "fan", "id_01", "test", "anomaly")
-    with_truth([clip], {("fan", "anomaly_id_01_00000000.wav"): "normal"})
+    with_truth([clip], {("fan", "anomaly_id_01_00000000"): Truth("normal")})
 
 
 def several_processes(monkeypatch, **_):

@@ -2,38 +2,36 @@
 
 soundfile (libsndfile) reads the samples. Here is what it does not tell: that a
 recording was cut off (:mod:`asdlib.sound.riff` for WAV and its kin; for the others its
-log, and a look at the last sample), and how to come by what it cannot open: pipes,
-which can be read once only, and formats that only ffmpeg knows.
+log, and a look at the last samples), and how to come by what it cannot open: pipes,
+which can be read once only, and what only ffmpeg reads
+(:mod:`asdlib.sound.decoding`).
 """
 
 import io
-import logging
 import os
 import re
-import shutil
 import stat
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import soundfile
 
-from asdlib.errors import AsdError, spelled
+from asdlib.errors import AsdError
 from asdlib.sound import riff
+from asdlib.sound.decoding import decoded
+from asdlib.sound.whole import TO_THE_END, refuse, refuse_cut, say
 
-log = logging.getLogger("asdlib")
 # In libsndfile's log: the size in the header, and what there is of it.
 PROMISED = re.compile(
     r"(?:SSND|Data Size|BODY|Data length) *:? (\d+) \(?should be (\d+)"
 )
-NO_END = "lacks an end-of-stream bit"  # in that of OGG
-# Formats that can be cut without a word in the log, and how far from its end a file is
-# looked into, in samples: decoders of MP3 give fewer than its header counts.
-LAST = {"FLAC": 1, "MP3": 3000}
+NO_END = re.compile("(?i)end-of-stream (?:bit|flag)")  # in that of OGG: there is none
+# Formats whose end has to be looked at before it is known that they were cut, and how
+# far from it, in samples: decoders of MP3 give fewer than its header counts.
+LAST = {"FLAC": 1, "MP3": 3000, "OGG": 1}
 # What tells of itself how long it is, one way or another.
 TOLD = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3"}
 TOLD |= {"SVX", "WVE"}
@@ -61,13 +59,13 @@ def sound_file(
         raw = stack.enter_context(_bytes_of(path))
         file = _opened(raw, path, partial)
         if file is None:
-            raw = stack.enter_context(_decoded(raw, path, partial))
+            raw = stack.enter_context(decoded(raw, path, partial))
             file = _opened(raw, path, partial)
         assert file is not None
         stack.enter_context(file)
         if _check_end(file, path, partial) and file.format == "FLAC":
             # soundfile cannot come to the end of what is there, ffmpeg can.
-            raw = stack.enter_context(_decoded(raw, path, partial))
+            raw = stack.enter_context(decoded(raw, path, partial))
             file = _opened(raw, path, partial)
             assert file is not None
             stack.enter_context(file)
@@ -148,7 +146,7 @@ def _opened(raw: BinaryIO, path: Path, partial: bool) -> soundfile.SoundFile | N
     except AsdError as error:
         raise AsdError(f"{path} {error}") from None
     if found.missing:
-        _cut(path, found.size, found.size + found.missing, partial)
+        refuse_cut(path, found.size, found.size + found.missing, partial)
     if found.odd:
         say(path, found.odd)
     raw.seek(0)
@@ -170,11 +168,9 @@ def _check_log(file: soundfile.SoundFile, path: Path, partial: bool) -> None:
     if found := PROMISED.search(told):
         promised, there = map(int, found.groups())
         if riff.stands_in(promised):
-            say(path, f"its header was never finished, {riff.TO_THE_END}")
+            say(path, f"its header was never finished, {TO_THE_END}")
         elif there < promised:
-            _cut(path, there, promised, partial)
-    if NO_END in told:
-        _refuse(path, "the mark at its end is missing", partial)
+            refuse_cut(path, there, promised, partial)
 
 
 def _check_end(file: soundfile.SoundFile, path: Path, partial: bool) -> bool:
@@ -187,8 +183,10 @@ def _check_end(file: soundfile.SoundFile, path: Path, partial: bool) -> bool:
         there = len(file.read(1))
     except soundfile.LibsndfileError:
         there = 0
-    if not there:
-        _refuse(path, "its end is not there", partial)
+    if NO_END.search(file.extra_info):
+        refuse(path, "the mark at its end is missing", partial)
+    elif not there:
+        refuse(path, "its end is not there", partial)
         return True
     file.seek(0)
     return False
@@ -206,65 +204,3 @@ def _counts(raw: BinaryIO) -> bool:
     first = raw.read(512)
     raw.seek(at)
     return any(word in first for word in COUNTS)
-
-
-def _cut(path: Path, there: int, promised: int, partial: bool) -> None:
-    share = f"{there / promised:.1%} of the sound that its header promises"
-    _refuse(path, share, partial)
-
-
-def _refuse(path: Path, how: str, partial: bool) -> None:
-    """What is not whole: refused, or said."""
-    if not partial:
-        raise truncated(path, how)
-    say(path, f"truncated ({how}), read as far as it goes")
-
-
-def truncated(path: str | Path, how: str) -> AsdError:
-    """The error to raise about a recording that is not whole: how that is known."""
-    return AsdError(
-        f"{path} is truncated ({how}): copy or download it again, or read what there "
-        f"is ({spelled('partial=True', '--partial')})"
-    )
-
-
-@cache  # it is opened more than once
-def say(path: Path, what: str) -> None:
-    """Say something about a recording, once."""
-    log.warning("%s: %s", path, what)
-
-
-@contextmanager
-def _decoded(raw: BinaryIO, path: Path, partial: bool) -> Iterator[BinaryIO]:
-    """What ffmpeg makes of a recording that libsndfile cannot read, as WAV.
-
-    Raises :class:`AsdError` where there is no ffmpeg, or it finds fault.
-    """
-    program = shutil.which("ffmpeg")
-    if program is None:
-        raise AsdError(
-            f"{path} can be read by ffmpeg only, which is not installed: install it, "
-            f"or convert the file elsewhere (ffmpeg -i {path.name} {path.stem}.wav)"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        name, out = path, Path(folder) / "out.wav"
-        if isinstance(raw, io.BytesIO):  # ffmpeg goes back and forth in it
-            name = Path(folder) / f"in{path.suffix}"
-            name.write_bytes(raw.getvalue())
-        command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
-        command += ["-i", f"file:{name}", "-map", "0:a:0", "-c:a", "pcm_f32le"]
-        command += ["-rf64", "auto", f"file:{out}"]
-        done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
-        faults = done.stderr.decode(errors="replace").strip().splitlines()
-        something = out.exists() and out.stat().st_size > 0
-        if not something or (faults and not partial):
-            why = faults[-1] if faults else "no sound in it"
-            how = spelled("partial=True", "--partial")
-            raise AsdError(
-                f"ffmpeg finds fault with {path} ({why}): remove or replace it"
-                + (f", or read what there is ({how})" if something else "")
-            )
-        if faults:
-            say(path, f"ffmpeg finds fault with it ({faults[-1]}), read all the same")
-        with open(out, "rb", buffering=0) as file:
-            yield cast(BinaryIO, file)

@@ -9,7 +9,8 @@ import numpy as np
 import soundfile
 
 from asdlib.errors import AsdError, spelled
-from asdlib.sound.opening import LAST, readable, say, sound_file, truncated
+from asdlib.sound.opening import LAST, readable, sound_file
+from asdlib.sound.whole import refuse
 
 # Recorders of floats keep what is beyond ±1, and so do we; but beyond this it is in
 # another unit, such as the steps of 16 bits (±32768).
@@ -212,10 +213,7 @@ def check_whole(
     """
     there = min(file.frames, wanted) if wanted >= 0 else file.frames
     if got < there - LAST.get(file.format, 1) + 1:
-        how = f"{got} of {there} samples can be read"
-        if not partial:
-            raise truncated(path, how)
-        say(Path(path), f"truncated ({how}), read as far as it goes")
+        refuse(Path(path), f"{got} of {there} samples can be read", partial)
 
 
 def to_length(
@@ -231,10 +229,10 @@ def to_length(
     (array([1, 2, 3, 1, 2]), 'repeated')
     """
     if len(x) < samples and short == "refuse":
+        how = spelled("short='repeat'", "--short repeat")
         raise AsdError(
             f"{len(x)} of {samples} samples: "
-            "record longer clips, or let short clips be repeated "
-            f"({spelled('short=' + repr('repeat'), '--short repeat')})"
+            f"record longer clips, or let short clips be repeated ({how})"
         )
     fit = "cropped" if len(x) > samples else "repeated" if len(x) < samples else "exact"
     return np.resize(x, samples), fit

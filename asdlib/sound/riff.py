@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from asdlib.errors import AsdError
+from asdlib.sound.whole import TO_THE_END
 
 WRAP = 2**32
 # What is written where no size is known: 0, 7FFFFFFF, 80000000, FFFFFFFF and their
@@ -28,7 +29,6 @@ TRAILERS = (
     b"LIST list INFO id3  ID3  bext iXML cue  fact smpl inst PEAK JUNK junk FLLR PAD "
     b"_PMX acid adtl axml chna cart afsp ltxt note labl plst umid SNDM guan dbmd"
 )
-TO_THE_END = "read to the end of the file"
 
 
 @dataclass(frozen=True)
@@ -180,8 +180,8 @@ class Chunks:
             return claimed, ""
         raise AsdError(
             f"has {there} bytes where its header speaks of {claimed} bytes of sound: "
-            "it was never finished, or something was appended, so write it again, for "
-            "example with sox --ignore-length"
+            "it was never finished, or something was appended, so write it again with "
+            "what made it"
         )
 
     def is_followed(self, start: int, length: int) -> bool:
