@@ -49,6 +49,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "plain": ("judge.plain",),
     "fusion": ("judge.fusion",),
     "metrics": ("judge.metrics",),
+    "challenge": ("judge.challenge",),
     "evaluation": ("judge.scorers", "judge.metrics"),
     "threshold": ("judge.threshold", "use.thresholds"),
     "run": ("use.run", "use.config"),

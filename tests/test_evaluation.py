@@ -140,6 +140,19 @@ def test_tables_average_ids_within_types_and_types_within_the_average():
     assert types.mauc.to_dict() == {"fan": 0.5, "pump": 0.5, "average": 0.5}
 
 
+def test_other_labels_are_refused_and_any_text_of_the_known_ones_is_taken():
+    labels = ["normal", "abnormal", "normal", "abnormal"]
+    clips = pd.DataFrame({"machine": "fan/id_00", "label": labels, "score": [1.0, 3.0, 2.0, 4.0]})
+    with pytest.raises(AsdError, match="2 of 4 clips are labelled 'abnormal': write normal, anomaly or unknown"):
+        machine_table(clips, resamples=0)
+    for column in ([*labels[:3], None], [0, 1, 0, 1], ["Normal", *labels[1:]]):
+        with pytest.raises(AsdError, match="clips are labelled"):
+            machine_table(clips.assign(label=column), resamples=0)
+    known = [label.replace("abnormal", "anomaly") for label in labels]
+    for column in (known, pd.Categorical(known), np.array(known), pd.array(known, dtype="string"), [np.str_(x) for x in known]):
+        assert machine_table(clips.assign(label=column), resamples=0).auc.to_list() == [1.0]
+
+
 def test_challenge_files_have_the_challenge_names_and_lines(tmp_path):
     clips = pd.DataFrame(
         {

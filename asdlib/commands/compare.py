@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from asdlib.commands import (
     Run,
     ScorerName,
     app,
+    one_of,
     print_table,
     reading_of,
 )
@@ -48,6 +49,15 @@ def evaluate(
             "clips whose names do not say."
         ),
     ] = None,
+    official: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            parser=one_of("asdlib.judge.challenge:FORMULAE"),
+            help="The challenge's official score: arithmetic (2020), harmonic (2021) "
+            "or mixed (2022-2026, and where source and target clips are known).",
+        ),
+    ] = None,
     device: Device = "auto",
     channel: Channel = None,
     resample: Resample = False,
@@ -56,8 +66,12 @@ def evaluate(
 ) -> None:
     """Score the test clips of DATA.
 
-    AUC, pAUC and mAUC are given where normal and anomalous clips are known.
+    AUC, pAUC and mAUC are given where normal and anomalous clips are known, and the
+    challenge's official score where domains are known, too.
     """
+    import pandas as pd
+
+    from asdlib.judge.challenge import lacking, usual_kind
     from asdlib.judge.metrics import machine_table, type_table, write_challenge_csv
     from asdlib.progress import progress_bar
     from asdlib.sound.scan import scan
@@ -77,6 +91,16 @@ def evaluate(
             f"{data} has no test clip of a machine that this run knows ({known}): "
             "choose other data or another run"
         )
+    facts = [(clip.machine, clip.label, clip.domain) for clip in clips]
+    about = pd.DataFrame(facts, columns=["machine", "label", "domain"])
+    kind = official or usual_kind(about)
+    lacks = lacking(about, kind) if kind else []
+    if official and (lacks or not about.label.isin(("normal", "anomaly")).any()):
+        why = "; ".join(lacks) or "no clip is known to be normal or anomalous"
+        raise AsdError(
+            f"there is no official score {official} of {data}, {why}: "
+            "complete the data, or leave --official out"
+        )
     reading = reading_of(detector, channel, resample)
     with progress_bar() as on_step:
         table = detector.score_clips(
@@ -85,15 +109,18 @@ def evaluate(
         names = list(detector.scorers)
         if PLAIN not in names:
             healthy = [clip for clip in every if clip.split == "train"]
-            beside = with_plain(detector, healthy, clips, reading, cache, on_step)
-            if beside is not None:
-                table[PLAIN], names = beside, [*names, PLAIN]
+            plain = with_plain(detector, healthy, clips, reading, cache, on_step)
+            if plain is not None:
+                table[PLAIN], names = plain, [*names, PLAIN]
         results = {}
         for name in names:
             scored, resamples = table.assign(score=table[name]), 1000 * (name == scorer)
             results[name] = machine_table(scored, resamples=resamples, on_step=on_step)
     chosen = table.assign(score=table[scorer])
     paths = write_challenge_csv(chosen, csv) if csv else []
+    judged = None
+    if kind and not lacks and len(results[scorer]):
+        judged = official_scores(table, kind, names, scorer)
     if as_json:
         machines = results[scorer].to_dict(orient="index")
         types = type_table(results[scorer]).to_dict(orient="index") if machines else {}
@@ -103,14 +130,18 @@ def evaluate(
             if len(t)
         }
         found = {"scorer": scorer, "machines": machines, "types": types}
-        found["averages"] = averages
-        print(json.dumps(found | {"not_in_run": unknown}, indent=1))
+        beside = {"averages": averages, "official": judged, "official_lacks": lacks}
+        print(json.dumps(found | beside | {"not_in_run": unknown}, indent=1))
         return
     if unknown:
         print(f"left out, not in this run: {', '.join(unknown)}")
     print(f"{len(table)} test clips of {table.machine.nunique()} machines")
     if len(results[scorer]):
         _print_results(results, scorer)
+    if judged:
+        _print_official(judged, results, scorer)
+    for reason in lacks:
+        print(f"no official score ({kind}): {reason}")
     if PLAIN not in results:
         print(
             f"nothing plain beside it: {data} has no two training clips of each of "
@@ -157,6 +188,53 @@ def with_plain(
         for clips in (known, asked)
     ]
     return plain_scores(*arrays)
+
+
+def official_scores(
+    table: "pd.DataFrame", kind: str, names: list[str], scorer: str
+) -> dict[str, Any]:
+    """The official score ``kind`` by each scorer, and what it is made of by one.
+
+    ``table`` is that of :meth:`Detector.score_clips`.
+    """
+    from asdlib.judge.challenge import formula_of, official_mean, official_parts
+
+    parts = {n: official_parts(table.assign(score=table[n]), kind) for n in names}
+    return {
+        "kind": kind,
+        "years": formula_of(kind).years,
+        "score": official_mean(parts[scorer], kind),
+        "scores": {name: official_mean(own, kind) for name, own in parts.items()},
+        "machines": parts[scorer].to_dict(orient="index"),
+    }
+
+
+def _print_official(
+    judged: "dict[str, Any]", results: "dict[str, pd.DataFrame]", scorer: str
+) -> None:
+    """The official score, with the AUC beside it that no domain has a part in."""
+    from asdlib.judge.metrics import type_table
+
+    official = f"DCASE {judged['years']} official score, {judged['kind']}"
+    columns = list(next(iter(judged["machines"].values())))
+    if "auc" not in columns:  # else it is all in the first table
+        plain = results[scorer].auc
+        rows = [
+            (name, *(f"{100 * x:.2f}" for x in (*parts.values(), plain[name])))
+            for name, parts in judged["machines"].items()
+        ]
+        names = [name.replace("auc", "AUC").replace("_", " ") for name in columns]
+        title = f"parts of the official score, scorer {scorer} (%)"
+        print_table(title, ("machine", *names, "AUC of all"), rows)
+    pairs = [
+        (name, score, type_table(results[name]).auc["average"])
+        for name, score in judged["scores"].items()
+    ]
+    print_table(
+        f"{official} (%)",
+        ("scorer", "official score", "average AUC"),
+        [(name, f"{100 * a:.2f}", f"{100 * b:.2f}") for name, a, b in pairs],
+    )
 
 
 def _print_results(results: "dict[str, pd.DataFrame]", scorer: str) -> None:

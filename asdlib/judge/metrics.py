@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what scores one clip does not wait for pandas, nor for scip
     import pandas as pd
 
 MAX_FPR = 0.1  # of the pAUC, as in the challenge
+LABELS = ("normal", "anomaly", "unknown")  # of clips, in tables
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
@@ -138,6 +139,16 @@ def bootstrap_interval(
 # ------------------------------------------------------------------------------ tables
 
 
+def refuse_other_labels(labels: "pd.Series") -> None:
+    """Raise :class:`AsdError` for a label (N,) that is none of :data:`LABELS`."""
+    others = [text for text in map(str, labels) if text not in LABELS]
+    if others:
+        raise AsdError(
+            f"{others.count(others[0])} of {len(labels)} clips are labelled "
+            f"{others[0]!r}: write normal, anomaly or unknown"
+        )
+
+
 def machine_table(
     clips: "pd.DataFrame", *, resamples: int = 1000, on_step: OnStep = silent
 ) -> "pd.DataFrame":
@@ -147,10 +158,11 @@ def machine_table(
     ("normal", "anomaly", "unknown") and ``score``. The result is indexed by machine:
     ``clips`` (count), ``auc``, ``pauc``, and the 95 % bootstrap interval ``auc_low``,
     ``auc_high`` (``resamples=0`` leaves it out). Raises :class:`AsdError` for scores
-    that are not finite.
+    that are not finite and for other labels.
     """
     import pandas as pd
 
+    refuse_other_labels(clips.label)
     rows = {}
     known = clips[clips.label != "unknown"]
     for done, (machine, group) in enumerate(known.groupby("machine"), 1):

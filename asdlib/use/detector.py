@@ -169,10 +169,11 @@ class Detector:
     ) -> "pd.DataFrame":
         """Scores of clips on disk, one row per clip, in order.
 
-        The columns are ``machine``, ``name``, ``label`` and one of scores per scorer
-        (None: all of them). ``reading`` says how clips of other rates, channels or
-        lengths are read, if not as the training clips were. Raises :class:`AsdError`
-        for an unknown machine or scorer and for clips that cannot be read.
+        The columns are ``machine``, ``name``, ``label``, ``domain`` and one of scores
+        per scorer (None: all of them). ``reading`` says how clips of other rates,
+        channels or lengths are read, if not as the training clips were. Raises
+        :class:`AsdError` for an unknown machine or scorer and for clips that cannot be
+        read.
         """
         for machine in {clip.machine for clip in clips}:
             self.label(machine)
@@ -201,8 +202,8 @@ class Detector:
 
         inputs, machines = arrays.inputs, arrays.machines
         embeddings = embed(self.model.embed, inputs, device=device, on_step=on_step)
-        rows = [(clip.machine, Path(clip.path).name, clip.label) for clip in clips]
-        table = pd.DataFrame(rows, columns=["machine", "name", "label"])
+        rows = [(c.machine, Path(c.path).name, c.label, c.domain) for c in clips]
+        table = pd.DataFrame(rows, columns=["machine", "name", "label", "domain"])
         names = self.scorers if scorers is None else tuple(scorers)
         scores = {name: np.empty(len(clips)) for name in names}
         for machine in arrays.names:
