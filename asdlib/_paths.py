@@ -47,6 +47,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "embedding": ("learn.embedding",),
     "scorers": ("judge.scorers",),
     "plain": ("judge.plain",),
+    "normalise": ("judge.normalise",),
     "fusion": ("judge.fusion",),
     "metrics": ("judge.metrics",),
     "challenge": ("judge.challenge",),
