@@ -14,6 +14,7 @@ from typing import Any
 
 PUBLIC: dict[str, tuple[str, ...]] = {
     "machines": ("park.machines", "park.rendering"),
+    "domain_shift": ("park.domain_shift",),
     "machine_types": ("park.machine_types", "park.parts"),
     "sounds": ("park.sounds",),
     "data": ("sound.data", "sound.scan", "sound.reading"),

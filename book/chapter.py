@@ -50,12 +50,13 @@ plt.rcParams.update(
 )
 
 
-def park() -> Path:
-    """The folder of the simulated park, preset ``book``; made if it is not there."""
-    with FileLock(place / ".park.lock"):
-        if not (place / "park").exists():
-            simulate(place / "park", preset="book", seed=SEED)
-    return place / "park"
+def park(preset: str = "book") -> Path:
+    """The folder of the simulated park of this ``preset``; made if it is not there."""
+    folder = place / ("park" if preset == "book" else f"park-{preset}")
+    with FileLock(place / f".{folder.name}.lock"):
+        if not folder.exists():
+            simulate(folder, preset=preset, seed=SEED)
+    return folder
 
 
 def recordings(

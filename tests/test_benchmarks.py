@@ -12,13 +12,14 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from asdlib import methods
+from asdlib import machines, methods
 from asdlib.cache import features_now
 from asdlib.classifier import MachineClassifier
 from asdlib.clips import Clips
-from asdlib.data import scan
+from asdlib.data import read, scan
+from asdlib.domain_shift import FACTORS, SECTIONS, ShiftPreset
 from asdlib.evaluation import SCORERS
-from asdlib.features import FeatureConfig
+from asdlib.features import FeatureConfig, log_mel
 from asdlib.spectra import Spectra, SpectrumConfig, SpectrumEncoder
 from asdlib.training import StageConfig
 
@@ -263,6 +264,41 @@ def test_stage_1_is_measured_at_equal_epochs(name, machines, seeds):
     scorers = {"softmax", "softmax-plain", "knn", "mahalanobis", "gmm"}
     assert runs == {(m, c, s) for m in ("single stage", "two stages") for c in scorers for s in range(seeds)}
     assert len(records) == machines * len(runs)
+
+
+def test_the_domain_shift_is_measured_with_three_seeds_and_each_factor_alone():
+    found = json.loads((TOP / "data" / "results" / "shift.json").read_text())["records"]
+    runs = {(r["park"], r["method"], r["scorer"], r["seed"]) for r in found}
+    parks = {"shift", *(f"shift-{name}" for name in FACTORS)}
+    networks = {"softmax", "softmax-plain", "knn", "mahalanobis", "gmm", "local"}
+    expected = {(park, "2-NN", scorer, s) for park in parks for scorer in ("plain", "local") for s in range(3)}
+    assert runs == expected | {("shift", "two stages", scorer, s) for scorer in networks for s in range(3)}
+    assert {r["machine"] for r in found} == set(SECTIONS)
+    assert len(found) == len(SECTIONS) * len(runs)
+    assert all(0 <= r[part] <= 1 for r in found for part in ("auc_source", "auc_target", "pauc"))
+
+
+def test_the_shift_is_measured_as_it_is_written(tmp_path, monkeypatch):
+    """In miniature, by 2-NN: the near microphone, and each clip by those of its own machine."""
+    shift = import_module("shift")
+    monkeypatch.setitem(machines.PARKS, "shift", ShiftPreset(seconds=0.5, train=(6, 2), test=4))
+    records = shift.plain(tmp_path, "shift", 0)
+    _, test = shift.park(tmp_path, "shift", 0)
+    rows = {(r["scorer"], r["machine"]): r for r in records}
+    numbers = {}
+    for part in ("train", "test"):
+        for clip in (c for c in scan(tmp_path / "shift-0") if c.split == part and c.machine == "fan/section_00"):
+            x = log_mel(read(clip.path, channel=0), FeatureConfig(seconds=0.5)).numpy().astype(np.float16).astype(np.float64)
+            numbers.setdefault(part, []).append(np.concatenate([x.mean(axis=1), x.std(axis=1)]))
+    known, asked = np.array(numbers["train"]), np.array(numbers["test"])
+    distance = NearestNeighbors(n_neighbors=2).fit((known - known.mean(0)) / known.std(0))
+    score = distance.kneighbors((asked - known.mean(0)) / known.std(0))[0].mean(axis=1)
+    own = [clip for clip in test if clip.machine == "fan/section_00"]
+    faulty = np.array([clip.label == "anomaly" for clip in own])
+    for domain in ("source", "target"):
+        healthy = np.array([clip.domain == domain for clip in own]) & ~faulty
+        area = np.mean(score[faulty][:, None] > score[healthy])
+        assert rows["plain", "fan/section_00"][f"auc_{domain}"] == pytest.approx(area, abs=0.1)
 
 
 def test_variants_of_the_ensemble_and_both_methods_run_as_they_are_written(small_park, monkeypatch):

@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 import soundfile
 
-from asdlib import methods
+from asdlib import machines, methods
 from asdlib.cache import features_now
 from asdlib.cli import main
 from asdlib.data import scan
+from asdlib.domain_shift import ShiftPreset
 from asdlib.evaluation import EMBEDDING_SCORERS, SCORERS, machine_table, type_table
 from asdlib.features import FeatureConfig
 from asdlib.run import read_config
@@ -64,6 +65,15 @@ def test_simulate_then_info(asd, tmp_path):
     code, out, _ = asd("info", tmp_path / "park", "--json")
     assert json.loads(out)["fan/id_00"] == {"train normal": 6, "test normal": 4, "test anomaly": 4, "test unknown": 0}
     assert "ToyConveyor/id_03" in asd("info", tmp_path / "park")[1]
+
+
+def test_a_park_of_two_microphones_says_to_choose_one(asd, tmp_path, monkeypatch):
+    monkeypatch.setitem(machines.PARKS, "shift", ShiftPreset(seconds=0.2, train=(2, 1), test=1))
+    code, out, _ = asd("simulate", tmp_path / "park", "--preset", "shift")
+    assert code == 0
+    assert out.rstrip().endswith("--run RUN --channel 0")
+    found = json.loads(asd("info", tmp_path / "park", "--json")[1])
+    assert found["valve/section_01"] == {"train normal": 3, "test normal": 2, "test anomaly": 2, "test unknown": 0}
 
 
 def test_evaluate_prints_tables_and_writes_the_challenge_files(asd, trained, small_park, tmp_path):
@@ -347,7 +357,7 @@ def test_settings_are_printed_changed_in_a_file_and_given_back(asd, tmp_path, sm
         (("train", "--preset", "pocket"), ("paper", "book")),
         (("train", "--precision", "16"), ("32", "bf16")),
         (("train", "--short", "stretch"), ("repeat", "refuse")),
-        (("simulate", "x", "--preset", "huge"), ("tiny", "book", "long", "dcase")),
+        (("simulate", "x", "--preset", "huge"), ("tiny", "book", "long", "dcase", "shift", "shift-noise")),
         (("train", "--method", "magic"), ("ensemble", "clp-scf")),
     ],
 )

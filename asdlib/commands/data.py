@@ -24,18 +24,23 @@ def simulate(
             metavar="PRESET",
             parser=one_of("asdlib.park.machines:PARKS"),
             help="tiny: seconds; book: under a minute; long: as book, with clips of "
-            "10 s; dcase: the challenge's size.",
+            "10 s; dcase: the challenge's size; shift: two domains and two "
+            "microphones, shift-noise etc.: which differ in one thing alone.",
         ),
     ] = "book",
     seed: Annotated[int, typer.Option(help="Another seed makes other machines.")] = 0,
 ) -> None:
-    """Make a simulated machine park: six machine types, 23 machines, named faults."""
+    """Make a simulated machine park: six machine types, 23 machines, named faults.
+
+    In the presets of two domains they are three types and six machines.
+    """
     from asdlib.park import machines
     from asdlib.progress import progress_bar
 
     with progress_bar() as on_step:
         machines.simulate(out, preset=preset, seed=seed, on_step=on_step)
-    print(f"wrote {out}; next: asd train {out} --run RUN")
+    pair = isinstance(machines.PARKS[preset], machines.ShiftPreset)
+    print(f"wrote {out}; next: asd train {out} --run RUN" + " --channel 0" * pair)
 
 
 @app.command()

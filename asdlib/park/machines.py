@@ -27,6 +27,7 @@ import numpy as np
 from scipy.io import wavfile
 
 from asdlib.errors import AsdError
+from asdlib.park.domain_shift import FACTORS, ShiftPreset, render_pair, shift_plan
 from asdlib.park.rendering import SAMPLE_RATE, faults, generator_of, machines, render
 from asdlib.progress import OnStep, silent
 
@@ -77,19 +78,21 @@ _DCASE = {
     "ToyConveyor/id_03": (1000, 799, 355),
 }
 
-PARKS = {
+PARKS: dict[str, Preset | ShiftPreset] = {
     "tiny": Preset(seconds=1.0, counts=(6, 4, 4)),
     "book": Preset(seconds=2.0, counts=(60, 20, 20)),
     "long": Preset(seconds=10.0, counts=(60, 20, 20)),  # clips as long as real ones
     "dcase": Preset(seconds=10.0, counts=_DCASE),
+    "shift": ShiftPreset(),  # two domains, which differ in everything that may
+    **{f"shift-{factor}": ShiftPreset(factors=(factor,)) for factor in FACTORS},
 }
 
 
 def clip_plan(preset: str, *, seed: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
     """The clips of a park, ``preset`` being one of :data:`PARKS`.
 
-    They are pairs of a path relative to its root and the arguments of :func:`render`
-    that make it.
+    They are pairs of a path relative to its root and the arguments of :func:`render`,
+    or of :func:`render_pair` where there are two domains, that make it.
 
     >>> name, arguments = next(clip_plan("tiny"))
     >>> name
@@ -98,6 +101,9 @@ def clip_plan(preset: str, *, seed: int = 0) -> Iterator[tuple[str, dict[str, An
     ('fan/id_00', 'train', 1.0)
     """
     size = PARKS[preset]
+    if isinstance(size, ShiftPreset):
+        yield from shift_plan(size, seed=seed)
+        return
     for machine in machines():
         machine_type, machine_id = machine.split("/")
         train, normal, anomaly = size.counts_of(machine)
@@ -121,10 +127,11 @@ def simulate(
 ) -> Path:
     """Write a whole park to the new folder ``out``, which is returned.
 
-    It has the DCASE 2020 Task 2 layout, with ``park.json`` beside it. ``preset`` is one
-    of :data:`PARKS`. The folder appears only when it is complete. ``on_step(text, done,
-    total)`` is called after each clip. Raises :class:`AsdError` for an unknown preset,
-    or if ``out`` exists and is not empty, or cannot be written.
+    It has the DCASE 2020 Task 2 layout, or that of 2022 where there are two domains,
+    with ``park.json`` beside it. ``preset`` is one of :data:`PARKS`. The folder appears
+    only when it is complete. ``on_step(text, done, total)`` is called after each clip.
+    Raises :class:`AsdError` for an unknown preset, or if ``out`` exists and is not
+    empty, or cannot be written.
     """
     if preset not in PARKS:
         choices = ", ".join(PARKS)
@@ -180,7 +187,8 @@ def _write_all(
 
 
 def _write(root: Path, name: str, arguments: dict[str, Any]) -> tuple[str, dict]:
-    clip = render(**arguments)
+    make = render_pair if "domain" in arguments else render
+    clip = make(**arguments)
     samples = np.round(clip.waveform * 2**15).astype(np.int16)
     wavfile.write(root / name, SAMPLE_RATE, samples)
     fact = {"machine": clip.machine, "fault": clip.fault, "severity": clip.severity}

@@ -5,6 +5,7 @@ in any order, in any process, and a fault changes what it says and nothing else.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
@@ -25,8 +26,9 @@ PLACES = {3: (-1.2, 0.0, 1.2), 4: (-1.2, -0.4, 0.4, 1.2)}
 class SimulatedClip:
     """One rendered clip: the ``waveform`` and everything that made it.
 
-    ``waveform`` (samples,) is float32, full scale ±1. ``identity`` holds the parameter
-    values that the clip was rendered with, the fault included.
+    ``waveform`` (samples,) is float32, full scale ±1; (samples, 2) where there are two
+    microphones. ``identity`` holds the parameter values that the clip was rendered
+    with, the fault included.
     """
 
     waveform: np.ndarray
@@ -121,18 +123,66 @@ def _reference_rms(machine_type: str) -> float:
     return float(np.sqrt(np.mean(x**2)))
 
 
-def _background(env: Nuisance, rng: np.random.Generator, n: int) -> np.ndarray:
-    noise = 10 ** (-env.snr / 20) * sounds.tilted_noise(
+def values_of(
+    machine: str,
+    rng: np.random.Generator,
+    *,
+    seed: int = 0,
+    fault: str | None = None,
+    severity: float = 1.0,
+) -> dict[str, float]:
+    """The parameters of one clip of ``machine`` (``type/id``), drawn within tolerance.
+
+    A ``fault`` then moves its own. Raises :class:`AsdError` for an unknown machine or
+    fault.
+    """
+    kind, machine_type = _type_of(machine), machine.split("/")[0]
+    if fault is not None and fault not in kind.faults:
+        choices = ", ".join(kind.faults)
+        raise AsdError(
+            f"a {machine_type} has no fault {fault!r}: choose one of {choices}"
+        )
+    values = {}
+    for name, value in identity(machine, seed=seed).items():
+        off = kind.parameters[name].tolerance * rng.standard_normal()
+        values[name] = value * float(np.exp(off))
+    moved = {} if fault is None else kind.faults[fault]
+    for name, factor in moved.items():
+        values[name] *= factor**severity
+    return values
+
+
+def dry_sound(
+    machine_type: str,
+    values: dict[str, float],
+    env: Nuisance,
+    rng: np.random.Generator,
+    n: int,
+) -> np.ndarray:
+    """What leaves a machine, before room, noise and microphone: (n,).
+
+    The typical machine of its type has an RMS of 1.
+    """
+    x = MACHINE_TYPES[machine_type].render(values, env, rng, n, SAMPLE_RATE)
+    return x / _reference_rms(machine_type)
+
+
+def background(env: Nuisance, rng: np.random.Generator, n: int) -> np.ndarray:
+    """The noise of the factory (n,): a machine at the RMS of 1 is ``env.snr`` above."""
+    return 10 ** (-env.snr / 20) * sounds.tilted_noise(
         rng, n, SAMPLE_RATE, slope=env.background_slope
     )
+
+
+def passing_events(
+    env: Nuisance, rng: np.random.Generator, n: int
+) -> Iterator[np.ndarray]:
+    """What else happens near by, one sound (n,) for each event."""
     for _ in range(int(env.events)):
         time, strength = rng.uniform(0, n / SAMPLE_RATE), rng.uniform(0.5, 2.0)
         strike = sounds.impact_train(n, SAMPLE_RATE, [time], strength)
         frequency, decay = rng.uniform(300, 3000), rng.uniform(0.01, 0.08)
-        noise = noise + sounds.ring(
-            strike, SAMPLE_RATE, frequency=frequency, decay=decay
-        )
-    return noise
+        yield sounds.ring(strike, SAMPLE_RATE, frequency=frequency, decay=decay)
 
 
 def render(
@@ -160,28 +210,19 @@ def render(
     >>> dict(faulty.identity.items() - healthy.identity.items()).keys()
     dict_keys(['sway'])
     """
-    kind, machine_type = _type_of(machine), machine.split("/")[0]
-    if fault is not None and fault not in kind.faults:
-        choices = ", ".join(kind.faults)
-        raise AsdError(
-            f"a {machine_type} has no fault {fault!r}: choose one of {choices}"
-        )
     rng = generator_of("clip", seed, machine, split, number)
     env = _draw_nuisance(rng)
-    values = {}
-    for name, value in identity(machine, seed=seed).items():
-        off = kind.parameters[name].tolerance * rng.standard_normal()
-        values[name] = value * float(np.exp(off))
-    moved = {} if fault is None else kind.faults[fault]
-    for name, factor in moved.items():
-        values[name] *= factor**severity
+    values = values_of(machine, rng, seed=seed, fault=fault, severity=severity)
     n = round(seconds * SAMPLE_RATE)
-    x = kind.render(values, env, rng, n, SAMPLE_RATE) / _reference_rms(machine_type)
+    x = dry_sound(machine.split("/")[0], values, env, rng, n)
     # The background has a generator of its own: a fault that draws more random numbers
     # must not change it.
     own = generator_of("background", seed, machine, split, number)
     x = sounds.room(x, SAMPLE_RATE, own, decay=env.room_decay, wet=env.room_wet)
-    x = x + _background(env, own, n)
+    noise = background(env, own, n)
+    for event in passing_events(env, own, n):
+        noise = noise + event
+    x = x + noise
     x = sounds.microphone(x, SAMPLE_RATE, slope=env.colour, gain=env.gain)
     return SimulatedClip(
         waveform=np.clip(LOUDNESS * x, -1, 1 - 2**-15).astype(np.float32),

@@ -1,0 +1,1 @@
+from asdlib.park.domain_shift import *
