@@ -44,8 +44,8 @@ test: $(READY)
 	$(TOOK)
 
 soak: $(READY)
-	OMP_NUM_THREADS=1 ASDLIB_SOAK_KILLS=50 ASDLIB_SOAK_FUZZ=10000 ASDLIB_SOAK_MINUTES=30 $(BIN)/python -m pytest -n 2 -rP \
-	  --dist loadfile tests/test_kills.py tests/test_fuzz.py tests/test_soak.py tests/test_processes.py
+	OMP_NUM_THREADS=1 ASDLIB_SOAK_KILLS=50 ASDLIB_SOAK_FUZZ=10000 ASDLIB_SOAK_HEADERS=5000 ASDLIB_SOAK_MINUTES=30 $(BIN)/python -m pytest -n 2 -rP \
+	  --dist loadfile tests/test_kills.py tests/test_fuzz.py tests/test_soak.py tests/test_processes.py tests/test_opening.py
 	$(TOOK)
 
 mutants: $(READY)

@@ -1,11 +1,12 @@
 """The command ``asd``: simulate or download clips, train, evaluate, score."""
 
+import io
 import logging
 import sys
 from importlib import import_module
 
 from asdlib.commands import app
-from asdlib.errors import AsdError
+from asdlib.errors import AsdError, spelled_as_options
 
 for name in ("data", "cut", "learn", "compare", "rivals", "use", "judge", "cache"):
     import_module(f"asdlib.commands.{name}")  # adds its commands, in this order
@@ -14,12 +15,17 @@ for name in ("data", "cut", "learn", "compare", "rivals", "use", "judge", "cache
 def main() -> None:
     """Run ``asd``.
 
-    Exit code 0; 2 for bad input, with one sentence on standard error; 130 when a
-    training is interrupted.
+    Exit code 0; 2 for bad input, with one sentence on standard error, which speaks of
+    options; 130 when a training is interrupted.
     """
+    # Names may be any bytes, and a pipe or an old console may hold few letters.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s")
     try:
-        app()
+        with spelled_as_options():
+            app()
     except AsdError as error:
         print(f"asd: {error}", file=sys.stderr)
         sys.exit(2)

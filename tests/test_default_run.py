@@ -69,7 +69,7 @@ def test_clips_of_the_park_are_looked_at_as_a_whole(run, small_park):
 def test_it_finds_faults_and_a_file_a_stream_and_the_whole_set_have_the_same_scores(detector, small_park):
     clips = [clip for clip in scan(small_park) if clip.split == "test" and clip.machine == "valve/id_06"]
     table = detector.score_clips(clips, device="cpu")
-    assert list(table.columns) == ["machine", "name", "label", "fused", "plain", *PARTS]
+    assert list(table.columns) == ["machine", "name", "label", "domain", "fused", "plain", *PARTS]
     for clip, row in zip(clips[:3], table.to_dict(orient="records"), strict=False):
         for scorer in detector.scorers:
             track = score(clip.path, run=detector, machine=clip.machine, scorer=scorer, device="cpu")

@@ -78,7 +78,7 @@ def test_both_stages_move_the_weights_on_from_the_same_start(small_run, detector
 def test_scores_of_every_scorer_for_every_clip(detector, small_park):
     clips = [clip for clip in scan(small_park) if clip.split == "test"]
     table = detector.score_clips(clips)
-    assert list(table.columns) == ["machine", "name", "label", *SCORERS]
+    assert list(table.columns) == ["machine", "name", "label", "domain", *SCORERS]
     assert len(table) == len(clips)
     assert np.isfinite(table[list(SCORERS)].to_numpy()).all()
     again = detector.score_clips(clips[::-1]).iloc[::-1].reset_index(drop=True)
@@ -148,7 +148,7 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been(small_park, small_
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         train(scan(small_park), run, SMALL, on_step=interrupt)
-    with pytest.raises(AsdError, match="--resume"):
+    with pytest.raises(AsdError, match="resume=True"):
         train(scan(small_park), run, SMALL)  # not silently over what is there
     with pytest.raises(AsdError, match="unfinished"):
         Detector.load(run)

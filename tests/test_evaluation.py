@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom
+from scipy.stats import binom, norm
 from sklearn.metrics import roc_auc_score
 
 from asdlib.errors import AsdError
@@ -22,6 +22,7 @@ from asdlib.evaluation import (
     machine_table,
     mahalanobis_score,
     pauc,
+    score_interval,
     softmax_score,
     type_table,
     write_challenge_csv,
@@ -138,6 +139,19 @@ def test_tables_average_ids_within_types_and_types_within_the_average():
     types = type_table(table)
     assert types.auc.to_dict() == {"fan": 0.75, "pump": 0.5, "average": 0.625}
     assert types.mauc.to_dict() == {"fan": 0.5, "pump": 0.5, "average": 0.5}
+
+
+def test_other_labels_are_refused_and_any_text_of_the_known_ones_is_taken():
+    labels = ["normal", "abnormal", "normal", "abnormal"]
+    clips = pd.DataFrame({"machine": "fan/id_00", "label": labels, "score": [1.0, 3.0, 2.0, 4.0]})
+    with pytest.raises(AsdError, match="2 of 4 clips are labelled 'abnormal': write normal, anomaly or unknown"):
+        machine_table(clips, resamples=0)
+    for column in ([*labels[:3], None], [0, 1, 0, 1], ["Normal", *labels[1:]]):
+        with pytest.raises(AsdError, match="clips are labelled"):
+            machine_table(clips.assign(label=column), resamples=0)
+    known = [label.replace("abnormal", "anomaly") for label in labels]
+    for column in (known, pd.Categorical(known), np.array(known), pd.array(known, dtype="string"), [np.str_(x) for x in known]):
+        assert machine_table(clips.assign(label=column), resamples=0).auc.to_list() == [1.0]
 
 
 def test_challenge_files_have_the_challenge_names_and_lines(tmp_path):
@@ -258,9 +272,9 @@ def test_cross_scores_hold_each_clip_against_the_other_four_fifths():
 
 
 def test_the_bootstrap_interval_lies_between_the_quantiles_of_its_level():
-    """One healthy and n faulty clips: the resampled AUC is a binomial share, whose quantiles are known."""
-    truth = np.repeat([0, 1], [1, 400])
-    scores = np.concatenate([[0.5], np.repeat([0.0, 1.0], [120, 280])])  # AUC 0.7
+    """Healthy clips of one score, and n faulty ones: the resampled AUC is a binomial share, whose quantiles are known."""
+    truth = np.repeat([0, 1], [400, 400])
+    scores = np.repeat([0.5, 0.0, 1.0], [400, 120, 280])  # AUC 0.7
     for options, level in (({}, 0.95), ({"level": 0.8}, 0.8), ({"level": 0.5}, 0.5)):
         found = bootstrap_interval(truth, scores, resamples=4000, **options)
         expected = binom.ppf([(1 - level) / 2, (1 + level) / 2], 400, 0.7) / 400
@@ -268,9 +282,100 @@ def test_the_bootstrap_interval_lies_between_the_quantiles_of_its_level():
 
 
 def test_the_table_has_the_interval_of_95_per_cent():
-    scores = np.concatenate([[0.5], np.repeat([0.0, 1.0], [120, 280])])
-    clips = pd.DataFrame({"machine": "fan/id_00", "label": ["normal", *["anomaly"] * 400], "score": scores})
+    scores = np.repeat([0.5, 0.0, 1.0], [400, 120, 280])
+    clips = pd.DataFrame({"machine": "fan/id_00", "label": ["normal"] * 400 + ["anomaly"] * 400, "score": scores})
     row = machine_table(clips, resamples=2000).loc["fan/id_00"]
     expected = binom.ppf([0.025, 0.975], 400, 0.7) / 400
     assert (row.auc_low, row.auc_high) == pytest.approx(expected, abs=0.0038)
     assert machine_table(clips).equals(machine_table(clips, resamples=1000))
+
+
+# ------------------------------------------------------------------------------------- intervals of few clips, at the edge
+
+
+@pytest.mark.parametrize(("normal", "anomalous"), [(1, 1), (4, 4), (4, 20), (20, 4), (50, 50), (1, 400)])
+@pytest.mark.parametrize("area", [0.0, 0.3, 0.5, 0.96, 1.0])
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_the_score_interval_holds_the_aucs_that_lie_within_z_standard_deviations(normal, anomalous, area, level):
+    """On a grid of them, by Hanley and McNeil's Q1 and Q2 with the mean of both sizes in the place of each."""
+    theta = np.linspace(0, 1, 200_001)
+    q1, q2, rest = theta / (2 - theta), 2 * theta**2 / (1 + theta), (normal + anomalous) / 2 - 1
+    variance = (theta * (1 - theta) + rest * (q1 - theta**2) + rest * (q2 - theta**2)) / (normal * anomalous)
+    inside = theta[(area - theta) ** 2 <= norm.ppf((1 + level) / 2) ** 2 * variance + 1e-12]
+    found = score_interval(area, normal, anomalous, level=level)
+    assert found == pytest.approx((inside.min(), inside.max()), abs=2e-5)
+
+
+@pytest.mark.parametrize("area", [0.0, 0.5, 1.0])
+def test_the_score_interval_of_one_pair_is_wilsons_interval_of_one_trial(area):
+    z = norm.ppf(0.975)
+    centre, half = (area + z**2 / 2) / (1 + z**2), z * np.sqrt(area * (1 - area) + z**2 / 4) / (1 + z**2)
+    assert score_interval(area, 1, 1) == pytest.approx((centre - half, centre + half), abs=1e-12)
+
+
+def test_four_and_four_clips_ranked_right_leave_room_for_an_auc_of_0_58():
+    truth, scores = [0] * 4 + [1] * 4, np.arange(8.0)
+    low, high = bootstrap_interval(truth, scores)
+    assert (round(low, 2), high) == (0.58, 1.0)  # Newcombe's method 5
+    assert bootstrap_interval(truth, -scores) == pytest.approx((0, 1 - low), abs=1e-12)  # all wrong: the mirror image
+    wide, _ = bootstrap_interval(truth, scores, level=0.99)
+    assert wide < low
+    clips = pd.DataFrame({"machine": "fan/id_00", "label": ["normal"] * 4 + ["anomaly"] * 4, "score": scores})
+    assert tuple(machine_table(clips).loc["fan/id_00", ["auc_low", "auc_high"]]) == (low, high)
+
+
+def test_scores_that_are_all_the_same_say_nothing():
+    low, high = bootstrap_interval([0] * 4 + [1] * 4, np.ones(8))
+    assert (low, high) == score_interval(0.5, 4, 4)
+    assert high - low > 0.5
+
+
+@settings(max_examples=60, deadline=None)
+@given(clips=labelled, seed=st.integers(0, 9))
+def test_no_interval_promises_more_than_a_perfect_ranking_of_as_many_clips(clips, seed):
+    truth, scores = zip(*clips, strict=True)
+    low, high = bootstrap_interval(truth, scores, resamples=50, seed=seed)
+    edge, _ = score_interval(1.0, len(truth) - sum(truth), sum(truth))
+    assert low <= edge + 1e-9
+    assert high >= 1 - edge - 1e-9
+    assert high > low
+    if auc(truth, scores) in (0, 1):
+        assert low <= auc(truth, scores) <= high
+
+
+@pytest.mark.parametrize("size", [4, 10, 20, 50])
+def test_the_lower_end_never_falls_as_a_ranking_gets_better_at_the_edge(size):
+    """A fault at the place of the k-th highest healthy clip, k from 3 to 0: nothing jumps the wrong way where k gets 0."""
+    truth, ends = np.repeat([0, 1], size), []
+    for place in (3, 2, 1, 0):
+        scores = np.arange(2.0 * size)
+        scores[size] = size - place - 0.5
+        ends.append(bootstrap_interval(truth, scores)[0])
+    assert ends == sorted(ends)
+    assert ends[-1] == score_interval(1.0, size, size)[0]
+
+
+@pytest.mark.parametrize("true_auc", [0.9, 0.95, 0.99])
+@pytest.mark.parametrize(("normal", "anomalous"), [(4, 4), (10, 10)])
+def test_intervals_of_few_clips_cover_a_high_auc(normal, anomalous, true_auc):
+    rng, hits = np.random.default_rng(0), 0
+    truth, shift = np.repeat([0, 1], [normal, anomalous]), np.sqrt(2) * norm.ppf(true_auc)
+    for seed in range(40):
+        scores = rng.normal(shift * truth)
+        low, high = bootstrap_interval(truth, scores, resamples=100, seed=seed)
+        hits += low <= true_auc <= high
+    assert hits >= 38  # 99 % or more of 40 expected; the bootstrap alone would have 5 to 34
+
+
+def test_what_no_formula_tells_at_the_edge_is_refused_in_words():
+    truth, scores = [0] * 4 + [1] * 4, np.arange(8.0)
+    with pytest.raises(AsdError, match="all resamples of 4 normal and 4 anomalous clips give 1, which does not tell how sure"):
+        bootstrap_interval(truth, scores, metric=pauc)
+    low, high = bootstrap_interval(truth, [1.0, 2, 3, 6, 4, 5, 7, 8], metric=pauc)
+    assert 0 <= low < high <= 1
+
+
+@pytest.mark.parametrize(("area", "normal", "anomalous", "level"), [(1.1, 4, 4, 0.95), (0.5, 0, 4, 0.95), (0.5, 4, 4, 1.0)])
+def test_an_interval_of_nothing_is_refused(area, normal, anomalous, level):
+    with pytest.raises(AsdError, match="no interval for an AUC"):
+        score_interval(area, normal, anomalous, level=level)

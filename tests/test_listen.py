@@ -4,10 +4,12 @@ import base64
 import io
 import json
 import re
+import warnings
 
 import numpy as np
 import pytest
 import soundfile
+import umap
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image
@@ -135,6 +137,29 @@ def test_umap_keeps_groups_and_is_the_same_again():
         centres = p.reshape(3, 20, 2).mean(axis=1)
         assert np.linalg.norm(centres[0] - centres[1]) > within
     np.testing.assert_allclose(umap_points(first, second)[1], points[1])
+
+
+@pytest.mark.parametrize("count", [*range(3, 18), 40])
+def test_a_map_of_few_clips_is_drawn_without_a_word_and_of_many_as_umap_itself_does(count):
+    first, second = np.random.default_rng(count).normal(size=(2, count, 8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        points = umap_points(first, second, seed=3)
+    assert [p.shape for p in points] == [(count, 2)] * 2
+    assert np.isfinite(points).all()
+    assert all(len(np.unique(p, axis=0)) == count for p in points)
+    if count > 15:  # 15 neighbours and a spectral start, as umap has them
+        settings = {"metric": "cosine", "random_state": 3, "n_jobs": 1}
+        alone = umap.UMAP(**settings).fit_transform(first)
+        np.testing.assert_array_equal(points[0], alone)
+        start = alone / np.abs(alone).max() * 10
+        np.testing.assert_array_equal(points[1], umap.UMAP(**settings, init=start).fit_transform(second))
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 clips"), (1, "1 clip"), (2, "2 clips")])
+def test_a_map_of_one_or_two_clips_is_refused(count, text):
+    with pytest.raises(AsdError, match=f"^a map of {text} shows nothing: give three or more$"):
+        umap_points(np.ones((40, 8)), np.ones((count, 8)))
 
 
 def test_pictures_show_what_they_are_given(detector, small_park):

@@ -1,6 +1,7 @@
 """The commands that use a finished run: thresholds, long recordings, streams, the report, the export."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -91,11 +92,32 @@ def test_scores_along_a_recording_with_segments_and_csv(asd, run, minute, detect
     assert "minute.wav: 39 windows of 1 s; highest score" in out
     lines = (tmp_path / "tracks" / "minute.csv").read_text().splitlines()
     assert lines[0] == "start,end,score"
-    np.testing.assert_allclose([float(line.split(",")[2]) for line in lines[1:]], track.score, rtol=1e-4)
+    assert [float(line.split(",")[2]) for line in lines[1:]] == track.score  # on the same side of every threshold
     told = json.loads(asd(*words, "--json")[1])["tracks"][0]
     assert told["segments"] == [vars(segment) for segment in track.segments(limit)]
     code, _, err = asd("score", minute, "--run", run, "--machine", MACHINE, "--csv", tmp_path)
     assert (code, "add --every" in err) == (2, True)
+
+
+def test_every_command_shows_on_which_side_of_the_threshold_a_score_lies(asd, run, healthy, minute):  # noqa: F811
+    of_machine = ("--run", run, "--machine", MACHINE)
+    exact = json.loads(asd("score", healthy[0], *of_machine, "--json")[1])["scores"][0]["score"]
+    for limit, alarm in ((np.nextafter(exact, np.inf), False), (np.nextafter(exact, -np.inf), True)):
+        _, out, _ = asd("score", healthy[0], *of_machine, "--threshold", repr(float(limit)))
+        shown = float(re.search(r"threshold (\S+)", out)[1])
+        value = float(out.split(healthy[0].name)[1].split()[1])  # the cell after the name
+        assert ("ALARM" in out, value > shown, value < shown) == (alarm, alarm, not alarm)
+    track = score(minute, run=run, machine=MACHINE, every=1.0)
+    limit = float(np.nextafter(track.highest[1], -np.inf))
+    _, out, _ = asd("score", minute, *of_machine, "--every", 1, "--threshold", repr(limit))
+    assert float(re.search(r"highest score (\S+) at", out)[1]) > float(re.search(r"above the threshold (\S+)", out)[1])
+    samples = (read(healthy[0]) * 2**15).astype("<i2").tobytes()  # of one window
+    (exact,) = score(healthy[0], run=run, machine=MACHINE).score
+    for limit, alarm in ((np.nextafter(exact, np.inf), False), (np.nextafter(exact, -np.inf), True)):
+        words = [sys.executable, "-m", "asdlib", "stream", *map(str, of_machine), "--threshold", repr(float(limit))]
+        done = subprocess.run(words, input=samples, capture_output=True, check=True)
+        _, value, *told = done.stdout.decode().split()
+        assert (told, float(value) > limit) == (["ALARM"] * alarm, alarm)
 
 
 def test_a_stream_gives_the_numbers_of_the_file(run, minute, detector):

@@ -48,7 +48,20 @@ def test_alarms_come_in_the_order_of_their_excess_in_shares_of_the_threshold(det
     assert [row[:2] for row in rows] == [(clip.machine, clip.path.name) for clip in expected]
     assert rows[0][0] == small
     assert [row[4] for row in rows] == ["ALARM"] * alarms + ["no"] * (len(clips) - alarms)
-    assert [row[2:4] for row in rows] == [(f"{scores[c]:.3f}", f"{limits[c.machine]:.3f}") for c in expected]
+    shown = [(float(row[2]), float(row[3])) for row in rows]
+    np.testing.assert_allclose(shown, [(scores[c], limits[c.machine]) for c in expected], rtol=1e-3)
+
+
+def test_scores_near_their_threshold_are_seen_on_their_side(detector, clips, scores, tmp_path):
+    """The threshold is the smallest number above the score, then the largest below it."""
+    clip = clips[0]
+    for direction, verdict in ((np.inf, "no"), (-np.inf, "ALARM")):
+        limit = float(np.nextafter(scores[clip], direction))
+        write_report(tmp_path / "page.html", clips, detector, {clip.machine: limit})
+        rows = {row[:2]: row[2:] for row in rows_of(tmp_path / "page.html")}
+        score, shown, alarm = rows[clip.machine, clip.path.name]
+        assert (alarm, float(score) > float(shown)) == (verdict, verdict == "ALARM")
+        assert score != shown
 
 
 def test_a_score_at_the_threshold_is_no_alarm_and_a_threshold_of_zero_divides_nothing():

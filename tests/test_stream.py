@@ -151,7 +151,7 @@ def test_segments_are_what_lies_above_merged_where_it_touches(tmp_path):
     assert track.highest == (8.0, 9.0)
     assert Track(2.0, [0.0, 1.0], [6.0, 5.0]).segments(4) == [Segment(0.0, 3.0, 6.0)]
     track.write_csv(tmp_path / "t.csv")
-    assert (tmp_path / "t.csv").read_text().splitlines()[:2] == ["start,end,score", "0.000,2.000,1"]
+    assert (tmp_path / "t.csv").read_text().splitlines()[:2] == ["start,end,score", "0.000,2.000,1.0"]
     assert "7.000,9.000," in (tmp_path / "t.csv").read_text().splitlines()
 
 

@@ -121,28 +121,20 @@ Cache = Annotated[
 ]
 
 
-def found_in(data: Path, layout: str | None, words: str | None) -> "list[Clip]":
-    """The clips in DATA, as the options of a command say."""
-    from asdlib.sound.layouts import words_in
-    from asdlib.sound.scan import scan
-
-    return scan(data, layout, words_in(words) if words else None)
-
-
 def recordings_in(paths: Iterable[Path]) -> list[Path]:
     """The recordings that are named, and those in the folders that are, by name.
 
     Raises :class:`AsdError` for a folder without any.
     """
     from asdlib.files import files_below
-    from asdlib.sound.opening import ENDINGS
+    from asdlib.sound.scan import ENDINGS
 
     found: list[Path] = []
     for path in paths:
         if not path.is_dir():
             found.append(path)
             continue
-        below = [x for x in files_below(path) if x.suffix.lower() in ENDINGS]
+        below = [x for x in files_below(path) if x.suffix[1:].lower() in ENDINGS]
         if not below:
             raise AsdError(f"no recordings in {path}: name files or another folder")
         found += sorted(below)
@@ -157,6 +149,14 @@ def end_with(bad: "Mapping[Clip, AsdError]", count: int) -> None:
         print(f"asd: {error}", file=sys.stderr)
     print(f"asd: {len(bad)} of {count} recordings were left out", file=sys.stderr)
     raise typer.Exit(2)
+
+
+def found_in(data: Path, layout: str | None, words: str | None) -> "list[Clip]":
+    """The clips in DATA, as the options of a command say."""
+    from asdlib.sound.layouts import words_in
+    from asdlib.sound.scan import scan
+
+    return scan(data, layout, words_in(words) if words else None)
 
 
 def reading_of(
@@ -231,12 +231,18 @@ def print_table(
 ) -> None:
     """Print a table; in a pipe, no line of it is broken."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=escape(title), title_justify="left")
+    def cell(text: str, style: str = "") -> Text:
+        """As it will be printed, so that the widths of columns are right."""
+        encoding = sys.stdout.encoding or "utf-8"
+        shown = text.encode(encoding, "backslashreplace").decode(encoding)
+        return Text(shown, style)
+
+    table = Table(title=cell(title, "table.title"), title_justify="left")
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(cell, row))
     Console(width=None if sys.stdout.isatty() else 500).print(table)

@@ -3,7 +3,7 @@
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,7 @@ from asdlib.commands import (
     app,
     end_with,
     found_in,
+    one_of,
     print_table,
     reading_of,
 )
@@ -55,6 +56,15 @@ def evaluate(
             "folder of ground_truth_*.csv, for clips whose names do not say."
         ),
     ] = None,
+    official: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            parser=one_of("asdlib.judge.challenge:FORMULAE"),
+            help="The challenge's official score: arithmetic (2020), harmonic (2021) "
+            "or mixed (2022-2026, and where source and target clips are known).",
+        ),
+    ] = None,
     device: Device = "auto",
     channel: Channel = None,
     resample: Resample = False,
@@ -66,8 +76,12 @@ def evaluate(
 ) -> None:
     """Score the test clips of DATA.
 
-    AUC, pAUC and mAUC are given where normal and anomalous clips are known.
+    AUC, pAUC and mAUC are given where normal and anomalous clips are known, and the
+    challenge's official score where domains are known, too.
     """
+    import pandas as pd
+
+    from asdlib.judge.challenge import lacking, usual_kind
     from asdlib.judge.metrics import machine_table, type_table, write_challenge_csv
     from asdlib.progress import progress_bar
     from asdlib.sound.truth import read_truth, with_truth
@@ -86,6 +100,16 @@ def evaluate(
             f"{data} has no test clip of a machine that this run knows ({known}): "
             "choose other data or another run"
         )
+    facts = [(clip.machine, clip.label, clip.domain) for clip in clips]
+    about = pd.DataFrame(facts, columns=["machine", "label", "domain"])
+    kind = official or usual_kind(about)
+    lacks = lacking(about, kind) if kind else []
+    if official and (lacks or not about.label.isin(("normal", "anomaly")).any()):
+        why = "; ".join(lacks) or "no clip is known to be normal or anomalous"
+        raise AsdError(
+            f"there is no official score {official} of {data}, {why}: "
+            "complete the data, or leave --official out"
+        )
     reading = reading_of(detector, channel, resample, partial)
     bad: dict[Clip, AsdError] = {}
     with progress_bar() as on_step:
@@ -93,18 +117,23 @@ def evaluate(
             clips, reading=reading, device=device, cache=cache, bad=bad, on_step=on_step
         )
         count, clips = len(clips), [clip for clip in clips if clip not in bad]
+        if kind and bad:
+            lacks = lacking(table, kind)
         names = list(detector.scorers)
         if PLAIN not in names:
             healthy = [clip for clip in every if clip.split == "train"]
-            beside = with_plain(detector, healthy, clips, reading, cache, on_step)
-            if beside is not None:
-                table[PLAIN], names = beside, [*names, PLAIN]
+            plain = with_plain(detector, healthy, clips, reading, cache, on_step)
+            if plain is not None:
+                table[PLAIN], names = plain, [*names, PLAIN]
         results = {}
         for name in names:
             scored, resamples = table.assign(score=table[name]), 1000 * (name == scorer)
             results[name] = machine_table(scored, resamples=resamples, on_step=on_step)
     chosen = table.assign(score=table[scorer])
     paths = write_challenge_csv(chosen, csv) if csv else []
+    judged = None
+    if kind and not lacks and len(results[scorer]):
+        judged = official_scores(table, kind, names, scorer)
     if as_json:
         machines = results[scorer].to_dict(orient="index")
         types = type_table(results[scorer]).to_dict(orient="index") if machines else {}
@@ -113,8 +142,8 @@ def evaluate(
             for name, t in results.items()
             if len(t)
         }
-        found = {"scorer": scorer, "machines": machines, "types": types}
-        found["averages"] = averages
+        found: dict[str, Any] = {"scorer": scorer, "machines": machines, "types": types}
+        found |= {"averages": averages, "official": judged, "official_lacks": lacks}
         found |= {"not_in_run": unknown, "left_out": [c.called for c in bad]}
         print(json.dumps(found, indent=1))
         end_with(bad, count)
@@ -124,6 +153,10 @@ def evaluate(
     print(f"{len(table)} test clips of {table.machine.nunique()} machines")
     if len(results[scorer]):
         _print_results(results, scorer)
+    if judged:
+        _print_official(judged, results, scorer)
+    for reason in lacks:
+        print(f"no official score ({kind}): {reason}")
     if PLAIN not in results:
         print(
             f"nothing plain beside it: {data} has no two training clips of each of "
@@ -178,6 +211,53 @@ def with_plain(
     if any((arrays[0].machines == machine).sum() < 2 for machine in machines):
         return None
     return plain_scores(*arrays)
+
+
+def official_scores(
+    table: "pd.DataFrame", kind: str, names: list[str], scorer: str
+) -> dict[str, Any]:
+    """The official score ``kind`` by each scorer, and what it is made of by one.
+
+    ``table`` is that of :meth:`Detector.score_clips`.
+    """
+    from asdlib.judge.challenge import formula_of, official_mean, official_parts
+
+    parts = {n: official_parts(table.assign(score=table[n]), kind) for n in names}
+    return {
+        "kind": kind,
+        "years": formula_of(kind).years,
+        "score": official_mean(parts[scorer], kind),
+        "scores": {name: official_mean(own, kind) for name, own in parts.items()},
+        "machines": parts[scorer].to_dict(orient="index"),
+    }
+
+
+def _print_official(
+    judged: "dict[str, Any]", results: "dict[str, pd.DataFrame]", scorer: str
+) -> None:
+    """The official score, with the AUC beside it that no domain has a part in."""
+    from asdlib.judge.metrics import type_table
+
+    official = f"DCASE {judged['years']} official score, {judged['kind']}"
+    columns = list(next(iter(judged["machines"].values())))
+    if "auc" not in columns:  # else it is all in the first table
+        plain = results[scorer].auc
+        rows = [
+            (name, *(f"{100 * x:.2f}" for x in (*parts.values(), plain[name])))
+            for name, parts in judged["machines"].items()
+        ]
+        names = [name.replace("auc", "AUC").replace("_", " ") for name in columns]
+        title = f"parts of the official score, scorer {scorer} (%)"
+        print_table(title, ("machine", *names, "AUC of all"), rows)
+    pairs = [
+        (name, score, type_table(results[name]).auc["average"])
+        for name, score in judged["scores"].items()
+    ]
+    print_table(
+        f"{official} (%)",
+        ("scorer", "official score", "average AUC"),
+        [(name, f"{100 * a:.2f}", f"{100 * b:.2f}") for name, a, b in pairs],
+    )
 
 
 def _print_results(results: "dict[str, pd.DataFrame]", scorer: str) -> None:

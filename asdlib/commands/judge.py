@@ -64,6 +64,7 @@ def threshold(
     from dataclasses import asdict
 
     from asdlib.judge.threshold import choose_threshold, refuse_known
+    from asdlib.show.numbers import told_apart
     from asdlib.sound.cutting import cut_long, look_into
     from asdlib.use.detector import Detector
     from asdlib.use.thresholds import keep_threshold
@@ -84,8 +85,9 @@ def threshold(
         about = {"machine": machine, "scorer": scorer}
         print(json.dumps(about | asdict(found), indent=1))
         return
+    _, limit = told_apart(scores.tolist(), found.value)
     print(
-        f"{machine}, scorer {scorer}: alarm above {found.value:.4f} ({found.method}, "
+        f"{machine}, scorer {scorer}: alarm above {limit} ({found.method}, "
         f"{found.clips} healthy clips)"
     )
     print(

@@ -63,6 +63,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score recordings of one machine; larger is more anomalous."""
+    from asdlib.show.numbers import told_apart
     from asdlib.use.detector import Detector
     from asdlib.use.fitting import FEW
     from asdlib.use.stream import StreamScorer
@@ -110,15 +111,16 @@ def score(
         end_with(bad, count)
         return
     columns = ("file", "score", "above this share of the training clips")
+    numbers, limit_text = told_apart(found[scorer].tolist(), limit)
     told = [
-        (str(row["file"]), f"{row['score']:.4f}", f"{row['training_share']:.0%}")
-        for row in rows
+        (str(row["file"]), number, f"{row['training_share']:.0%}")
+        for row, number in zip(rows, numbers, strict=True)
     ]
     title = f"{machine}, scorer {scorer}"
     if limit is None:
         print_table(title, columns, told)
     else:
-        title += f", threshold {limit:.4f}"
+        title += f", threshold {limit_text}"
         alarms = [("ALARM" if row["alarm"] else "no",) for row in rows]
         judged = [row + alarm for row, alarm in zip(told, alarms, strict=True)]
         print_table(title, (*columns, "alarm"), judged)
@@ -160,6 +162,7 @@ def _tracks(
     import numpy as np
 
     from asdlib.progress import progress_bar
+    from asdlib.show.numbers import told_apart
     from asdlib.use.stream import score as score_along
 
     out = []
@@ -189,15 +192,20 @@ def _tracks(
         if as_json:
             continue
         start, highest = track.highest
+        peaks = [segment.peak for segment in segments]
+        (number, *numbers), limit_text = told_apart([highest, *peaks], limit)
         print(
             f"{path}: {len(track.start)} windows of {track.seconds:g} s; highest score "
-            f"{highest:.4f} at {start:.1f} s"
+            f"{number} at {start:.1f} s"
         )
         if limit is not None:
             print_table(
-                f"above the threshold {limit:.4f}",
+                f"above the threshold {limit_text}",
                 ("from (s)", "to (s)", "highest score"),
-                [(f"{s.start:.1f}", f"{s.end:.1f}", f"{s.peak:.4f}") for s in segments],
+                [
+                    (f"{s.start:.1f}", f"{s.end:.1f}", peak)
+                    for s, peak in zip(segments, numbers, strict=True)
+                ],
             )
     return out
 
@@ -229,6 +237,7 @@ def stream(
     """
     import numpy as np
 
+    from asdlib.show.numbers import told_apart
     from asdlib.sound.computed import tell_rates
     from asdlib.use.detector import Detector
     from asdlib.use.incoming import pieces, recognised
@@ -271,7 +280,8 @@ def stream(
     def tell(windows: list[tuple[float, float]]) -> None:
         for start, value in windows:
             alarm = " ALARM" if limit is not None and value > limit else ""
-            text = "silent" if np.isnan(value) else f"{value:.6g}{alarm}"
+            (number,), _ = told_apart([value], limit)
+            text = "silent" if np.isnan(value) else f"{number}{alarm}"
             print(f"{start:.3f} {text}", flush=True)
 
     for samples in pieces(sound, incoming, channel or 0):

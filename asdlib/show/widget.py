@@ -40,7 +40,8 @@ class Widget:
         payload = payload.replace("<", "\\u003c")  # so that no text ends the script
         # Of the content, so that the widgets of two chapters can share a page, and
         # counted, so that two alike can.
-        digest = hashlib.blake2b((body + payload).encode(), digest_size=5).hexdigest()
+        content = (body + payload).encode(errors="surrogatepass")
+        digest = hashlib.blake2b(content, digest_size=5).hexdigest()
         self.id = f"asd-{digest}-{next(_numbers)}"
         attributes = f'class="asd asd-{kind}" role="group"'
         begin = f'asdlib.start("{self.id}", {_asset(f"{kind}.js")});'

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from asdlib.errors import AsdError
+from asdlib.errors import AsdError, spelled
 from asdlib.sound.layouts import Domain, Label, Split
 
 log = logging.getLogger("asdlib")
@@ -106,7 +106,7 @@ def training_clips(clips: list[Clip], *, skip_single: bool = False) -> list[Clip
         raise AsdError(
             f"only one training clip of {', '.join(single)}: "
             "contrast needs pairs, so add clips or leave such machines out "
-            "(--skip-single)"
+            f"({spelled('skip_single=True', '--skip-single')})"
         )
     if single:
         log.warning("left out, a single training clip: %s", ", ".join(single))

@@ -5,10 +5,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from asdlib.errors import spelled
 from asdlib.sound.data import Clip
 
 NAMED = 3  # so many folders or machines are named in a line
-WAYS_IN = "--words says what names of folders mean; a list of clips (.csv) says all"
+
+
+def ways_in() -> str:
+    """How to bring in what follows no layout."""
+    words = spelled("words=", "--words")
+    return f"{words} says what names of folders mean; a list of clips (.csv) says all"
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Found:
         if self.strange:
             lines.append(
                 "passed over: sound files that follow no layout, "
-                f"{by_folder(self.strange)}; {WAYS_IN}"
+                f"{by_folder(self.strange)}; {ways_in()}"
             )
         if self.divided:
             lines.append(

@@ -22,7 +22,7 @@ from typing import BinaryIO, cast
 
 import soundfile
 
-from asdlib.errors import AsdError
+from asdlib.errors import AsdError, spelled
 from asdlib.sound import riff
 
 log = logging.getLogger("asdlib")
@@ -39,15 +39,10 @@ TOLD = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3"
 TOLD |= {"SVX", "WVE"}
 COUNTS = (b"Xing", b"Info", b"VBRI")  # in the first frame of an MP3 that does
 UNKNOWN = 2**60  # frames: nobody has written down how many
-# What libsndfile does not know, by the endings of their names, and ffmpeg does.
-BY_FFMPEG = {".m4a", ".mp4", ".m4v", ".mov", ".3gp", ".aac", ".webm", ".mka", ".mkv"}
-BY_FFMPEG |= {".wma", ".wmv", ".amr", ".ac3", ".ape"}
-
-# Files of these names are recordings.
-ENDINGS = BY_FFMPEG | {
-    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"),
-    *(".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", ".bwf", ".sph", ".voc"),
-}
+# Endings of sound files: what libsndfile reads, and what takes ffmpeg.
+_LIBSNDFILE = "wav wave bwf rf64 w64 flac ogg oga opus mp3 mp2 aif aiff aifc au snd caf"
+_FFMPEG = "m4a m4b mp4 m4v mov 3gp aac webm weba mka mkv wma wmv amr ac3 wv ape"
+BY_LIBSNDFILE, BY_FFMPEG = frozenset(_LIBSNDFILE.split()), frozenset(_FFMPEG.split())
 
 
 @contextmanager
@@ -131,7 +126,7 @@ def _opened(raw: BinaryIO, path: Path, partial: bool) -> soundfile.SoundFile | N
         try:
             file = soundfile.SoundFile(_handle(raw), closefd=False)
         except soundfile.LibsndfileError:
-            if path.suffix.lower() not in BY_FFMPEG:
+            if path.suffix.lower()[1:] not in BY_FFMPEG:
                 raise
             return None
         if file.frames >= UNKNOWN:  # soundfile cannot come to the end of it
@@ -221,7 +216,7 @@ def truncated(path: str | Path, how: str) -> AsdError:
     """The error to raise about a recording that is not whole: how that is known."""
     return AsdError(
         f"{path} is truncated ({how}): copy or download it again, or read what there "
-        "is (--partial)"
+        f"is ({spelled('partial=True', '--partial')})"
     )
 
 
@@ -256,9 +251,10 @@ def _decoded(raw: BinaryIO, path: Path, partial: bool) -> Iterator[BinaryIO]:
         something = out.exists() and out.stat().st_size > 0
         if not something or (faults and not partial):
             why = faults[-1] if faults else "no sound in it"
+            how = spelled("partial=True", "--partial")
             raise AsdError(
                 f"ffmpeg finds fault with {path} ({why}): remove or replace it"
-                + (", or read what there is (--partial)" if something else "")
+                + (f", or read what there is ({how})" if something else "")
             )
         if faults:
             say(path, f"ffmpeg finds fault with it ({faults[-1]}), read all the same")

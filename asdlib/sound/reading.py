@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from asdlib.errors import AsdError
+from asdlib.errors import AsdError, spelled
 from asdlib.sound.opening import LAST, readable, say, sound_file, truncated
 
 # Recorders of floats keep what is beyond ±1, and so do we; but beyond this it is in
@@ -40,12 +40,13 @@ def opened(
         if file.samplerate != sample_rate and not resample:
             raise AsdError(
                 f"{path} is sampled at {file.samplerate} Hz instead of {sample_rate} "
-                "Hz: pass --resample, or convert it"
+                f"Hz: pass {spelled('resample=True', '--resample')}, or convert it"
             )
         if file.channels > 1 and channel is None:
             raise AsdError(
                 f"{path} has {file.channels} channels: "
-                f"choose one with --channel 0 to {file.channels - 1}"
+                f"choose one with {spelled('channel=0', '--channel 0')} to "
+                f"{file.channels - 1}"
             )
         if channel is not None and not 0 <= channel < file.channels:
             raise AsdError(
@@ -232,7 +233,8 @@ def to_length(
     if len(x) < samples and short == "refuse":
         raise AsdError(
             f"{len(x)} of {samples} samples: "
-            "record longer clips, or let short clips be repeated (--short repeat)"
+            "record longer clips, or let short clips be repeated "
+            f"({spelled('short=' + repr('repeat'), '--short repeat')})"
         )
     fit = "cropped" if len(x) > samples else "repeated" if len(x) < samples else "exact"
     return np.resize(x, samples), fit

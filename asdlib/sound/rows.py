@@ -1,6 +1,6 @@
 """An array of clips whose rows lie in several memory maps, in any order.
 
-The features of 47,000 clips of 10 s are 19 GB: too much to copy into one array whenever
+The features of 47,000 clips of 10 s are 34 GB: too much to copy into one array whenever
 another choice of clips is asked for. Here nothing is read before it is used, and what
 is read are the rows that are asked for.
 """

@@ -19,18 +19,19 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from asdlib.errors import AsdError
+from asdlib.errors import AsdError, spelled
 from asdlib.files import folders_below
 from asdlib.sound import layouts
 from asdlib.sound.attributes import listed_attributes
 from asdlib.sound.data import Clip
 from asdlib.sound.dividing import divided
-from asdlib.sound.found import WAYS_IN, Found, by_folder
+from asdlib.sound.found import Found, by_folder, ways_in
 from asdlib.sound.manifest import read_manifest
 from asdlib.sound.naming import Label, Layout, Named, Pairs, path_text, printable
-from asdlib.sound.opening import ENDINGS
+from asdlib.sound.opening import BY_FFMPEG, BY_LIBSNDFILE
 
 log = logging.getLogger("asdlib")
+ENDINGS = BY_LIBSNDFILE | BY_FFMPEG  # of sound files, in small letters
 MANIFESTS = (".csv", ".json")
 
 
@@ -66,7 +67,8 @@ def survey(
         if layout or words or root.suffix.lower() not in MANIFESTS:
             raise AsdError(
                 f"{root} is no folder: give a folder of recordings, or a list of clips "
-                "(.csv, .json), without --layout and --words"
+                "(.csv, .json), without "
+                f"{spelled('layout= and words=', '--layout and --words')}"
             )
         clips = read_manifest(root)
         return Found(clips, Counter({"a list of clips": len(clips)}))
@@ -98,9 +100,9 @@ def _sorted_out(root: Path, rows: Mapping[str, Layout]) -> Found:
         os.path.join(f, name) for f, names in folders_below(root) for name in names
     )
     for file in sorted(found, key=lambda file: file.split(os.sep)):
-        ending = os.path.splitext(file)[1].lower()
+        ending = os.path.splitext(file)[1][1:].lower()
         if ending not in ENDINGS:
-            others[ending.removeprefix(".")] += 1
+            others[ending] += 1
             continue
         text = path_text(file)
         tried = ((key, row.parse(text, below)) for key, row in rows.items())
@@ -215,4 +217,4 @@ def _layouts_of(
 def _instead(strange: list[Path]) -> str:
     if not strange:
         return ""
-    return f"; other sound files are there, {by_folder(strange)}; {WAYS_IN}"
+    return f"; other sound files are there, {by_folder(strange)}; {ways_in()}"

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from asdlib.errors import AsdError
+from asdlib.errors import AsdError, spelled
 from asdlib.files import files_below
 from asdlib.sound.data import Clip
 from asdlib.sound.naming import Domain, Label, Pairs, attribute_pairs
@@ -163,7 +163,8 @@ def with_truth(clips: Sequence[Clip], truth: Truths) -> list[Clip]:
             if "unknown" not in (known, other) and known != other:
                 raise AsdError(
                     f"{clip.path} is called {known}, and the list of truths says "
-                    f"{other}: rename the file, or leave --truth out"
+                    f"{other}: rename the file, or leave out "
+                    f"{spelled('the list', '--truth')}"
                 )
         own = Truth(clip.label, clip.domain, clip.attributes)
         now = _joined(own, said, str(clip.path))

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from asdlib import processes
-from asdlib.errors import AsdError
+from asdlib.errors import AsdError, spelled
 from asdlib.learn.batches import plan_batches
 from asdlib.learn.classifier import finetune
 from asdlib.learn.contrastive import pretrain
@@ -40,7 +40,8 @@ def within(
     """
     if processes.world_size() > 1:
         raise AsdError(
-            "a budget of time is for one process: say --epochs to several of them"
+            "a budget of time is for one process: give several of them "
+            f"{spelled('epochs (in config)', '--epochs')} instead"
         )
     begun = time.perf_counter()
     looking, of_stages = costs(config, clips, device=device)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asdlib.errors import AsdError
+from asdlib.errors import AsdError, spelled
 from asdlib.judge.rehearsal import Rehearsal
 from asdlib.judge.scorers import EMBEDDING_SCORERS
 from asdlib.learn.embedding import embed
@@ -76,8 +76,8 @@ class Detector:
         for name in ("weights.safetensors", "embeddings.safetensors", "scores.json"):
             if not (run / name).exists():
                 raise AsdError(
-                    f"{run} holds an unfinished run (no {name}): finish it with asd "
-                    "train --resume"
+                    f"{run} holds an unfinished run (no {name}): finish it with "
+                    f"{spelled('train(..., resume=True)', 'asd train --resume')}"
                 )
         make = partial(untrained, config)
         model = loaded(make, run / "weights.safetensors", config)
@@ -171,11 +171,12 @@ class Detector:
     ) -> "pd.DataFrame":
         """Scores of clips on disk, one row per clip, in order.
 
-        The columns are ``machine``, ``name``, ``label`` and one of scores per scorer
-        (None: all of them). ``reading`` says how clips of other rates, channels or
-        lengths are read, if not as the training clips were. Raises :class:`AsdError`
-        for an unknown machine or scorer, and for clips that cannot be read; with
-        ``bad``, those are put in there, each with its error, and have no row.
+        The columns are ``machine``, ``name``, ``label``, ``domain`` and one of scores
+        per scorer (None: all of them). ``reading`` says how clips of other rates,
+        channels or lengths are read, if not as the training clips were. Raises
+        :class:`AsdError` for an unknown machine or scorer, and for clips that cannot be
+        read; with ``bad``, those are put in there, each with its error, and have no
+        row.
         """
         for machine in {clip.machine for clip in clips}:
             self.label(machine)
@@ -207,8 +208,8 @@ class Detector:
 
         inputs, machines = arrays.inputs, arrays.machines
         embeddings = embed(self.model.embed, inputs, device=device, on_step=on_step)
-        rows = [(clip.machine, Path(clip.path).name, clip.label) for clip in clips]
-        table = pd.DataFrame(rows, columns=["machine", "name", "label"])
+        rows = [(c.machine, Path(c.path).name, c.label, c.domain) for c in clips]
+        table = pd.DataFrame(rows, columns=["machine", "name", "label", "domain"])
         names = self.scorers if scorers is None else tuple(scorers)
         scores = {name: np.empty(len(clips)) for name in names}
         for machine in arrays.names:

@@ -13,6 +13,7 @@ from asdlib.errors import AsdError
 from asdlib.files import writable
 from asdlib.progress import OnStep, silent
 from asdlib.show.listen import compare
+from asdlib.show.numbers import told_apart
 from asdlib.sound.computed import ReadOptions
 from asdlib.sound.data import Clip
 from asdlib.sound.reading import read
@@ -49,6 +50,12 @@ class Judged:
     def alarm(self) -> bool:
         """Is the score above the threshold? Never where there is none."""
         return self.threshold is not None and self.score > self.threshold
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """Score and threshold as they are shown: they can be told apart."""
+        (score,), limit = told_apart([self.score], self.threshold)
+        return score, limit
 
     @property
     def urgency(self) -> tuple[bool, float]:
@@ -115,7 +122,8 @@ def write_report(
         rows.sort(key=lambda row: row.urgency, reverse=True)
         alarms = sum(row.alarm for row in rows)
         page = _page(rows, alarms, detector, name, reading, list(left_out.values()))
-        temporary.write_text(page, encoding="utf-8")
+        # A name that is no UTF-8 has halves of characters, which no page may hold.
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     return alarms
 
 
@@ -165,11 +173,10 @@ def _left_out(errors: list[AsdError]) -> str:
 def _row(row: Judged) -> str:
     """A row of the table."""
     names = (html.escape(name) for name in (row.clip.machine, row.clip.path.name))
-    limit = "" if row.threshold is None else f"{row.threshold:.3f}"
     no_alarm = "<td>not judged</td>" if row.threshold is None else "<td>no</td>"
     cells = [
         *(f"<td>{name}</td>" for name in names),
-        *(f'<td class="number">{text}</td>' for text in (f"{row.score:.3f}", limit)),
+        *(f'<td class="number">{text}</td>' for text in row.texts),
         '<td class="alarm">ALARM</td>' if row.alarm else no_alarm,
     ]
     if row.parts:
@@ -193,5 +200,5 @@ def _player(
         start=row.clip.start,
         seconds=features.seconds + 1,
     )
-    text = f"{row.clip.machine}, {row.clip.path.name}: score {row.score:.3f}"
+    text = f"{row.clip.machine}, {row.clip.path.name}: score {row.texts[0]}"
     return x[: features.samples], text

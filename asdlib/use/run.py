@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from asdlib import __version__
-from asdlib.errors import AsdError
+from asdlib.errors import AsdError, spelled
 from asdlib.files import atomic_write
 from asdlib.learn import encoders
 from asdlib.learn.classifier import MachineClassifier
@@ -94,7 +94,7 @@ def read_config(run: str | Path) -> RunConfig:
     if not path.is_file():
         raise AsdError(
             f"{run} is not a run directory (no config.json): give the directory that "
-            "asd train wrote"
+            f"{spelled('asdlib.train', 'asd train')} wrote"
         )
     values, mark = _read(path)
     try:

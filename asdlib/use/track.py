@@ -81,5 +81,5 @@ class Track:
             writer.writerow(("start", "end", "score"))
             for start, score in zip(self.start, self.score, strict=True):
                 end = start + self.seconds
-                number = "" if np.isnan(score) else f"{score:.6g}"
+                number = "" if np.isnan(score) else repr(float(score))
                 writer.writerow((f"{start:.3f}", f"{end:.3f}", number))

@@ -14,7 +14,7 @@ from torch import nn
 
 from asdlib import processes
 from asdlib.device import find_device
-from asdlib.errors import AsdError
+from asdlib.errors import AsdError, spelled
 from asdlib.files import atomic_write, locked
 from asdlib.learn.batches import plan_batches
 from asdlib.learn.classifier import MachineClassifier, finetune
@@ -115,7 +115,7 @@ def train(
     except OSError as error:
         raise AsdError(
             f"cannot write to the run directory {run} ({error.strerror}): check space "
-            "and permissions, then --resume"
+            f"and permissions, then pass {spelled('resume=True', '--resume')}"
         ) from error
     return Detector.load(run)
 
@@ -200,7 +200,8 @@ def _check_place(run: Path, config: RunConfig, resume: bool) -> None:
         if different:
             raise AsdError(
                 f"{run} was started with other settings ({', '.join(different)}): "
-                "resume with the same data and options, or choose another run directory"
+                "resume with the same data and settings, or choose another run "
+                "directory"
             )
     elif resume and run.is_dir() and _filled(run):
         raise AsdError(
@@ -209,7 +210,8 @@ def _check_place(run: Path, config: RunConfig, resume: bool) -> None:
     elif run.exists() and (not run.is_dir() or _filled(run)):
         raise AsdError(
             f"{run} exists already and is left as it is: "
-            "pass --resume to go on with it, or name a new directory"
+            f"pass {spelled('resume=True', '--resume')} to go on with it, or name a "
+            "new directory"
         )
 
 
