@@ -5,8 +5,9 @@
 Makes so many tiny recordings in WORK, half WAV, half FLAC, named as DCASE 2020 Task 2, if they are not there. Every way of
 ``WAYS`` runs in a process of its own, in turn, ``rounds`` times; the files are in the system's memory by then. "plain" is what
 one would write without asdlib: os.walk and soundfile.info; it knows no machines and checks nothing. Writes
-``data/results/scan.json``: a header and a record a way, with the median seconds, all rounds, and the peak memory of the
-process in MB; "nothing" is the memory of the imports alone.
+``data/results/scan.json``: a header and a record a way, with the median seconds, all rounds, the median seconds of the
+processor, which another busy process disturbs less, and the peak memory of the process in MB; "nothing" is the memory of the
+imports alone.
 """
 
 import argparse
@@ -93,11 +94,12 @@ WAYS = {
 
 def measured(way: str, root: Path) -> dict:
     """One way, in this process."""
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     files = WAYS[way](root)
-    seconds = time.perf_counter() - started
+    seconds, cpu = time.perf_counter() - started, time.process_time() - worked
     unit = 2**20 if sys.platform == "darwin" else 2**10
-    return {"files": files, "seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return {"files": files, "seconds": seconds, "cpu_seconds": cpu, "peak_mb": peak}
 
 
 def apart(way: str, root: Path) -> dict:
@@ -131,13 +133,13 @@ def main():
         peak = max(run["peak_mb"] for run in own)
         records.append({
             "way": way, "files": own[0]["files"], "seconds": statistics.median(seconds), "rounds": seconds,
-            "peak_mb": round(peak, 1),
+            "cpu_seconds": round(statistics.median(run["cpu_seconds"] for run in own), 3), "peak_mb": round(peak, 1),
         })  # fmt: skip
         print(records[-1], flush=True)
     header = {
         "what": "our measurements on one machine, files in the system's memory; medians of processes that took turns",
         "command": f"python benchmarks/scan.py WORK --files {options.files} --rounds {options.rounds}",
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
         "versions": {name: version(name) for name in ("asdlib", "soundfile", "numpy")},
         "recordings": f"{options.files} of 20 ms, half WAV, half FLAC, of {MACHINES} machines",
     }

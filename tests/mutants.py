@@ -42,7 +42,15 @@ TESTS = {
     "learn/training": ("training", "contrastive", "processes"),
     "sound/_torchaudio": ("features",),
     "sound/archives": ("download",),
+    "sound/attributes": ("layouts_published",),
     "sound/augment": ("simclr",),
+    "sound/checksums": ("layouts_published",),
+    "sound/dividing": ("layouts_plain", "layouts_published"),
+    "sound/found": ("inside", "layouts_plain"),
+    "sound/layouts": ("layouts_published", "layouts_plain", "layouts"),
+    "sound/naming": ("layouts_published", "layouts_plain", "layouts"),
+    "sound/published": ("layouts_published", "download"),
+    "sound/scan": ("layouts_plain", "layouts_published", "data"),
     "sound/shards": ("cache",),
 }
 

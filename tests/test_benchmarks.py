@@ -467,3 +467,31 @@ def test_every_benchmark_can_be_imported_and_says_what_it_is_for(name, monkeypat
         with pytest.raises(SystemExit, match="0"):
             script.main()
         assert capsys.readouterr().out.startswith(f"usage: {name}.py")
+
+
+# ---------------------------------------------------------------------------------------------- finding very many recordings
+
+
+def test_finding_is_measured_beside_the_plain_ways():
+    found = json.loads((TOP / "data" / "results" / "scan.json").read_text())
+    of = {record["way"]: record for record in found["records"]}
+    assert list(of) == list(import_module("scan").WAYS)
+    assert {record["files"] for way, record in of.items() if way != "nothing"} == {50_000}
+    assert all(len(record["rounds"]) == 3 for record in of.values())
+    assert all(record["peak_mb"] >= of["nothing"]["peak_mb"] for record in of.values())
+
+
+def test_every_way_of_finding_sees_all_the_recordings(tmp_path, monkeypatch):
+    """In miniature: 80 of them, each way in a process of its own."""
+    benchmark = import_module("scan")
+    monkeypatch.setenv("PYTHONPATH", str(TOP))
+    monkeypatch.setattr(
+        sys, "argv", ["scan.py", str(tmp_path), "--files", "80", "--rounds", "1", "--out", str(tmp_path / "out")]
+    )
+    benchmark.main()
+    content = json.loads((tmp_path / "out" / "scan.json").read_text())
+    assert {r["way"]: r["files"] for r in content["records"]} == {way: 80 * (way != "nothing") for way in benchmark.WAYS}
+    clips = scan(tmp_path / "80-recordings")
+    assert len({clip.machine for clip in clips}) == 20
+    assert {clip.path.suffix for clip in clips} == {".wav", ".flac"}
+    assert [sum(clip.split == split for clip in clips) for split in ("train", "test")] == [64, 16]

@@ -518,3 +518,16 @@ def test_the_command_takes_the_layout_and_says_whose_data_it_is(zenodo, tmp_path
     assert code == 2
     assert "no machine type 'gearbox' in MIMII, part -6_dB" in err
     assert asd("download", tmp_path, "--layout", "toyadmos2")[0] == 2
+
+
+def test_a_folder_of_another_year_is_not_taken_for_this_one(zenodo, tmp_path):
+    zenodo.files = {"dev_fan.zip": section_zip("fan", "train/section_00_source_train_normal_0000_m_1")}
+    options = {"layout": "dcase2022", "part": "dev", "machine_types": ["fan"], "api": zenodo.api}
+    (folder,) = download(tmp_path, **options)
+    assert download(tmp_path, **options) == [folder]
+    with pytest.raises(
+        AsdError, match="fan holds what was published as record 6355122, and this is record 7882613: name another"
+    ):
+        download(tmp_path, **{**options, "layout": "dcase2023"})
+    (folder / module.MARKER).write_text("md5:0\n")  # as earlier versions left it
+    assert download(tmp_path, **options) == [folder]

@@ -78,7 +78,7 @@ def test_other_words_are_given_and_what_is_not_understood_is_counted(tmp_path, c
     touched(
         tmp_path, [f"Säge/prima/{i}.wav" for i in range(4)] + ["Säge/kaputt/1.wav", "Säge/kaputt/2.ogg", "notes.txt", "x.zip"]
     )
-    with pytest.raises(AsdError, match=r"no clips .*6 in .*prima \(4\), .*kaputt \(2\); --words says"):
+    with pytest.raises(AsdError, match=r"no clips .*6 in .*prima \(4\), .*kaputt \(2\); words= says"):
         scan(tmp_path)
     words = words_in("normal=Prima, anomaly=kaputt")
     assert words == {"prima": "normal", "kaputt": "anomaly"}

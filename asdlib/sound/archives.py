@@ -19,6 +19,7 @@ from asdlib.progress import OnStep
 MARKER = ".complete"
 # What macOS adds to archives: left packed.
 DEBRIS = re.compile(r"^__MACOSX/|(^|/)\.DS_Store$")
+UNPACKED = 1.5  # 16-bit WAV comes out of its ZIP about 1.3 times as large
 MOST_UNPACKED = 20  # beyond this many times its ZIP it is no recording but an attack
 
 
@@ -43,11 +44,37 @@ def check(file: File, path: Path) -> None:
         )
 
 
-def unpack(file: File, path: Path, folder: Path, on_step: OnStep) -> None:
+def check_room(root: Path, files: list[File], *, unpacking: bool) -> None:
+    """Raises :class:`AsdError` where ``root`` has too little room.
+
+    One ZIP at a time lies beside what has been unpacked.
+    """
+    sizes = [file.size for file in files]
+    here = sum(
+        path.stat().st_size
+        for file in files
+        for path in (root / f"{file.name}.part", root / file.name)
+        if path.is_file()
+    )
+    needed = UNPACKED * sum(sizes) + max(sizes) if unpacking else sum(sizes)
+    needed -= here
+    free = shutil.disk_usage(root).free
+    if free < needed:
+        room = f"{free / 1e9:.1f} GB of the {needed / 1e9:.1f} GB"
+        raise AsdError(
+            f"{root} has {room} that it takes to unpack the download: "
+            "free some space or name another folder"
+        )
+
+
+def unpack(
+    file: File, path: Path, folder: Path, on_step: OnStep, *, origin: str = ""
+) -> None:
     """Unpack the ZIP at ``path``, which holds ``<machine type>/...``, as ``folder``.
 
-    The folder appears when it is complete. Raises :class:`AsdError` for what is not a
-    plain archive of that machine type, and :class:`OSError` where the disk is full.
+    The folder appears when it is complete, with a mark that says its ``origin``. Raises
+    :class:`AsdError` for what is not a plain archive of that machine type, and
+    :class:`OSError` where the disk is full.
     """
     # Hidden, so a scan passes over it.
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -61,7 +88,7 @@ def unpack(file: File, path: Path, folder: Path, on_step: OnStep) -> None:
                     # zipfile gives no more than the declared size, and checks the CRC.
                     shutil.copyfileobj(packed, clip)
                 on_step(f"unpack {file.name}", done, len(members))
-        (partial / MARKER).write_text(f"{file.checksum}\n")
+        (partial / MARKER).write_text(f"{file.checksum}\n{origin}\n")
         partial.chmod(0o755)
         partial.rename(folder)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:

@@ -11,7 +11,6 @@ beside it as ``<name>.part`` and the next call goes on from there.
 
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,7 +20,7 @@ import requests
 
 from asdlib.errors import AsdError
 from asdlib.progress import OnStep, silent
-from asdlib.sound.archives import MARKER, File, check, unpack
+from asdlib.sound.archives import MARKER, File, check, check_room, unpack
 from asdlib.sound.layouts import LAYOUTS, Layout
 from asdlib.sound.published import Part
 
@@ -38,7 +37,6 @@ DROPPED = (
     requests.exceptions.ChunkedEncodingError,
 )
 BLOCK = 1 << 16  # bytes; at most this much is lost when a connection drops
-UNPACKED = 1.5  # 16-bit WAV comes out of its ZIP about 1.3 times as large
 
 
 def published() -> list[str]:
@@ -67,9 +65,9 @@ def download(
     says what unpacks them.
 
     Raises :class:`AsdError` for an unknown layout, part or type, when a type's folder
-    exists and is not from here, when Zenodo cannot be reached or lacks the file, when a
-    file arrives damaged or is not a plain archive of its machine type, and when the
-    disk has too little room or cannot be written.
+    exists and is not from here, or of another collection, when Zenodo cannot be reached
+    or lacks the file, when a file arrives damaged or is not a plain archive of its
+    machine type, and when the disk has too little room or cannot be written.
     """
     row, part, wanted = _asked_for(layout, part, machine_types)
     root, about = Path(out) / part, row.parts[part]
@@ -88,10 +86,11 @@ def download(
         _compare(about, files.values())
         try:
             root.mkdir(parents=True, exist_ok=True)
-            _check_room(root, list(files.values()), unpacking=not packed)
+            check_room(root, list(files.values()), unpacking=not packed)
             for kind in missing:
                 for name in about.files(kind):
-                    _bring(files[name], root, None if kind in packed else kind, on_step)
+                    into = None if kind in packed else kind
+                    _bring(files[name], root, into, _origin(about), on_step)
         except OSError as error:
             raise AsdError(
                 f"cannot write to {root} ({error.strerror}): "
@@ -138,7 +137,20 @@ def _asked_for(
 def _is_complete(root: Path, part: Part, machine_type: str) -> bool:
     if machine_type in part.volumes:
         return all((root / name).is_file() for name in part.files(machine_type))
-    return (root / machine_type / MARKER).is_file()
+    mark = root / machine_type / MARKER
+    if not mark.is_file():
+        return False
+    _, _, origin = mark.read_text().strip().partition("\n")
+    if origin not in ("", _origin(part)):  # other years have files of the same names
+        raise AsdError(
+            f"{mark.parent} holds what was published as {origin}, and this is "
+            f"{_origin(part)}: name another folder"
+        )
+    return True
+
+
+def _origin(part: Part) -> str:
+    return f"record {part.record}"
 
 
 def _compare(part: Part, files: Iterable[File]) -> None:
@@ -162,7 +174,9 @@ def _compare(part: Part, files: Iterable[File]) -> None:
         )
 
 
-def _bring(file: File, root: Path, machine_type: str | None, on_step: OnStep) -> None:
+def _bring(
+    file: File, root: Path, machine_type: str | None, origin: str, on_step: OnStep
+) -> None:
     """A file, checked and unpacked as the folder of its machine type (None: as it is).
 
     Raises :class:`AsdError` for one that is damaged, and removes it.
@@ -176,7 +190,7 @@ def _bring(file: File, root: Path, machine_type: str | None, on_step: OnStep) ->
         if machine_type is None:
             arriving.rename(root / file.name)
             return
-        unpack(file, arriving, root / machine_type, on_step)
+        unpack(file, arriving, root / machine_type, on_step, origin=origin)
     except AsdError:
         # It is of no use; on a full disk (OSError) it is, and stays.
         arriving.unlink()
@@ -233,26 +247,6 @@ def _published(url: str, names: list[str]) -> list[File]:
             "check the address or leave that machine type out"
         )
     return files
-
-
-def _check_room(root: Path, files: list[File], *, unpacking: bool) -> None:
-    """One ZIP at a time lies beside what has been unpacked."""
-    sizes = [file.size for file in files]
-    here = sum(
-        path.stat().st_size
-        for file in files
-        for path in (root / f"{file.name}.part", root / file.name)
-        if path.is_file()
-    )
-    needed = UNPACKED * sum(sizes) + max(sizes) if unpacking else sum(sizes)
-    needed -= here
-    free = shutil.disk_usage(root).free
-    if free < needed:
-        room = f"{free / 1e9:.1f} GB of the {needed / 1e9:.1f} GB"
-        raise AsdError(
-            f"{root} has {room} that it takes to unpack the download: "
-            "free some space or name another folder"
-        )
 
 
 def _fetch(file: File, path: Path, on_step: OnStep) -> None:
