@@ -247,7 +247,11 @@ def test_half_of_a_file_is_never_taken_for_all_of_it(tmp_path, container, subtyp
     with soundfile.SoundFile(path) as file:
         expected = file.read(file.frames, dtype="float32")
     with caplog.at_level(logging.WARNING, logger="asdlib"):
-        np.testing.assert_array_equal(read(path), expected)
+        heard = read(path)
+        if container == "MP3":  # its decoder is not the same twice, after a jump
+            np.testing.assert_allclose(heard, expected, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(heard, expected)
         assert len(read(path, start=2.0, seconds=1.0)) == RATE
     assert not caplog.records
     whole = path.read_bytes()

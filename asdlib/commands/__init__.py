@@ -127,14 +127,14 @@ def recordings_in(paths: Iterable[Path]) -> list[Path]:
     Raises :class:`AsdError` for a folder without any.
     """
     from asdlib.files import files_below
-    from asdlib.sound.scan import ENDINGS
+    from asdlib.sound.opening import ENDINGS
 
     found: list[Path] = []
     for path in paths:
         if not path.is_dir():
             found.append(path)
             continue
-        below = [x for x in files_below(path) if x.suffix[1:].lower() in ENDINGS]
+        below = [x for x in files_below(path) if x.suffix.lower() in ENDINGS]
         if not below:
             raise AsdError(f"no recordings in {path}: name files or another folder")
         found += sorted(below)

@@ -42,7 +42,8 @@ UNKNOWN = 2**60  # frames: nobody has written down how many
 # Endings of sound files: what libsndfile reads, and what takes ffmpeg.
 _LIBSNDFILE = "wav wave bwf rf64 w64 flac ogg oga opus mp3 mp2 aif aiff aifc au snd caf"
 _FFMPEG = "m4a m4b mp4 m4v mov 3gp aac webm weba mka mkv wma wmv amr ac3 wv ape"
-BY_LIBSNDFILE, BY_FFMPEG = frozenset(_LIBSNDFILE.split()), frozenset(_FFMPEG.split())
+BY_FFMPEG = frozenset(f".{ending}" for ending in _FFMPEG.split())
+ENDINGS = BY_FFMPEG | {f".{ending}" for ending in _LIBSNDFILE.split()}
 
 
 @contextmanager
@@ -64,7 +65,12 @@ def sound_file(
             file = _opened(raw, path, partial)
         assert file is not None
         stack.enter_context(file)
-        _check_end(file, path, partial)
+        if _check_end(file, path, partial) and file.format == "FLAC":
+            # soundfile cannot come to the end of what is there, ffmpeg can.
+            raw = stack.enter_context(_decoded(raw, path, partial))
+            file = _opened(raw, path, partial)
+            assert file is not None
+            stack.enter_context(file)
         yield file
 
 
@@ -126,7 +132,7 @@ def _opened(raw: BinaryIO, path: Path, partial: bool) -> soundfile.SoundFile | N
         try:
             file = soundfile.SoundFile(_handle(raw), closefd=False)
         except soundfile.LibsndfileError:
-            if path.suffix.lower()[1:] not in BY_FFMPEG:
+            if path.suffix.lower() not in BY_FFMPEG:
                 raise
             return None
         if file.frames >= UNKNOWN:  # soundfile cannot come to the end of it
@@ -171,11 +177,11 @@ def _check_log(file: soundfile.SoundFile, path: Path, partial: bool) -> None:
         _refuse(path, "the mark at its end is missing", partial)
 
 
-def _check_end(file: soundfile.SoundFile, path: Path, partial: bool) -> None:
-    """Are the last samples there?"""
+def _check_end(file: soundfile.SoundFile, path: Path, partial: bool) -> bool:
+    """Are the last samples missing?"""
     last = min(LAST.get(file.format, 0), file.frames)
     if not last or not file.seekable():
-        return
+        return False
     try:
         file.seek(file.frames - last)
         there = len(file.read(1))
@@ -183,7 +189,9 @@ def _check_end(file: soundfile.SoundFile, path: Path, partial: bool) -> None:
         there = 0
     if not there:
         _refuse(path, "its end is not there", partial)
+        return True
     file.seek(0)
+    return False
 
 
 def _counts(raw: BinaryIO) -> bool:

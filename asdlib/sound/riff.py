@@ -37,9 +37,10 @@ class Extent:
 
     ``head`` is a header that says so. ``odd`` tells what the file's own says instead
     ("" where it says the same). ``missing`` bytes it promises that are not there.
-    ``plain`` is a file that libsndfile reads in the same way by itself: with its format
-    in front of the sound, no byte left out, and no name that it does not know; what
-    follows the sound of a W64 it takes for more of that.
+    ``plain`` is a file that libsndfile reads in the same way by itself: a RIFF with its
+    format in front of the sound and no byte left out. (BW64 it does not know, in RF64
+    it stumbles over chunks of odd length, and what follows the sound of a W64 it takes
+    for more of that.)
     """
 
     start: int
@@ -65,7 +66,7 @@ def extent(file: BinaryIO, size: int) -> Extent:
     chunks = Chunks(file, size)
     form: bytes | None = None
     data: tuple[int, int] | None = None
-    plain = chunks.name in (b"RIFF", b"RIFX", b"RF64")
+    plain = chunks.name in (b"RIFF", b"RIFX")
     for name, at, length in chunks.walk(chunks.first):
         if name == b"fmt " and form is None:
             plain = plain and data is None

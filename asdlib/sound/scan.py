@@ -28,10 +28,9 @@ from asdlib.sound.dividing import divided
 from asdlib.sound.found import Found, by_folder, ways_in
 from asdlib.sound.manifest import read_manifest
 from asdlib.sound.naming import Label, Layout, Named, Pairs, path_text, printable
-from asdlib.sound.opening import BY_FFMPEG, BY_LIBSNDFILE
+from asdlib.sound.opening import ENDINGS
 
 log = logging.getLogger("asdlib")
-ENDINGS = BY_LIBSNDFILE | BY_FFMPEG  # of sound files, in small letters
 MANIFESTS = (".csv", ".json")
 
 
@@ -100,9 +99,9 @@ def _sorted_out(root: Path, rows: Mapping[str, Layout]) -> Found:
         os.path.join(f, name) for f, names in folders_below(root) for name in names
     )
     for file in sorted(found, key=lambda file: file.split(os.sep)):
-        ending = os.path.splitext(file)[1][1:].lower()
+        ending = os.path.splitext(file)[1].lower()
         if ending not in ENDINGS:
-            others[ending] += 1
+            others[ending.removeprefix(".")] += 1
             continue
         text = path_text(file)
         tried = ((key, row.parse(text, below)) for key, row in rows.items())
