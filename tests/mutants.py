@@ -111,7 +111,7 @@ ACCEPTED: dict[tuple[str, str], str] = {
         "target.parent.mkdir(parents=False, exist_ok=True)",
     ): "members lie one folder deep: checked before",
     ("asdlib/sound/download.py", "PAUSES = (1, 2, 4, 9)  # seconds before each further try"): "a little more patience",
-    ("asdlib/sound/data.py", "frames: int = -2,"): "any number below 0 is all to soundfile",
+    ("asdlib/sound/reading.py", "frames: int = -2,"): "any number below 0 is all to soundfile",
 }
 
 ORDER = {ast.Lt: (ast.GtE, ast.LtE), ast.LtE: (ast.Gt, ast.Lt), ast.Gt: (ast.LtE, ast.GtE), ast.GtE: (ast.Lt, ast.Gt)}

@@ -20,6 +20,7 @@ from asdlib.domain_shift import ShiftPreset
 from asdlib.evaluation import EMBEDDING_SCORERS, SCORERS, machine_table, type_table
 from asdlib.features import FeatureConfig
 from asdlib.run import read_config
+from asdlib.sound.shards import FILES
 
 CLP = ("--method", "clp-scf", "--epochs", "16")  # few clips would make more
 
@@ -73,6 +74,8 @@ def test_a_park_of_two_microphones_says_to_choose_one(asd, tmp_path, monkeypatch
     assert code == 0
     assert out.rstrip().endswith("--run RUN --channel 0")
     found = json.loads(asd("info", tmp_path / "park", "--json")[1])
+    domains = found["valve/section_01"].pop("domains")
+    assert domains == {"test source": 2, "test target": 2, "train source": 2, "train target": 1}
     assert found["valve/section_01"] == {"train normal": 3, "test normal": 2, "test anomaly": 2, "test unknown": 0}
 
 
@@ -233,7 +236,8 @@ def test_bad_training_data_is_one_sentence_exit_code_2_and_no_half_run(asd, smal
     assert (code, len(said)) == (2, 1), err
     assert message in said[0]
     assert "Traceback" not in err + out
-    assert not (tmp_path / "cache").exists() or list((tmp_path / "cache").iterdir()) == []
+    # Nothing half: what was computed of the good ones is not lost.
+    assert all({p.name for p in shard.iterdir()} == FILES for shard in (tmp_path / "cache").glob("*"))
     if (tmp_path / "run").exists():  # the same command, once the data is mended, must not find its place taken
         pytest.fail(f"left behind: {list((tmp_path / 'run').iterdir())}")
 

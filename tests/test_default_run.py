@@ -257,11 +257,12 @@ def recordings(folder: Path, seconds: list[float], rate: int = 16000) -> list[Cl
 
 
 def test_whole_clips_are_as_long_as_the_longest_that_is_not_far_longer_than_most(tmp_path):
-    assert whole_seconds(recordings(tmp_path, [1.0, 1.1, 1.0]), BEST) == 1.1
-    assert whole_seconds(recordings(tmp_path, [1.0, 1.0, 1.0, 9.0]), BEST) == 1.0
-    assert whole_seconds(recordings(tmp_path, [31.0, 31.0], rate=16000), BEST) == 30.0
+    for lengths, whole in (([1.0, 1.1, 1.0], 1.1), ([1.0, 1.0, 1.0, 9.0], 1.0), ([31.0, 31.0], 30.0)):
+        assert whole_seconds(lengths) == whole
+        fitted = fitted_to(replace(BEST, least_steps=0), recordings(tmp_path, lengths))
+        assert (fitted.features.seconds, fitted.rates) == (whole, (16000,))
     with pytest.raises(AsdError, match="is sampled at 8000 Hz instead of 16000"):
-        whole_seconds(recordings(tmp_path, [1.0], rate=8000), BEST)
+        fitted_to(BEST, recordings(tmp_path, [1.0], rate=8000))
 
 
 def test_few_clips_make_more_epochs_of_smaller_batches_and_a_word_about_it(tmp_path, caplog):
@@ -269,7 +270,8 @@ def test_few_clips_make_more_epochs_of_smaller_batches_and_a_word_about_it(tmp_p
     assert (few.finetune.batch_size, few.finetune.epochs, few.finetune.cosine_from) == (32, 84, 0)  # 84 · 3 steps
     assert "100 clips are few: 84 epochs instead of 12, so that there are 252 steps" in caplog.text
     assert "few clips of" not in caplog.text
-    many = [Clip(Path("x"), "fan", f"id_{i % 2:02d}", "train", "normal") for i in range(2000)]
+    path = recordings(tmp_path, [1.0])[0].path
+    many = [Clip(path, "fan", f"id_{i % 2:02d}", "train", "normal", start=i / 1e4) for i in range(2000)]
     plain = replace(BEST, whole_clips=False)
     assert fitted_to(plain, many) == plain  # 31 steps, 12 epochs
     book = fitted_to(PRESETS["book"], recordings(tmp_path, [1.0] * 4))

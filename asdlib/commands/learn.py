@@ -49,7 +49,7 @@ Short = Annotated[
     str | None,
     typer.Option(
         metavar="HOW",
-        parser=one_of("asdlib.sound.cache:SHORT"),
+        parser=one_of("asdlib.sound.computed:SHORT"),
         help="What to do with clips that are too short: repeat or refuse.",
     ),
 ]

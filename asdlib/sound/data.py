@@ -44,10 +44,12 @@ class Clip:
     end: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(os.fsdecode(self.path)))
+        if not isinstance(self.path, Path):
+            object.__setattr__(self, "path", Path(os.fsdecode(self.path)))
         for name in ("machine_type", "machine_id"):
-            value = unicodedata.normalize("NFC", str(getattr(self, name)))
-            object.__setattr__(self, name, value)
+            if not (value := str(getattr(self, name))).isascii():
+                value = unicodedata.normalize("NFC", value)
+                object.__setattr__(self, name, value)
 
     @property
     def machine(self) -> str:
