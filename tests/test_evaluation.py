@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,13 @@ def test_challenge_files_have_the_challenge_names_and_lines(tmp_path):
     assert [p.name for p in paths] == ["anomaly_score_ToyCar_id_05.csv", "anomaly_score_fan_id_00.csv"]
     assert paths[1].read_text() == "anomaly_id_00_00000000.wav,1e-07\nnormal_id_00_00000001.wav,0.25\n"
     assert sorted((tmp_path / "csv").iterdir()) == sorted(paths)
+
+
+def test_challenge_csv_files_hold_names_that_are_no_text(tmp_path):
+    name = os.fsdecode(b"ger\xe4usch.wav")
+    clips = pd.DataFrame({"machine": ["fan/id_00"], "name": [name], "score": [0.5]})
+    (path,) = write_challenge_csv(clips, tmp_path)
+    assert path.read_bytes() == b"ger\xe4usch.wav,0.5\n"
 
 
 # --------------------------------------------------------------------------------------------------------- scorers

@@ -279,7 +279,10 @@ def write_challenge_csv(clips: "pd.DataFrame", folder: str | Path) -> list[Path]
             paths.append(Path(folder) / name)
             lines = group.sort_values("name")[["name", "score"]]
             with atomic_write(paths[-1]) as temporary:
-                lines.to_csv(temporary, header=False, index=False)
+                # Names of files are bytes, which need not be UTF-8.
+                lines.to_csv(
+                    temporary, header=False, index=False, errors="surrogateescape"
+                )
     except OSError as error:
         raise AsdError(
             f"cannot write CSV files to {folder} ({error.strerror}): "
