@@ -136,10 +136,24 @@ class Chunks:
         """Where the next chunk begins."""
         at = begin + length
         padded = at + -length % (8 if self.wide else 2)
-        if at != padded and self.chunk(padded) is None and self.chunk(at):
+        # What stands a byte too far may look like a chunk, too: who leads somewhere?
+        if at != padded and not self.leads_on(padded) and self.leads_on(at):
             self.unpadded = True
             return at
         return padded
+
+    def leads_on(self, at: int, steps: int = 8) -> bool:
+        """Do chunks from ``at`` lead to the sound, or to the end of the file?"""
+        if at >= self.size or not steps:
+            return at - self.size <= 8
+        found = self.chunk(at)
+        if found is None or found[0] == b"data":
+            return found is not None
+        end = found[1] + found[2]
+        if end > self.size:
+            return found[0] in TRAILERS
+        padded = end + -found[2] % (8 if self.wide else 2)
+        return any(self.leads_on(place, steps - 1) for place in {padded, end})
 
     def walk(self, at: int) -> Iterator[tuple[bytes, int, int]]:
         """The chunks from ``at`` on, as long as there are some."""
