@@ -42,8 +42,13 @@ def take(array: np.ndarray, rows: np.ndarray) -> Tensor:
 
 
 def as_float(stored: Tensor) -> Tensor:
-    """An array (...) as float32 of the same shape, int16 waveforms in ±1."""
-    return stored.float().div_(2**15) if stored.dtype == torch.int16 else stored.float()
+    """An array (...) as float32 of the same shape, int16 waveforms in ±1.
+
+    Always in memory of torch's own: where an array of numpy's begins is chance, and
+    sums over it round in another way each time.
+    """
+    x = stored.to(torch.float32, copy=True)
+    return x.div_(2**15) if stored.dtype == torch.int16 else x
 
 
 def hold_out(

@@ -116,7 +116,7 @@ def clip_of(x: np.ndarray, config: FeatureConfig) -> tuple[np.ndarray, np.ndarra
 
     Waveform float32 (samples,) and log-mel float16 (mels, frames) in dB.
     """
-    wave = np.ascontiguousarray(x, dtype=np.float32)
+    wave = np.array(x, dtype=np.float32)  # a part of a longer sound may begin anywhere
     mel = log_mel(wave, config).numpy()
     return wave, mel.astype(np.float16, order="C")  # torch gives it frame by frame
 

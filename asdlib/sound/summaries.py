@@ -39,7 +39,7 @@ def views_of(clips: Clips) -> dict[str, np.ndarray]:
         arrays = [np.array(array[rows]) for array in clips.inputs]
         if clips.features is not None:
             arrays[0] = in_unit(arrays[0])
-        inputs = [torch.from_numpy(array) for array in arrays]
+        inputs = [torch.tensor(array) for array in arrays]  # a copy, see as_float
         parts.append(views(inputs, clips.features))
     return {
         name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]
