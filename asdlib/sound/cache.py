@@ -24,7 +24,7 @@ from asdlib.progress import OnStep, silent
 from asdlib.sound import cache_size, shards
 from asdlib.sound.clips import Clips
 from asdlib.sound.computed import ReadOptions, computed, tell, without
-from asdlib.sound.data import Clip, check
+from asdlib.sound.data import Clip, check_clips
 from asdlib.sound.features import FeatureConfig
 from asdlib.sound.rows import Rows
 
@@ -60,7 +60,7 @@ def features_of(
     """
     if not clips:
         raise AsdError("no clips to compute features of: give at least one")
-    check(clips)
+    check_clips(clips)
     limit = cache_size.limit()
     folder = Path(folder or cache_size.default_folder())
     held = _Held(folder, shards.settings_key(config, options), config)

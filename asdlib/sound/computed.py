@@ -18,7 +18,7 @@ from asdlib.errors import AsdError
 from asdlib.progress import OnStep, silent
 from asdlib.sound import shards
 from asdlib.sound.clips import Clips
-from asdlib.sound.data import Clip, check
+from asdlib.sound.data import Clip, check_clips
 from asdlib.sound.features import FeatureConfig, log_mel
 from asdlib.sound.reading import as_recorded, at_rate, to_length
 
@@ -138,7 +138,7 @@ def features_now(
     """
     if not clips:
         raise AsdError("no clips to compute features of: give at least one")
-    check(clips)
+    check_clips(clips)
     with closing(computed(clips, config, options, on_step)) as found_rows:
         rows = dict(zip(clips, found_rows, strict=True))
     found = {clip: row for clip, row in rows.items() if isinstance(row, AsdError)}

@@ -62,7 +62,7 @@ class Clip:
         return f"{self.path} from {self.start:g} s" if self.start else str(self.path)
 
 
-def check(clips: Iterable[Clip]) -> None:
+def check_clips(clips: Iterable[Clip]) -> None:
     """Raise :class:`AsdError` for a clip that cannot be.
 
     One of a machine whose names are empty or have a slash, one with other words than
@@ -91,11 +91,11 @@ def check(clips: Iterable[Clip]) -> None:
 def training_clips(clips: list[Clip], *, skip_single: bool = False) -> list[Clip]:
     """The training clips of ``clips``, at least two of each machine.
 
-    Raises :class:`AsdError` for clips that cannot be (:func:`check`), when there is
-    none, or when a machine has a single one, unless ``skip_single`` leaves such
+    Raises :class:`AsdError` for clips that cannot be (:func:`check_clips`), when there
+    is none, or when a machine has a single one, unless ``skip_single`` leaves such
     machines out.
     """
-    check(clips)
+    check_clips(clips)
     chosen = [clip for clip in clips if clip.split == "train"]
     if not chosen:
         raise AsdError(
