@@ -61,6 +61,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "stream": ("use.stream", "use.track"),
     "report": ("use.report",),
     "export": ("use.export",),
+    "web": ("use.web",),
     "plots": ("show.plots",),
     "listen": ("show.listen",),
     "explore": ("show.explore",),

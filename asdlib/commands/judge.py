@@ -159,13 +159,27 @@ def report(
 
 @app.command()
 def export(
-    run: Run, out: Annotated[Path, typer.Option(help="ONNX file to write.")]
+    run: Run,
+    out: Annotated[Path | None, typer.Option(help="ONNX file to write.")] = None,
+    web: Annotated[
+        Path | None, typer.Option(help="Script for a page to write, OUT.js.")
+    ] = None,
 ) -> None:
     """Write the detector as one ONNX file, for onnxruntime in any language.
 
-    The front end is included.
+    Or as one plain script for a page, which needs no server and no library. The front
+    end is included in both.
     """
-    from asdlib.use.export import export as export_to
+    if out is None and web is None:
+        raise AsdError("nothing to write: give --out FILE.onnx, or --web FILE.js")
+    if out is not None:
+        from asdlib.use.export import export as export_to
 
-    export_to(run, out)
-    print(f"wrote {out}: waveform (clips, samples) in, score (clips, machines) out")
+        export_to(run, out)
+        print(f"wrote {out}: waveform (clips, samples) in, score (clips, machines) out")
+    if web is not None:
+        from asdlib.use.web import write_web
+
+        write_web(run, web)
+        size = web.stat().st_size / 1e6
+        print(f"wrote {web}: {size:.2f} MB, open it in a page; its first lines say how")

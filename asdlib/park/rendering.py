@@ -110,7 +110,7 @@ def _draw_nuisance(rng: np.random.Generator) -> Nuisance:
 
 
 @lru_cache
-def _reference_rms(machine_type: str) -> float:
+def reference_rms(machine_type: str) -> float:
     """RMS of the type's typical machine: levels are set by it.
 
     So a fault may make a machine louder.
@@ -164,7 +164,7 @@ def dry_sound(
     The typical machine of its type has an RMS of 1.
     """
     x = MACHINE_TYPES[machine_type].render(values, env, rng, n, SAMPLE_RATE)
-    return x / _reference_rms(machine_type)
+    return x / reference_rms(machine_type)
 
 
 def background(env: Nuisance, rng: np.random.Generator, n: int) -> np.ndarray:

@@ -1,0 +1,1 @@
+from asdlib.use.web import *
