@@ -154,11 +154,7 @@ def info(
     for line in remarks:
         print(_shown(line))
     if found.others:
-        endings = (
-            f"{n} .{end}" if end else f"{n} without ending"
-            for end, n in found.others.most_common()
-        )
-        print(f"other files: {_shown(', '.join(endings))}")
+        print(f"other files: {_shown(found.endings)}")
     if csv is not None:
         print(f"wrote {csv}; next: asd train {csv} --run RUN")
 
