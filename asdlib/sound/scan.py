@@ -31,7 +31,7 @@ from asdlib.sound.naming import Label, Layout, Named, Pairs, path_text, printabl
 from asdlib.sound.opening import ENDINGS
 
 log = logging.getLogger("asdlib")
-MANIFESTS = (".csv", ".json")
+MANIFESTS = (".csv", ".tsv", ".json")
 ARCHIVES = {"zip", "7z", "001", "tar", "gz", "tgz", "bz2", "xz", "rar"}
 
 
