@@ -181,3 +181,9 @@ def test_pictures_show_what_they_are_given(detector, small_park):
     loss_curves(ax, rows, stage="a")
     assert list(ax.lines[0].get_xdata()) == [1, 2, 3]
     assert np.isnan(ax.lines[1].get_ydata()).all()
+
+
+@pytest.mark.parametrize("embeddings", [np.ones(10), np.full((10, 4), np.nan)])
+def test_a_map_of_no_embeddings_is_refused(embeddings):
+    with pytest.raises(AsdError, match="embeddings of shape"):
+        umap_points(embeddings)
