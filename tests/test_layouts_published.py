@@ -157,6 +157,13 @@ def test_mixtures_of_one_recording_of_mimii_are_on_one_side_and_say_how_noisy_th
     assert record.getMessage().startswith("nobody says which clips of fan/id_00, fan/id_02 are for training")
 
 
+@pytest.mark.parametrize("name", ["6dB", "6_dB_fan", "min6dB", "minus_6_dB", "-6dB", "0dB"])
+def test_people_call_mixtures_of_mimii_in_their_own_ways(name, tmp_path, caplog):
+    touched(tmp_path, [f"{own}/fan/id_00/normal/{i:08}.wav" for own in (name, "12_dB") for i in range(2)])
+    assert Counter(dict(clip.attributes)["snr"] for clip in scan(tmp_path)) == {name.removesuffix("_fan"): 2, "12_dB": 2}
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(("path", "clip"), [
     ("a/0_dB/pump/id_06/abnormal/00000142.wav", ("pump", "id_06", None, "anomaly")),
     ("ToyConveyor/case2/NormalSound_IND/2200031642_ToyConveyor_case2_normal_IND_ch3_1642.wav",

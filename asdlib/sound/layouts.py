@@ -160,7 +160,8 @@ LAYOUTS: dict[str, Layout] = {
         tree="<machine type>/id_<nn>/{normal,abnormal}/<number>.wav",
         example="",
         labels={"normal": "normal", "abnormal": "anomaly"},
-        above=r"(?:^|/)(?P<snr>-?\d+_dB)",  # three mixtures of each recording
+        # Three mixtures of each recording: folders 6_dB, which people call 6dB, too.
+        above=r"(?:^|/)(?P<snr>(?:-|min(?:us)?_?)?\d+_?dB)",
         parts=PARTS["mimii"],
         licence="CC BY-SA 4.0",
         citation="Purohit et al., arXiv 1909.09347",
