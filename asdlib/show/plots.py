@@ -5,6 +5,7 @@ What is drawn goes to the ``axes`` of matplotlib that are given.
 """
 
 import itertools
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,9 @@ def umap_points(*embeddings: np.ndarray, seed: int = 0) -> list[np.ndarray]:
     number beside it. Raises :class:`AsdError` for fewer than three clips, and for what
     are no such arrays of numbers.
     """
-    import umap
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its bar and its network, not used here
+        import umap
 
     for x in embeddings:
         if np.ndim(x) != 2 or not np.isfinite(x).all():
