@@ -93,7 +93,7 @@ def test_other_words_are_given_and_what_is_not_understood_is_counted(tmp_path, c
     assert "kaputt (2)" in caplog.text
 
 
-@pytest.mark.parametrize("text", ["gut", "good=gut", "normal=", "normal=a,", "normal=a/b", "anomaly"])
+@pytest.mark.parametrize("text", ["gut", "good=gut", "normal=", "normal=a,", "normal=a/b", "anomaly", "normal=a;anomaly=b"])
 def test_words_that_say_nothing_are_refused(text):
     with pytest.raises(AsdError, match="write normal=NAME or anomaly=NAME"):
         words_in(text)

@@ -214,4 +214,6 @@ def test_a_list_that_cannot_be_written_leaves_nothing(tmp_path):
         write_manifest(tmp_path / "clips.csv", [twice])
     with pytest.raises(AsdError, match="cannot write"):
         write_manifest(tmp_path / "none" / "clips.csv", [])
+    with pytest.raises(AsdError, match=r"clips\.txt would be no list: end its name in \.csv"):
+        write_manifest(tmp_path / "clips.txt", [])
     assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]

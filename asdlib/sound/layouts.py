@@ -249,7 +249,7 @@ def words_in(text: str) -> dict[str, Label]:
 def _meaning(label: str, word: str) -> tuple[str, Label]:
     """A folder's name as it is compared, and what it means."""
     word = composed(word).lower()
-    if label not in ("normal", "anomaly") or not word or "/" in word:
+    if label not in ("normal", "anomaly") or not word or set("/=") & set(word):
         raise AsdError(
             f"{f'{label}={word}'!r} does not say which folder is which: "
             "write normal=NAME or anomaly=NAME, several with commas"
@@ -281,6 +281,9 @@ def expected(rows: Mapping[str, Layout] = LAYOUTS) -> str:
 
 
 def examples(rows: Mapping[str, Layout] = LAYOUTS) -> str:
-    """An example of a name in each of ``rows`` where files say all, for people."""
+    """An example of a name in each of ``rows`` where files say all, for people.
+
+    Where they do so in none, the trees.
+    """
     found = dict.fromkeys(row.example for row in rows.values() if row.example)
-    return " or ".join(found)
+    return " or ".join(found) or expected(rows)

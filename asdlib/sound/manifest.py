@@ -34,6 +34,7 @@ from asdlib.sound.naming import Domain, Label, Split, composed, printable
 
 COLUMNS = ("path", "machine", "split", "label", "domain", "start", "end")
 OWN = {*COLUMNS, "type", "id"}
+ENDINGS = (".csv", ".tsv", ".json")
 NUMBERS = {"start", "end"}
 PREFIX = "attribute."  # of an attribute that is called as a column
 CHOICES = {
@@ -78,7 +79,8 @@ def write_manifest(path: str | Path, clips: Sequence[Clip]) -> None:
     Raises :class:`AsdError` where it cannot be written, or where a clip has an
     attribute twice.
     """
-    path = Path(path)
+    if (path := Path(path)).name and path.suffix.lower() not in ENDINGS:
+        raise AsdError(f"{path} would be no list: end its name in {ENDINGS[0]}")
     names = list(dict.fromkeys(name for clip in clips for name, _ in clip.attributes))
     rows = []
     for clip in clips:
@@ -224,13 +226,11 @@ def _clip(row: Mapping[str, str], folder: Path) -> Clip:
 def _file(place: str, folder: Path, mistakes: list[str]) -> Path:
     if not place:
         mistakes.append("no path")
-    elif "\0" in place:
-        mistakes.append(f"no file {place}")
-    else:
-        for name in (place, place.replace("\\", "/")):  # the latter of Windows
-            if (folder / name).is_file():
-                return folder / name
-        mistakes.append(f"no file {place}")
+        return folder
+    for name in (place, place.replace("\\", "/")):  # the latter of Windows
+        if "\0" not in name and (folder / name).is_file():
+            return folder / name
+    mistakes.append(f"no file {place}")
     return folder
 
 

@@ -26,12 +26,12 @@ from asdlib.sound.attributes import listed_attributes
 from asdlib.sound.data import Clip
 from asdlib.sound.dividing import divided
 from asdlib.sound.found import Found, by_folder, ways_in
+from asdlib.sound.manifest import ENDINGS as MANIFESTS
 from asdlib.sound.manifest import read_manifest
 from asdlib.sound.naming import Label, Layout, Named, Pairs, path_text, printable
 from asdlib.sound.opening import ENDINGS
 
 log = logging.getLogger("asdlib")
-MANIFESTS = (".csv", ".tsv", ".json")
 ARCHIVES = {"zip", "7z", "001", "tar", "gz", "tgz", "bz2", "xz", "rar"}
 
 
