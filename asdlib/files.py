@@ -130,5 +130,6 @@ def folders_below(root: str | Path) -> Iterator[tuple[str, list[str]]]:
             subfolders.clear()
             continue
         seen.add(real)
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        # In order: of two ways to one folder the same one counts wherever this runs.
+        subfolders[:] = sorted(n for n in subfolders if not n.startswith("."))
         yield folder, [name for name in names if not name.startswith(".")]

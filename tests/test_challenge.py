@@ -221,6 +221,8 @@ def test_a_table_without_domains_has_unknown_ones():
     for column in ("machine", "label"):
         with pytest.raises(AsdError, match=f"no column {column}"):
             lacking(clips.drop(columns=column), "arithmetic")
+    with pytest.raises(AsdError, match="no column score"):
+        official_score(clips.drop(columns="score"), "arithmetic")
 
 
 def test_categories_and_numpy_strings_are_text():

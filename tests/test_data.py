@@ -1,5 +1,7 @@
 """Finding and reading clips: one path for real and simulated data, and a sentence for each thing that is wrong."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -71,6 +73,22 @@ def test_linked_folders_are_followed_once_and_hidden_ones_are_not(tmp_path, monk
     assert [clip.machine for clip in scan(tmp_path / "root")] == ["fan/id_00", "valve/id_00"]
     monkeypatch.chdir(tmp_path / "root" / "fan")
     assert [clip.machine for clip in scan(".")] == ["fan/id_00"]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_of_two_ways_to_a_folder_the_same_counts_on_every_disk(backwards, tmp_path, monkeypatch):
+    write(tmp_path / "b" / "train" / "normal_id_00_00000000.wav")
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "c").symlink_to(tmp_path / "b")
+    walk = os.walk
+
+    def in_other_order(*args, **options):
+        for folder, below, names in walk(*args, **options):
+            below.sort(reverse=backwards)
+            yield folder, below, names
+
+    monkeypatch.setattr(os, "walk", in_other_order)
+    assert [clip.machine for clip in scan(tmp_path)] == ["a/id_00"]
 
 
 @pytest.mark.parametrize(

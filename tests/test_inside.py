@@ -145,3 +145,10 @@ def test_words_and_layouts_are_options(tmp_path, asd):  # noqa: F811
     assert list(found) == ["Säge/id_00"]
     assert asd("info", tmp_path / "data", "--layout", "mimii")[0] == 2
     assert asd("info", tmp_path / "data", "--layout", "nothing")[0] == 2
+
+
+def test_a_folder_of_recordings_may_have_a_config_of_its_own(tmp_path, small_run, asd):  # noqa: F811
+    write(tmp_path / "pump" / "normal" / "1.wav")
+    (tmp_path / "config.json").write_text('{"author": "me"}')
+    assert "pump/id_00" in asd("info", tmp_path)[1]
+    assert "clp_scf" in asd("info", small_run)[1]

@@ -107,3 +107,10 @@ def test_the_row_of_dcase_2020_says_what_was_published():
     assert {name: part.record for name, part in row.parts.items()} == {"dev": 3678171, "add": 3727685, "eval": 3841772}
     with pytest.raises(FrozenInstanceError):
         row.name = "another"
+
+
+def test_a_layout_that_is_forced_and_not_followed_says_its_tree(tmp_path):
+    (tmp_path / "fan" / "test").mkdir(parents=True)
+    (tmp_path / "fan" / "test" / "normal_id_00_1.wav").touch()
+    with pytest.raises(AsdError, match=r"call it <machine type>/id_<nn>/.*/<number>\.wav or move it away"):
+        scan(tmp_path, layout="mimii")

@@ -93,7 +93,7 @@ def test_other_words_are_given_and_what_is_not_understood_is_counted(tmp_path, c
     assert "kaputt (2)" in caplog.text
 
 
-@pytest.mark.parametrize("text", ["gut", "good=gut", "normal=", "normal=a,", "normal=a/b", "anomaly"])
+@pytest.mark.parametrize("text", ["gut", "good=gut", "normal=", "normal=a,", "normal=a/b", "anomaly", "normal=a;anomaly=b"])
 def test_words_that_say_nothing_are_refused(text):
     with pytest.raises(AsdError, match="write normal=NAME or anomaly=NAME"):
         words_in(text)
@@ -166,3 +166,57 @@ def test_a_machine_type_is_never_empty_and_has_no_slash(tmp_path_factory, name):
     assert clip.machine_type == unicodedata.normalize("NFC", name)
     assert "/" not in clip.machine_type
     assert clip == Clip(root / name / "train" / "normal_id_00_0.wav", clip.machine_type, "id_00", "train", "normal")
+
+
+def test_machines_with_ids_are_told_apart_by_the_folder_above_too(tmp_path, caplog):
+    touched(tmp_path, [f"hall_{h}/pump/id_0{i}/ok/1.wav" for h in (1, 2) for i in (0, 2)] + ["hall_1/saw/id_00/ok/1.wav"])
+    wanted = {f"hall_{h}_pump/id_0{i}" for h in (1, 2) for i in (0, 2)} | {"saw/id_00"}
+    assert {clip.machine for clip in scan(tmp_path)} == wanted
+    assert "told apart by the folder above" in caplog.text
+
+
+@pytest.mark.parametrize("tree", ["pump/{}/normal", "{}/pump/normal", "pump/normal/{}"])
+def test_no_machine_is_called_as_people_call_clips_for_training_and_for_tests(tree, tmp_path, caplog):
+    touched(tmp_path, [f"{tree.format(word)}/1.wav" for word in ("training", "Testing", "validation")])
+    assert kinds(scan(tmp_path)) == {("pump/id_00", "train", "normal"): 1, ("pump/id_00", "test", "normal"): 2}
+    assert not [record for record in caplog.records if "several folders" not in record.message]
+
+
+@pytest.mark.parametrize("word", ["gut", "Gut", "GESTOẞEN", "gestoßen", unicodedata.normalize("NFD", "Läuft")])
+def test_words_are_those_of_folders_in_any_case_and_form(word, tmp_path):
+    touched(tmp_path, [f"pump/{form(word)}/{form.__name__}.wav" for form in (str.lower, str.upper, str.title)])
+    (tmp_path / "pump" / unicodedata.normalize("NFC", word)).mkdir(exist_ok=True)
+    touched(tmp_path, [f"pump/{unicodedata.normalize('NFC', word)}/1.wav"])
+    for words in ({word: "anomaly"}, words_in(f"anomaly={word}")):
+        clips = scan(tmp_path, words=words)
+        assert {clip.label for clip in clips} == {"anomaly"}
+        assert len(clips) >= (3 if "ß" in word.lower() else 4)  # ß in capitals is SS, another word
+    with pytest.raises(AsdError, match="write normal=NAME or anomaly=NAME"):
+        scan(tmp_path, words={word: "good"})
+
+
+def test_clips_of_one_name_in_several_folders_are_told(tmp_path, caplog):
+    """A copy beside, or two years of a challenge: both make one machine of what is none."""
+    touched(
+        tmp_path, [f"{year}/fan/train/section_00_source_train_normal_{i:04}_v.wav" for year in (2022, 2023) for i in (0, 1)]
+    )
+    assert len(scan(tmp_path)) == 4
+    assert "clips of fan/section_00 lie in several folders" in caplog.text
+    assert f"{tmp_path}/2022/fan, {tmp_path}/2023/fan: leave out copies" in caplog.text
+    caplog.clear()
+    assert len(scan(tmp_path / "2022")) == 2
+    touched(tmp_path / "parts", ["a/pump/train/normal_id_00_1.wav", "b/pump/test/normal_id_00_1.wav"])
+    assert len(scan(tmp_path / "parts")) == 2  # of one machine, as training and test clips are published
+    assert not caplog.records
+
+
+def test_machines_below_the_words_for_what_is_in_them_are_told(tmp_path, caplog):
+    touched(tmp_path, [f"{word}/{machine}/1.wav" for word in ("normal", "abnormal") for machine in ("fan", "pump")])
+    assert {clip.machine for clip in scan(tmp_path)} == {f"{tmp_path.name}/id_00"}
+    assert f"fan, pump, are not taken for machines: all clips in them are of {tmp_path.name}/id_00" in caplog.text
+
+
+def test_where_no_clip_is_what_is_there_is_said(tmp_path):
+    touched(tmp_path, ["dev_fan.zip", "dev_pump.zip", "LICENSE"])
+    with pytest.raises(AsdError, match=r"no clips .*; other files are there, 2 \.zip, 1 without ending: unpack the archives"):
+        scan(tmp_path)

@@ -157,6 +157,13 @@ def test_mixtures_of_one_recording_of_mimii_are_on_one_side_and_say_how_noisy_th
     assert record.getMessage().startswith("nobody says which clips of fan/id_00, fan/id_02 are for training")
 
 
+@pytest.mark.parametrize("name", ["6dB", "6_dB_fan", "min6dB", "minus_6_dB", "-6dB", "0dB"])
+def test_people_call_mixtures_of_mimii_in_their_own_ways(name, tmp_path, caplog):
+    touched(tmp_path, [f"{own}/fan/id_00/normal/{i:08}.wav" for own in (name, "12_dB") for i in range(2)])
+    assert Counter(dict(clip.attributes)["snr"] for clip in scan(tmp_path)) == {name.removesuffix("_fan"): 2, "12_dB": 2}
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(("path", "clip"), [
     ("a/0_dB/pump/id_06/abnormal/00000142.wav", ("pump", "id_06", None, "anomaly")),
     ("ToyConveyor/case2/NormalSound_IND/2200031642_ToyConveyor_case2_normal_IND_ch3_1642.wav",
@@ -195,3 +202,26 @@ def test_a_clip_of_a_row_is_a_clip_with_all_that_is_known(tmp_path):
     (path,) = touched(tmp_path, ["fan/test/section_02_target_test_anomaly_0007_vel_6_loc_A.wav"])
     (clip,) = scan(tmp_path)
     assert clip == Clip(path, "fan", "section_02", "test", "anomaly", "target", (("vel", "6"), ("loc", "A")))
+
+
+@pytest.mark.parametrize("change", [str.upper, str.lower, str.title])
+@pytest.mark.parametrize("name", ["DCASE_2020", "DCASE_2021", "DCASE_2023", "MIMII", "TOYADMOS"])
+def test_names_and_folders_count_in_any_case(name, change, tmp_path):
+    tree = [path for path in getattr(trees, name) if path.endswith(".wav")]
+    touched(tmp_path / "as published", tree)
+    touched(tmp_path / "changed", [change(path) for path in tree])
+    wanted, found = survey(tmp_path / "as published"), survey(tmp_path / "changed")
+
+    def kinds(clips):
+        return Counter((change(clip.machine), clip.split, clip.label, clip.domain) for clip in clips)
+
+    assert found.layouts == wanted.layouts
+    assert kinds(found.clips) == kinds(wanted.clips)
+
+
+def test_names_with_backslashes_are_paths(tmp_path):
+    """What unpacks an archive of Windows without a care."""
+    touched(tmp_path, [path.replace("/", "\\") for path in trees.DCASE_2020])
+    found = survey(tmp_path)
+    assert Counter(clip.machine for clip in found.clips) == {"fan/id_00": 4, "ToyCar/id_01": 1, "ToyCar/id_05": 1}
+    assert not found.remarks()

@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import re
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -181,3 +183,18 @@ def test_pictures_show_what_they_are_given(detector, small_park):
     loss_curves(ax, rows, stage="a")
     assert list(ax.lines[0].get_xdata()) == [1, 2, 3]
     assert np.isnan(ax.lines[1].get_ydata()).all()
+
+
+@pytest.mark.parametrize("embeddings", [np.ones(10), np.full((10, 4), np.nan)])
+def test_a_map_of_no_embeddings_is_refused(embeddings):
+    with pytest.raises(AsdError, match="embeddings of shape"):
+        umap_points(embeddings)
+
+
+def test_a_map_comes_without_warnings_of_what_is_not_used():
+    """In a notebook without ipywidgets there was one about a progress bar; everywhere, one about Tensorflow."""
+    lines = "import warnings, numpy; warnings.simplefilter('always'); from asdlib.plots import umap_points"
+    lines += "; umap_points(numpy.random.default_rng(0).normal(size=(6, 8)))"
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
+    assert "Tensorflow" not in done.stderr
+    assert "IProgress" not in done.stderr

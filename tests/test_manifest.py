@@ -1,6 +1,7 @@
 """Lists of clips: what is written comes back, and every mistake in one is told at once, by its line."""
 
 import json
+import math
 import os
 import unicodedata
 
@@ -17,7 +18,7 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 MACHINE = TEXT.map(lambda text: unicodedata.normalize("NFC", text)).filter(lambda text: "/" not in text)
 FILE = st.from_regex(r"[a-zA-Z ,;\"'éü\n\t-]{1,8}", fullmatch=True) | st.just(os.fsdecode(b"ger\xe4usch"))
 PLACE = st.lists(FILE.filter(lambda name: not name.startswith(".")), min_size=1, max_size=3)
-ATTRIBUTE = st.sampled_from(["speed", "path", "id", "attribute.x", "a, b", "Drehzahl [1/min]", '"'])
+ATTRIBUTE = st.sampled_from(["speed", "path", " Path", "id", "attribute.x", "a, b", "Drehzahl [1/min]", '"'])
 SECONDS = st.floats(0, 1e6, allow_nan=False)
 
 
@@ -87,6 +88,42 @@ def test_what_spreadsheets_make_of_a_list_is_read_alike(separator, tmp_path):
         {"path": "b.flac", "machine": "fan/id_00", "split": "test", "label": "anomaly", "start": 0, "end": None},
     ]
     assert read_manifest(written(tmp_path, json.dumps(rows), "clips.json")) == plain
+
+
+PLAIN = "path,machine,split,start,end\nsub/a b.wav,fan/id_00,train,0.5,1.5\n"
+
+
+@pytest.mark.parametrize("text", [
+    PLAIN.replace(",", ", "),
+    PLAIN.replace("path,machine,split", "Path,MACHINE, Split "),
+    PLAIN.replace(",", ";").replace("0.5;1.5", "0,5;1,5"),
+    PLAIN.replace(",", "\t").encode("utf-16"),
+    "sep=;\r\n" + PLAIN.replace(",", ";"),
+    "\n,,,,\n" + PLAIN,
+    PLAIN.replace("sub/", "sub\\"),
+    PLAIN.replace("path", ",path").replace("sub", "0,sub"),  # pandas' index
+    PLAIN.replace("machine,", "machine,type,id,").replace("id_00,", "id_00,fan,id_00,"),
+])  # fmt: skip
+def test_what_programs_and_people_make_of_a_list_is_read_alike(text, tmp_path):
+    (path,) = touched(tmp_path, ["sub/a b.wav"])
+    wanted = [Clip(path, "fan", "id_00", "train", "normal", start=0.5, end=1.5)]
+    assert read_manifest(written(tmp_path, text)) == wanted
+    assert scan(written(tmp_path, text, "clips.tsv")) == wanted
+
+
+def test_what_is_not_a_number_in_json_is_not_there(tmp_path):
+    rows = [{"path": "a.wav", "type": "fan", "id": 7, "split": "test", "label": math.nan, "end": math.nan}]
+    path = written(tmp_path, json.dumps(rows), "clips.json")
+    assert read_manifest(path) == [Clip(tmp_path / "a.wav", "fan", "7", "test", "unknown")]
+
+
+def test_a_machine_that_is_said_in_two_ways_or_not_in_utf8_is_a_mistake(tmp_path):
+    path = written(tmp_path, "path,machine,type,id,split\na.wav,fan/id_00,pump,id_00,test\n")
+    with pytest.raises(AsdError, match="line 2: the machine fan/id_00, and pump/id_00 as type/id"):
+        read_manifest(path)
+    path = written(tmp_path, "path,machine,split\na.wav,Lüfter/id_00,test\n".encode("latin-1"))
+    with pytest.raises(AsdError, match=r"line 2: the machine L\\xfcfter/id_00 is not in UTF-8: save the list in it"):
+        read_manifest(path)
 
 
 MISTAKES = """path,machine,split,label,domain,start,end
@@ -177,4 +214,6 @@ def test_a_list_that_cannot_be_written_leaves_nothing(tmp_path):
         write_manifest(tmp_path / "clips.csv", [twice])
     with pytest.raises(AsdError, match="cannot write"):
         write_manifest(tmp_path / "none" / "clips.csv", [])
+    with pytest.raises(AsdError, match=r"clips\.txt would be no list: end its name in \.csv"):
+        write_manifest(tmp_path / "clips.txt", [])
     assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]

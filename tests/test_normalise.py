@@ -159,3 +159,9 @@ def test_domains_that_cannot_be_judged_are_refused():
         by_domain(knn_score, known, np.array(["source", "source", "target"]), asked)
     with pytest.raises(AsdError, match=r"3 clips and domains of shape \(2,\): name one for each clip"):
         by_domain(knn_score, known, np.array(["source", "source"]), asked)
+
+
+@pytest.mark.parametrize("score", [knn_local, knn_local_difference])
+def test_no_neighbour_tells_nothing(score):
+    with pytest.raises(AsdError, match="0 neighbours tell nothing"):
+        score(np.eye(3), np.eye(3), neighbours=0)

@@ -1,10 +1,11 @@
 """The challenge's published list of truths, and what it makes of clips without a label."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
-from asdlib.data import Clip
+from asdlib.data import Clip, scan
 from asdlib.errors import AsdError
 from asdlib.truth import read_truth, with_truth
 
@@ -46,6 +47,26 @@ def test_line_ends_blank_lines_and_trailing_commas_of_spreadsheets_do_not_matter
     other = tmp_path / "other.csv"
     other.write_bytes(b"\xef\xbb\xbf" + LIST.replace("fan\n", "fan,,\n").replace("\n", "\r\n").encode() + b"\r\n")
     assert read_truth(other) == read_truth(listed)
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_other_separators_do_not_matter_either(separator, tmp_path, listed):
+    other = tmp_path / "other.csv"
+    other.write_text(LIST.replace(",", separator))
+    assert read_truth(other) == read_truth(listed)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_lists_hold_names_of_any_alphabet_and_any_bytes(encoding, form, tmp_path):
+    name = "id_01_gew\xf6lbe.wav".encode(encoding)
+    (tmp_path / "list.csv").write_bytes(b"L\xfcfter\n".decode("latin-1").encode(encoding) + name + b",1\n")
+    data = tmp_path / "data" / "Lüfter".encode(encoding).decode("utf-8", "surrogateescape") / "test"
+    data.mkdir(parents=True)
+    on_disk = name.decode("utf-8", "surrogateescape")
+    (data / (unicodedata.normalize(form, on_disk) if encoding == "utf-8" else on_disk)).touch()
+    (clip,) = with_truth(scan(tmp_path / "data"), read_truth(tmp_path / "list.csv"))
+    assert clip.label == "anomaly"
 
 
 @pytest.mark.parametrize(("content", "why"), [

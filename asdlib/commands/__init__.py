@@ -5,6 +5,7 @@ What follows a command's name is imported inside it, so that `asd --help` and
 when it is given: no list is kept here.
 """
 
+import logging
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -224,6 +225,18 @@ def embeddings_of(
         )
         function, inputs = detector.model.embed, arrays.inputs
         return embed(function, inputs, device=device, on_step=on_step)
+
+
+def tell_learned(learned: "list[Clip]", count: int) -> None:
+    """Say which of so many test clips the network knows from its training, if any."""
+    if learned:
+        logging.getLogger("asdlib").warning(
+            "%d of %d test clips were trained on, such as %s: their scores say nothing "
+            "about new clips, and the numbers are better than they should be",
+            len(learned),
+            count,
+            learned[0].called,
+        )
 
 
 def print_table(

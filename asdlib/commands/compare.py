@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,7 @@ from asdlib.commands import (
     one_of,
     print_table,
     reading_of,
+    tell_learned,
 )
 from asdlib.errors import AsdError
 
@@ -112,9 +114,16 @@ def evaluate(
         )
     reading = reading_of(detector, channel, resample, partial)
     bad: dict[Clip, AsdError] = {}
+    learned: list[Clip] = []
     with progress_bar() as on_step:
         table = detector.score_clips(
-            clips, reading=reading, device=device, cache=cache, bad=bad, on_step=on_step
+            clips,
+            reading=reading,
+            device=device,
+            cache=cache,
+            bad=bad,
+            known=learned,
+            on_step=on_step,
         )
         count, clips = len(clips), [clip for clip in clips if clip not in bad]
         if kind and bad:
@@ -129,6 +138,7 @@ def evaluate(
         for name in names:
             scored, resamples = table.assign(score=table[name]), 1000 * (name == scorer)
             results[name] = machine_table(scored, resamples=resamples, on_step=on_step)
+    tell_learned(learned, len(clips))
     chosen = table.assign(score=table[scorer])
     paths = write_challenge_csv(chosen, csv) if csv else []
     judged = None
@@ -183,8 +193,6 @@ def with_plain(
 
     By training clips ``known``; None where they are not two of each machine at least.
     """
-    from collections import Counter
-
     from asdlib.methods.nearest import plain_scores
     from asdlib.sound.cache import features_of
 
@@ -205,8 +213,7 @@ def with_plain(
         )
         for clips in (known, asked)
     ]
-    if bad:
-        told = ", ".join(clip.called for clip in bad)
+    if told := ", ".join(clip.called for clip in bad):
         log.warning("training clips that plain detectors had to leave out: %s", told)
     if any((arrays[0].machines == machine).sum() < 2 for machine in machines):
         return None
@@ -238,7 +245,6 @@ def _print_official(
     """The official score, with the AUC beside it that no domain has a part in."""
     from asdlib.judge.metrics import type_table
 
-    official = f"DCASE {judged['years']} official score, {judged['kind']}"
     columns = list(next(iter(judged["machines"].values())))
     if "auc" not in columns:  # else it is all in the first table
         plain = results[scorer].auc
@@ -254,7 +260,7 @@ def _print_official(
         for name, score in judged["scores"].items()
     ]
     print_table(
-        f"{official} (%)",
+        f"DCASE {judged['years']} official score, {judged['kind']} (%)",
         ("scorer", "official score", "average AUC"),
         [(name, f"{100 * a:.2f}", f"{100 * b:.2f}") for name, a, b in pairs],
     )

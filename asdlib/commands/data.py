@@ -120,7 +120,7 @@ def info(
     Of clips: which layout they follow, how many there are, what was passed over and
     why, and what is inside the files.
     """
-    if (folder / "config.json").exists():
+    if _is_run(folder):
         _info_run(folder, as_json)
         return
     import logging
@@ -154,11 +154,7 @@ def info(
     for line in remarks:
         print(_shown(line))
     if found.others:
-        endings = (
-            f"{n} .{end}" if end else f"{n} without ending"
-            for end, n in found.others.most_common()
-        )
-        print(f"other files: {_shown(', '.join(endings))}")
+        print(f"other files: {_shown(found.endings)}")
     if csv is not None:
         print(f"wrote {csv}; next: asd train {csv} --run RUN")
 
@@ -208,6 +204,16 @@ def _print_machines(
 def _shown(text: str) -> str:
     """A name that is no UTF-8 can be printed with its bytes written out."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _is_run(folder: Path) -> bool:
+    """Is it a run directory? A folder of recordings may have a config.json, too."""
+    if not (folder / "config.json").exists():
+        return False
+    ours = ("log.csv", "pretrained.safetensors", "weights.safetensors", "scores.json")
+    return any((folder / name).exists() for name in ours) or not any(
+        place.is_dir() for place in folder.iterdir()
+    )
 
 
 def _info_run(folder: Path, as_json: bool) -> None:

@@ -149,6 +149,8 @@ def official_parts(clips: "pd.DataFrame", kind: str) -> "pd.DataFrame":
     import pandas as pd
 
     formula, rows = formula_of(kind), {}
+    if "score" not in clips:
+        raise AsdError("the table has no column score: give one for each clip")
     lacks = lacking(clips, kind)
     if lacks:
         raise AsdError(

@@ -133,14 +133,19 @@ def bootstrap_interval(
     AUC of 0.9 to 0.99, scores of four shapes) 95 % intervals held the true AUC in 98.7
     to 100 % of samples; those of the bootstrap alone in 3 to 91 %.
 
-    Raises as :func:`auc`, and where all resamples are alike in another metric, whose
-    uncertainty no formula tells.
+    Raises as :func:`auc`, for a ``level`` outside 0..1 and no resamples, and where all
+    are alike in another metric, whose uncertainty no formula tells.
 
     >>> low, high = bootstrap_interval([0, 0, 0, 0, 1, 1, 1, 1], range(8))
     >>> print(f"{low:.2f} to {high:.2f}")
     0.58 to 1.00
     """
     truth, scores = _validate(truth, scores)
+    if not 0 < level < 1 or resamples < 1:
+        raise AsdError(
+            f"no interval of level {level:g} from {resamples} resamples: choose a "
+            "level between 0 and 1, and hundreds of resamples"
+        )
     rng = np.random.default_rng(seed)
     groups = np.flatnonzero(truth), np.flatnonzero(~truth)
     values = []
@@ -149,9 +154,9 @@ def bootstrap_interval(
         values.append(metric(truth[rows], scores[rows]))
     low, high = map(float, np.quantile(values, [(1 - level) / 2, (1 + level) / 2]))
     alike, sizes = min(values) == max(values), (len(groups[1]), len(groups[0]))
+    if metric is auc and alike:
+        return score_interval(low, *sizes, level=level)
     if metric is auc:
-        if alike:
-            return score_interval(low, *sizes, level=level)
         edge, _ = score_interval(1.0, *sizes, level=level)
         return min(low, edge), max(high, 1 - edge)
     if alike:
@@ -227,13 +232,15 @@ def machine_table(
     ("normal", "anomaly", "unknown") and ``score``. The result is indexed by machine:
     ``clips`` (count), ``auc``, ``pauc``, and the 95 % bootstrap interval ``auc_low``,
     ``auc_high`` (``resamples=0`` leaves it out). Raises :class:`AsdError` for scores
-    that are not finite and for other labels.
+    that are not finite, for other labels, and where a column or a machine is missing.
     """
     import pandas as pd
 
+    missing = [name for name in ("machine", "label", "score") if name not in clips]
+    if missing or clips.machine.isna().any():
+        raise AsdError(f"clips have no {(missing or ['machine'])[0]}: give it for each")
     refuse_other_labels(clips.label)
-    rows = {}
-    known = clips[clips.label != "unknown"]
+    rows, known = {}, clips[clips.label != "unknown"]
     for done, (machine, group) in enumerate(known.groupby("machine"), 1):
         on_step("intervals", done, clips.machine.nunique())
         if group.label.nunique() < 2:
@@ -253,10 +260,12 @@ def type_table(per_machine: "pd.DataFrame") -> "pd.DataFrame":
     """One row per machine type, and ``average``, the mean over the types.
 
     ``per_machine`` is what :func:`machine_table` gives. The columns are ``auc``,
-    ``pauc`` and ``mauc`` (the AUC of the worst ID).
+    ``pauc`` and ``mauc`` (the AUC of the worst ID). Raises :class:`AsdError` for none.
     """
     import pandas as pd
 
+    if per_machine.empty:
+        raise AsdError("no machine has normal and anomalous clips: give labels of both")
     by_type = per_machine.groupby(per_machine.index.str.split("/").str[0], sort=False)
     mean, worst = by_type[["auc", "pauc"]].mean(), by_type.auc.min()
     table = pd.DataFrame({"auc": mean.auc, "pauc": mean.pauc, "mauc": worst})

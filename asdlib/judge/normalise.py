@@ -63,12 +63,14 @@ def local_spread(between: np.ndarray, *, neighbours: int = NEIGHBOURS) -> np.nda
     """Mean distance of each of N clips to the ``neighbours`` nearest others: (N,).
 
     ``between`` (N, N) are the distances. Fewer others than that are all that count, and
-    a clip alone has 0.
+    a clip alone has 0. Raises :class:`AsdError` for no neighbour.
 
     >>> between = np.array([[0.0, 1.0, 4.0], [1.0, 0.0, 3.0], [4.0, 3.0, 0.0]])
     >>> local_spread(between, neighbours=1)
     array([1., 1., 3.])
     """
+    if neighbours < 1:
+        raise AsdError(f"{neighbours} neighbours tell nothing: choose 1 or more")
     if len(between) < 2:
         return np.zeros(len(between))
     others = between.astype(np.float64)

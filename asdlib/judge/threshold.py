@@ -150,18 +150,31 @@ def fit_gamma(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return shape, mean / shape
 
 
+def are_known(bank: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
+    """Which of the clips with these ``embeddings`` (N, dim) were trained on: (N,) bool.
+
+    ``bank`` (M, dim) are the embeddings of the training clips. Two are the same clip
+    where no number differs by more than a ten-thousandth of the largest.
+
+    >>> are_known(np.eye(2), np.array([[0.0, 1.00001], [1.0, 1.0]]))
+    array([ True, False])
+    """
+    off = [np.abs(bank - e).max(axis=1).min(initial=np.inf) for e in embeddings]
+    return np.array(off) < SAME * np.abs(embeddings).max(axis=1)
+
+
 def refuse_known(
     bank: np.ndarray, embeddings: np.ndarray, names: Sequence[str]
 ) -> None:
     """Raise :class:`AsdError` if a clip was trained on, or is there twice.
 
     By their embeddings: ``bank`` (M, dim) of the training clips, ``embeddings`` (N,
-    dim) of the clips called ``names`` (N). Two are the same clip where no number
-    differs by more than a ten-thousandth of the largest.
+    dim) of the clips called ``names`` (N), as :func:`are_known` compares them.
     """
+    known = are_known(bank, embeddings)
     for i, (name, embedding) in enumerate(zip(names, embeddings, strict=True)):
         near = SAME * np.abs(embedding).max()
-        if np.abs(bank - embedding).max(axis=1).min() < near:
+        if known[i]:
             raise AsdError(
                 f"{name} was trained on, so its score says nothing about new clips: "
                 "calibrate on other recordings"

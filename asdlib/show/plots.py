@@ -5,6 +5,7 @@ What is drawn goes to the ``axes`` of matplotlib that are given.
 """
 
 import itertools
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +37,19 @@ def umap_points(*embeddings: np.ndarray, seed: int = 0) -> list[np.ndarray]:
 
     Each map after the first starts from the one before, so that the points of the same
     clip correspond. Distances between far groups mean little in such a map: put a
-    number beside it. Raises :class:`AsdError` for fewer than three clips.
+    number beside it. Raises :class:`AsdError` for fewer than three clips, and for what
+    are no such arrays of numbers.
     """
-    import umap
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its bar and its network, not used here
+        import umap
 
+    for x in embeddings:
+        if np.ndim(x) != 2 or not np.isfinite(x).all():
+            raise AsdError(
+                f"embeddings of shape {np.shape(x)}: give rows of finite numbers, one "
+                "a clip"
+            )
     few = min(map(len, embeddings), default=3)
     if few < 3:
         raise AsdError(

@@ -24,7 +24,7 @@ from asdlib.progress import OnStep, silent
 from asdlib.sound import cache_size, shards
 from asdlib.sound.clips import Clips
 from asdlib.sound.computed import ReadOptions, computed, tell, without
-from asdlib.sound.data import Clip, check_clips
+from asdlib.sound.data import Clip, check_clips, listed
 from asdlib.sound.features import FeatureConfig
 from asdlib.sound.rows import Rows
 
@@ -58,7 +58,7 @@ def features_of(
     knows. Raises :class:`AsdError` also when the folder cannot be written (a full disk,
     no permission).
     """
-    if not clips:
+    if not (clips := listed(clips)):
         raise AsdError("no clips to compute features of: give at least one")
     check_clips(clips)
     limit = cache_size.limit()

@@ -18,7 +18,7 @@ from asdlib.errors import AsdError
 from asdlib.progress import OnStep, silent
 from asdlib.sound import shards
 from asdlib.sound.clips import Clips
-from asdlib.sound.data import Clip, check_clips
+from asdlib.sound.data import Clip, check_clips, listed
 from asdlib.sound.features import FeatureConfig, log_mel
 from asdlib.sound.reading import as_recorded, at_rate, to_length
 
@@ -136,7 +136,7 @@ def features_now(
     clips and ``trained`` are as in :func:`features_of`. Raises :class:`AsdError` for no
     clips and for bad ones.
     """
-    if not clips:
+    if not (clips := listed(clips)):
         raise AsdError("no clips to compute features of: give at least one")
     check_clips(clips)
     with closing(computed(clips, config, options, on_step)) as found_rows:

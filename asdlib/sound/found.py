@@ -25,7 +25,9 @@ class Found:
     a collection that are no clips, by what they are; ``strange`` are sound files that
     follow no layout; ``others`` counts files of other endings. ``divided`` are the
     machines whose training clips nobody published, ``renamed`` those that were told
-    apart by the folder above.
+    apart by the folder above, and ``several`` those with clips of one kind in several
+    folders, by name; ``inner`` are the folders inside those that are called by what is
+    in them, by machine, where there are several.
     """
 
     clips: list[Clip]
@@ -35,6 +37,16 @@ class Found:
     others: Counter[str] = field(default_factory=Counter)
     divided: list[str] = field(default_factory=list)
     renamed: list[str] = field(default_factory=list)
+    several: Mapping[str, list[str]] = field(default_factory=dict)
+    inner: Mapping[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def endings(self) -> str:
+        """How many files of other endings there are, for people."""
+        return ", ".join(
+            f"{n} .{end}" if end else f"{n} without ending"
+            for end, n in self.others.most_common()
+        )
 
     def remarks(self) -> list[str]:
         """A line for everything that should not go without saying."""
@@ -57,6 +69,19 @@ class Found:
             lines.append(
                 "folders of the same name in several places are told apart by the "
                 f"folder above: {first(self.renamed)}"
+            )
+        if self.inner:
+            names = first(dict.fromkeys(n for ns in self.inner.values() for n in ns))
+            lines.append(
+                f"folders inside those of healthy clips, {names}, are not taken for "
+                f"machines: all clips in them are of {first(self.inner)}"
+            )
+        if self.several:
+            places = first(dict.fromkeys(p for ps in self.several.values() for p in ps))
+            lines.append(
+                f"clips of {first(self.several)} lie in several folders and are taken "
+                f"for those of one machine, in {places}: leave out copies, and other "
+                "machines of the same name"
             )
         return lines
 

@@ -8,13 +8,12 @@ Finding clips (:mod:`asdlib.sound.scan`) and downloading them
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePath
 
 from asdlib.errors import AsdError
-from asdlib.sound.naming import Aside, Named, path_text
+from asdlib.sound.naming import Aside, Named, composed, path_text
 from asdlib.sound.naming import Domain as Domain
 from asdlib.sound.naming import Label as Label
 from asdlib.sound.naming import Layout as Layout
@@ -23,18 +22,25 @@ from asdlib.sound.published import PARTS
 from asdlib.sound.published import Part as Part
 
 # What people call the folders of healthy machines and of others.
-_HEALTHY = "normal ok okay good healthy intact nominal undamaged gut io"
+_HEALTHY = "normal ok okay good healthy intact nominal undamaged pass passed gut io"
 _FAULTY = (
-    "abnormal anomaly anomalies anomalous anomal ng nok nio bad broken damaged defect "
-    "defects defective defekt fault faults faulty failure unhealthy"
+    "abnormal anomaly anomalies anomalous anomal ng nok nio not_ok bad broken damaged "
+    "defect defects defective defekt fault faults faulty fail failed failure fehler "
+    "fehlerhaft unhealthy"
 )
 WORDS: dict[str, Label] = {
     **dict.fromkeys(_HEALTHY.split(), "normal"),
     **dict.fromkeys(_FAULTY.split(), "anomaly"),
 }
+# And what they call those of clips for training, and of clips that are held back.
+_HELD_BACK = "test testing eval evaluation val valid validation"
+SPLITS: dict[str, Split] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(_HELD_BACK.split(), "test"),
+}
 _SECTION = (  # a file's name from 2021 on; clips for evaluation say less of themselves
-    r"(?i:(?P<id>section_\d+)_(?:(?P<domain>source|target)_)?(?:(?:train|test)_)?"
-    r"(?:(?P<label>normal|anomaly)_)?\d+(?:_(?P<attributes>[^/]*))?)\.[^./]+"
+    r"(?P<id>section_\d+)_(?:(?P<domain>source|target)_)?(?:(?:train|test)_)?"
+    r"(?:(?P<label>normal|anomaly)_)?\d+(?:_(?P<attributes>[^/]*))?\.[^./]+"
 )
 _NC = "CC BY-NC-SA 4.0"
 _SHARED = "DCASE 2022 and later"
@@ -44,7 +50,7 @@ def _from_2022(
     year: int, licence: str, paper: str, rate: int | None, channels: int
 ) -> Layout:
     """A row of the years that share their names."""
-    words = r"[^/]+/supplemental/(?i:section_\d+_[^\d/]*{}[^\d/]*_\d[^/]*)"
+    words = r"[^/]+/supplemental/section_\d+_[^\d/]*{}[^\d/]*_\d[^/]*"
     return Layout(
         name=f"DCASE {year} Task 2",
         pattern=rf"(?P<type>[^/]+)/(?P<split>train|test)/{_SECTION}",
@@ -92,15 +98,17 @@ def plain_folders(words: Mapping[str, Label] = WORDS) -> Layout:
     ``words`` says what the names of such folders mean, in small letters.
     """
     known = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+    splits = "|".join(SPLITS)
     return Layout(
         name="plain folders",
-        pattern=rf"(?i:(?P<type>(?!(?:train|test|id_\d+|{known})/)[^/]+)/"
-        r"(?:(?P<id>id_\d+)/)?(?:(?P<split>train|test)/)?"
-        rf"(?P<label>{known})/(?:(?P<split_below>train|test)/)?)(?:[^/]+/)*[^/]+",
+        pattern=rf"(?P<type>(?!(?:{splits}|id_\d+|{known})/)[^/]+)/"
+        rf"(?:(?P<id>id_\d+)/)?(?:(?P<split>{splits})/)?"
+        rf"(?P<label>{known})/(?:(?P<split_below>{splits})/)?(?:[^/]+/)*[^/]+",
         tree="<machine>/{normal,anomaly}/*.wav",
         example="",
+        splits=SPLITS,
         labels=words,
-        above=r"(?:^|/)(?P<split>(?i:train|test))/$",
+        above=rf"(?:^|/)(?P<split>{splits})/$",
         only_below=True,
     )
 
@@ -111,7 +119,7 @@ LAYOUTS: dict[str, Layout] = {
     "dcase2020": Layout(
         name="DCASE 2020 Task 2",
         pattern=r"(?P<type>[^/]+)/(?P<split>train|test)/"
-        r"(?i:(?:(?P<label>normal|anomaly)_)?(?P<id>id_\d+)_[^/]+)\.[^./]+",
+        r"(?:(?P<label>normal|anomaly)_)?(?P<id>id_\d+)_[^/]+\.[^./]+",
         tree="<machine type>/{train,test}/{normal,anomaly}_id_<nn>_<number>.wav",
         example="normal_id_<nn>_<number>.wav",
         parts=PARTS["dcase2020"],
@@ -152,7 +160,8 @@ LAYOUTS: dict[str, Layout] = {
         tree="<machine type>/id_<nn>/{normal,abnormal}/<number>.wav",
         example="",
         labels={"normal": "normal", "abnormal": "anomaly"},
-        above=r"(?:^|/)(?P<snr>-?\d+_dB)",  # three mixtures of each recording
+        # Three mixtures of each recording: folders 6_dB, which people call 6dB, too.
+        above=r"(?:^|/)(?P<snr>(?:-|min(?:us)?_?)?\d+_?dB)",
         parts=PARTS["mimii"],
         licence="CC BY-SA 4.0",
         citation="Purohit et al., arXiv 1909.09347",
@@ -203,7 +212,7 @@ def rows_for(
     """The rows that paths are compared with: all that differ, or the one of that name.
 
     ``words`` are further names of folders, beside :data:`WORDS`. Raises
-    :class:`AsdError` for an unknown name.
+    :class:`AsdError` for an unknown name, and for words that say something else.
     """
     if layout is not None and layout not in LAYOUTS:
         raise AsdError(f"no layout {layout!r}: choose one of {', '.join(LAYOUTS)}")
@@ -217,7 +226,10 @@ def rows_for(
                 seen.add(row.pattern)
     if "folders" in rows:  # last: other layouts may have such folders, too
         plain = rows.pop("folders")
-        rows["folders"] = plain_folders({**WORDS, **words}) if words else plain
+        rows["folders"] = plain
+        if words:
+            own = dict(_meaning(label, word) for word, label in words.items())
+            rows["folders"] = plain_folders({**WORDS, **own})
     return rows
 
 
@@ -229,14 +241,20 @@ def words_in(text: str) -> dict[str, Label]:
     found: dict[str, Label] = {}
     for pair in text.split(","):
         label, _, word = (part.strip() for part in pair.partition("="))
-        word = unicodedata.normalize("NFC", word).casefold()
-        if label not in ("normal", "anomaly") or not word or "/" in word:
-            raise AsdError(
-                f"{pair!r} does not say which folder is which: "
-                "write normal=NAME or anomaly=NAME, several with commas"
-            )
-        found[word] = "normal" if label == "normal" else "anomaly"
+        word, meant = _meaning(label, word)
+        found[word] = meant
     return found
+
+
+def _meaning(label: str, word: str) -> tuple[str, Label]:
+    """A folder's name as it is compared, and what it means."""
+    word = composed(word).lower()
+    if label not in ("normal", "anomaly") or not word or set("/=") & set(word):
+        raise AsdError(
+            f"{f'{label}={word}'!r} does not say which folder is which: "
+            "write normal=NAME or anomaly=NAME, several with commas"
+        )
+    return word, "normal" if label == "normal" else "anomaly"
 
 
 def parse(path: str | PurePath) -> Named | None:
@@ -251,8 +269,9 @@ def parse(path: str | PurePath) -> Named | None:
 
 
 def split_words(rows: Mapping[str, Layout] = LAYOUTS) -> set[str]:
-    """Names of folders that hold clips, in any of ``rows``."""
-    return {word for layout in rows.values() for word in layout.splits}
+    """Names of folders that hold clips of published names, in any of ``rows``."""
+    published = (layout for layout in rows.values() if not layout.only_below)
+    return {word for layout in published for word in layout.splits}
 
 
 def expected(rows: Mapping[str, Layout] = LAYOUTS) -> str:
@@ -262,6 +281,9 @@ def expected(rows: Mapping[str, Layout] = LAYOUTS) -> str:
 
 
 def examples(rows: Mapping[str, Layout] = LAYOUTS) -> str:
-    """An example of a name in each of ``rows`` where files say all, for people."""
+    """An example of a name in each of ``rows`` where files say all, for people.
+
+    Where they do so in none, the trees.
+    """
     found = dict.fromkeys(row.example for row in rows.values() if row.example)
-    return " or ".join(found)
+    return " or ".join(found) or expected(rows)

@@ -10,14 +10,18 @@ place of ``machine``. Any other column is an attribute::
 Paths are relative to the list. What is empty or not there takes its default: the label
 of a training clip is normal, that of a test clip unknown, the domain unknown, and a
 clip is all of its file. JSON is a list of objects with the same keys. ``asd info DATA
---csv clips.csv`` writes such a list of what it found.
+--csv clips.csv`` writes such a list of what it found. What spreadsheets make of one is
+read alike: semicolons (then with commas in numbers) or tabs, UTF-16, spaces behind
+commas, columns in capitals or without a name, backslashes in paths.
 """
 
+import codecs
 import csv
 import io
 import json
 import math
 import os
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,10 +30,12 @@ from typing import Any, get_args
 from asdlib.errors import AsdError
 from asdlib.files import writable
 from asdlib.sound.data import Clip
-from asdlib.sound.naming import Domain, Label, Split, composed
+from asdlib.sound.naming import Domain, Label, Split, composed, printable
 
 COLUMNS = ("path", "machine", "split", "label", "domain", "start", "end")
 OWN = {*COLUMNS, "type", "id"}
+ENDINGS = (".csv", ".tsv", ".json")
+NUMBERS = {"start", "end"}
 PREFIX = "attribute."  # of an attribute that is called as a column
 CHOICES = {
     "split": get_args(Split),
@@ -73,7 +79,8 @@ def write_manifest(path: str | Path, clips: Sequence[Clip]) -> None:
     Raises :class:`AsdError` where it cannot be written, or where a clip has an
     attribute twice.
     """
-    path = Path(path)
+    if (path := Path(path)).name and path.suffix.lower() not in ENDINGS:
+        raise AsdError(f"{path} would be no list: end its name in {ENDINGS[0]}")
     names = list(dict.fromkeys(name for clip in clips for name, _ in clip.attributes))
     rows = []
     for clip in clips:
@@ -108,13 +115,16 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _column(name: str) -> str:
-    return f"{PREFIX}{name}" if name in OWN or name.startswith(PREFIX) else name
+    own = name.strip().lower() in OWN or name.startswith(PREFIX)
+    return f"{PREFIX}{name}" if own else name
 
 
 def _rows_of(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Each row's number and content."""
     try:
-        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+        content = path.read_bytes()
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if wide else "utf-8-sig", "surrogateescape")
         if path.suffix.lower() == ".json":
             return _json_rows(text)
         return _csv_rows(text)
@@ -130,23 +140,41 @@ def _rows_of(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 
 def _csv_rows(text: str) -> list[tuple[int, dict[str, str]]]:
-    head = text.split("\n", 1)[0]
-    separator = max(",;\t", key=head.count)  # spreadsheets have their own ideas
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    header = [n.strip() if n.strip() in OWN else n for n in next(reader, [])]
-    missing = {"path", "split"} - set(header)
-    if missing or not ("machine" in header or {"type", "id"} <= set(header)):
-        raise ValueError("path, split, or machine (or type and id) is not in line 1")
+    head = next((line for line in text.splitlines() if _names(line)), "")
+    separator = max(",;\t", key=head.count)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=separator,
+        strict=True,
+        # Whoever sets a space behind each comma does not mean it.
+        skipinitialspace=head.count(separator) == head.count(f"{separator} "),
+    )
+    names = next((cells for cells in reader if _names(separator.join(cells))), [])
+    header = [n.strip().lower() if n.strip().lower() in OWN else n for n in names]
+    missing = [name for name in ("path", "split") if name not in header]
+    if not ("machine" in header or {"type", "id"} <= set(header)):
+        missing.append("machine (or type and id)")
+    first = f"line {reader.line_num or 1}"
+    if missing:
+        raise ValueError(f"{', '.join(missing)} is not in {first}")
     if doubled := {name for name in header if name and header.count(name) > 1}:
-        raise ValueError(f"line 1 has the column {min(doubled)} twice")
+        raise ValueError(f"{first} has the column {min(doubled)} twice")
     rows, last = [], reader.line_num
     for cells in reader:
         number, last = last + 1, reader.line_num
         if any(cells):
-            extra = {"": "more cells"} if any(cells[len(header) :]) else {}
-            row = dict(zip(header, cells, strict=False))
-            rows.append((number, {**row, **extra}))
+            row = {n: cell for n, cell in zip(header, cells, strict=False) if n}
+            if any(cells[len(header) :]):
+                row[""] = f"more cells than {first} has names"
+            if separator == ";":  # where that separates, a comma is a decimal point
+                row |= {n: row[n].replace(",", ".") for n in NUMBERS & set(row)}
+            rows.append((number, row))
     return rows
+
+
+def _names(line: str) -> bool:
+    """May a line be that of the columns' names? Spreadsheets put sep=; before it."""
+    return bool(line.strip(" ,;\t\r\n")) and not re.fullmatch(r'"?sep=.?"?\s*', line)
 
 
 def _json_rows(text: str) -> list[tuple[int, dict[str, str]]]:
@@ -155,7 +183,8 @@ def _json_rows(text: str) -> list[tuple[int, dict[str, str]]]:
         raise ValueError("JSON must be a list of objects")
 
     def plain(value: Any) -> str:
-        return "" if value is None else value if isinstance(value, str) else repr(value)
+        nothing = value is None or value != value  # the second is not a number
+        return "" if nothing else value if isinstance(value, str) else repr(value)
 
     return [
         (number, {key: plain(value) for key, value in row.items()})
@@ -167,19 +196,9 @@ def _clip(row: Mapping[str, str], folder: Path) -> Clip:
     """A row as a clip; raises :class:`AsdError`, a line for each mistake."""
     mistakes = []
     if row.get(""):
-        mistakes.append("more cells than line 1 has names")
-    place = row.get("path", "")
-    path = folder / place
-    if not place:
-        mistakes.append("no path")
-    elif "\0" in place or not path.is_file():
-        mistakes.append(f"no file {place}")
-    kind, slash, own = row.get("machine", "").partition("/")
-    if not slash:
-        kind, own = row.get("type", kind), row.get("id", own)
-    kind, own = composed(kind), composed(own)
-    if not kind or not own or "/" in kind + own:
-        mistakes.append(f"no machine {f'{kind}/{own}'!r}: write type/id")
+        mistakes.append(row[""])
+    path = _file(row.get("path", ""), folder, mistakes)
+    kind, own = _machine(row, mistakes)
     said = {name: row.get(name, "").strip().lower() for name in CHOICES}
     for name, word in said.items():
         if word not in CHOICES[name] and (word or name == "split"):
@@ -202,6 +221,33 @@ def _clip(row: Mapping[str, str], folder: Path) -> Clip:
     about: dict[str, Any] = {**said, "label": label}
     about["domain"] = said["domain"] or "unknown"
     return Clip(path, kind, own, **about, attributes=pairs, start=start, end=end)
+
+
+def _file(place: str, folder: Path, mistakes: list[str]) -> Path:
+    if not place:
+        mistakes.append("no path")
+        return folder
+    for name in (place, place.replace("\\", "/")):  # the latter of Windows
+        if "\0" not in name and (folder / name).is_file():
+            return folder / name
+    mistakes.append(f"no file {place}")
+    return folder
+
+
+def _machine(row: Mapping[str, str], mistakes: list[str]) -> tuple[str, str]:
+    """Type and ID, which may be said in one column, in two, or in all three alike."""
+    kind, slash, own = map(composed, row.get("machine", "").partition("/"))
+    other = composed(row.get("type", "")), composed(row.get("id", ""))
+    if not slash:
+        kind, own = other[0] or kind, other[1]
+    elif any(b and a != b for a, b in zip((kind, own), other, strict=True)):
+        mistakes.append(f"the machine {kind}/{own}, and {'/'.join(other)} as type/id")
+    if not kind or not own or "/" in kind + own:
+        mistakes.append(f"no machine {f'{kind}/{own}'!r}: write type/id")
+    elif printable(kind + own) != kind + own:
+        name = printable(f"{kind}/{own}")
+        mistakes.append(f"the machine {name} is not in UTF-8: save the list in it")
+    return kind, own
 
 
 def _seconds(row: Mapping[str, str], name: str, mistakes: list[str]) -> float | None:

@@ -55,15 +55,15 @@ class Aside(NamedTuple):
 class Layout:
     """One way of naming recordings of machines.
 
-    ``pattern`` is a regular expression of the end of a recording's path, with the
-    groups ``type``, ``id`` (not there: ``id_00``) and, where paths tell them,
-    ``split``, ``label``, ``domain``, ``attributes`` and ``event``; any other group is
-    an attribute. Parts of the path are separated by ``/``. ``splits`` and ``labels``
-    say what the words mean that ``split`` and ``label`` find, in small letters; the
-    label is unknown where no such group takes part. ``above`` is looked for in front of
-    the type, and adds its groups. Where labels and splits are folders of any name,
-    ``only_below`` lets them count below the folder that is searched alone. ``tree`` and
-    ``example`` describe for people what is expected.
+    ``pattern`` is a regular expression of the end of a recording's path, in letters of
+    any case, with the groups ``type``, ``id`` (not there: ``id_00``) and, where paths
+    tell them, ``split``, ``label``, ``domain``, ``attributes`` and ``event``; any other
+    group is an attribute. Parts of the path are separated by ``/``. ``splits`` and
+    ``labels`` say what the words mean that ``split`` and ``label`` find, in small
+    letters; the label is unknown where no such group takes part. ``above`` is looked
+    for in front of the type, and adds its groups. Where labels and splits are folders
+    of any name, ``only_below`` lets them count below the folder that is searched alone.
+    ``tree`` and ``example`` describe for people what is expected.
 
     >>> row = Layout("a", r"(?P<type>[^/]+)/(?P<split>train|test)/.+", "-", "-")
     >>> row.parse("data/fan/test/1.wav")[:4]
@@ -95,7 +95,7 @@ class Layout:
 
     @cached_property
     def _path(self) -> re.Pattern[str]:
-        return re.compile(rf"(?s:.*/)?{self.pattern}")
+        return re.compile(rf"(?s:.*/)?{self.pattern}", re.IGNORECASE)
 
     def parse(self, path: str | PurePath, below: int = 0) -> Named | None:
         """What ``path`` says by its name; None where it does not follow this layout.
@@ -112,7 +112,8 @@ class Layout:
         if self.only_below and match.start("label") < below:
             return None
         if self.above:
-            for found in re.finditer(self.above, text[: match.start("type")]):
+            above = text[: match.start("type")]
+            for found in re.finditer(self.above, above, re.IGNORECASE):
                 said |= self._from_above(found, below)
         # A folder may stand in several places: of each there is a group split...
         splits = [said.pop(key) for key in list(said) if key.startswith("split")]
@@ -123,7 +124,7 @@ class Layout:
             printable(said["type"]),
             printable(said.get("id", "id_00").lower()),
             split,
-            self.labels.get(said.get("label", "").casefold(), "unknown"),
+            self.labels.get(said.get("label", "").lower(), "unknown"),
             DOMAINS.get(said.get("domain", "").lower(), "unknown"),
             (*pairs, *others),
             said.get("event", text),
@@ -133,10 +134,10 @@ class Layout:
     def set_aside(self, path: str | PurePath) -> str:
         """What a recording is that is no clip of a machine; else empty."""
         text = path_text(path)
-        found = (
-            a.what for a in self.aside if re.fullmatch(f"(?s:.*/)?{a.pattern}", text)
-        )
-        return next(found, "")
+        for aside in self.aside:
+            if re.fullmatch(f"(?s:.*/)?{aside.pattern}", text, re.IGNORECASE):
+                return aside.what
+        return ""
 
     def _from_above(self, found: re.Match[str], below: int) -> dict[str, str]:
         groups = {key: value for key, value in found.groupdict().items() if value}

@@ -26,12 +26,13 @@ from asdlib.sound.attributes import listed_attributes
 from asdlib.sound.data import Clip
 from asdlib.sound.dividing import divided
 from asdlib.sound.found import Found, by_folder, ways_in
+from asdlib.sound.manifest import ENDINGS as MANIFESTS
 from asdlib.sound.manifest import read_manifest
 from asdlib.sound.naming import Label, Layout, Named, Pairs, path_text, printable
 from asdlib.sound.opening import ENDINGS
 
 log = logging.getLogger("asdlib")
-MANIFESTS = (".csv", ".json")
+ARCHIVES = {"zip", "7z", "001", "tar", "gz", "tgz", "bz2", "xz", "rar"}
 
 
 def scan(
@@ -77,10 +78,7 @@ def survey(
     if not found.clips:
         raise AsdError(
             f"no clips in {root}: expected a layout that is known below it, such as "
-            f"{layouts.expected(rows)}"
-            + _instead(
-                [*found.strange, *(p for ps in found.aside.values() for p in ps)]
-            )
+            f"{layouts.expected(rows)}" + _instead(found)
         )
     return found
 
@@ -104,8 +102,10 @@ def _sorted_out(root: Path, rows: Mapping[str, Layout]) -> Found:
             others[ending.removeprefix(".")] += 1
             continue
         text = path_text(file)
-        tried = ((key, row.parse(text, below)) for key, row in rows.items())
-        key, named = next(((k, n) for k, n in tried if n is not None), ("", None))
+        key, named = _named(text, rows, below)
+        if named is None and "\\" in text:  # a whole path, from an archive of Windows
+            key, named = _named(text.replace("\\", "/"), rows, below)
+            named = named and named._replace(depth=1)
         if named is not None:
             if named.split == "train" and named.label != "normal":
                 raise AsdError(
@@ -117,7 +117,7 @@ def _sorted_out(root: Path, rows: Mapping[str, Layout]) -> Found:
             keys.append(key)
         elif what := next((w for r in rows.values() if (w := r.set_aside(text))), ""):
             aside[what].append(Path(file))
-        elif Path(file).parent.name in folders:
+        elif Path(file).parent.name.lower() in folders:
             raise AsdError(
                 f"{file} does not say which machine it is of: call it "
                 f"{_same_label(file, layouts.examples(rows))} or move it away"
@@ -127,11 +127,68 @@ def _sorted_out(root: Path, rows: Mapping[str, Layout]) -> Found:
     # The folder of each clip's machine type.
     depths = (max(named.depth, 1) for named in names)
     places = [f.rsplit(os.sep, n)[0] for f, n in zip(files, depths, strict=True)]
-    names, renamed = _told_apart(places, names, keys)
+    names, renamed = _told_apart(files, places, names, keys)
     names, without = divided(names)
     clips = list(map(_clip, files, names, _listed(files, places)))
     counts = _layouts_of(places, clips, keys, rows)
-    return Found(clips, counts, dict(aside), strange, others, without, renamed)
+    plain = [i for i, key in enumerate(keys) if key == "folders"]
+    return Found(
+        clips,
+        counts,
+        dict(aside),
+        strange,
+        others,
+        without,
+        renamed,
+        several=_in_several(places, names),
+        inner=_inner([(files[i], places[i], names[i]) for i in plain], rows),
+    )
+
+
+def _named(
+    text: str, rows: Mapping[str, Layout], below: int
+) -> tuple[str, Named | None]:
+    """The first row that a path follows, and what it says; ("", None) where none."""
+    for key, row in rows.items():
+        if (named := row.parse(text, below)) is not None:
+            return key, named
+    return "", None
+
+
+def _inner(
+    plain: list[tuple[str, str, Named]], rows: Mapping[str, Layout]
+) -> dict[str, list[str]]:
+    """The folders that the healthy clips of plain folders lie in, where it is several.
+
+    By machine; ``plain`` are file, place and what they say. They may be days, or
+    machines whose names stand below the words for what is in them.
+    """
+    found: dict[str, set[str]] = defaultdict(set)
+    for file, place, named in plain:
+        parts = iter(path_text(file[len(place) + 1 :]).split("/")[:-1])
+        next(part for part in parts if part.lower() in rows["folders"].labels)
+        inner = next((p for p in parts if p.lower() not in layouts.SPLITS), None)
+        if named.label == "normal" and inner is not None:
+            found[f"{named.machine_type}/{named.machine_id}"].add(printable(inner))
+    return {m: sorted(own) for m, own in sorted(found.items()) if len(own) > 1}
+
+
+def _in_several(places: list[str], names: list[Named]) -> dict[str, list[str]]:
+    """Folders of each machine that has clips of one kind in several of them.
+
+    They may be copies, or other machines of that name. Mixtures of one recording, which
+    differ in an attribute of their folders, are neither.
+    """
+    folders: dict[tuple, set[str]] = defaultdict(set)
+    for place, named in zip(places, names, strict=True):
+        if named.depth:  # else files alone say what they are, wherever they lie
+            kind = named.split, named.label, dict(named.attributes).get("snr")
+            folders[named.machine_type, named.machine_id, kind].add(place)
+    found: dict[str, set[str]] = defaultdict(set)
+    for (machine_type, machine_id, _), own in folders.items():
+        if len(own) > 1:
+            found[f"{machine_type}/{machine_id}"] |= own
+    return {machine: sorted(own) for machine, own in sorted(found.items())}
 
 
 def _listed(files: list[str], places: list[str]) -> list[Pairs]:
@@ -166,11 +223,12 @@ def _same_label(file: str, examples: str) -> str:
 
 
 def _told_apart(
-    places: list[str], names: list[Named], keys: list[str]
+    files: list[str], places: list[str], names: list[Named], keys: list[str]
 ) -> tuple[list[Named], list[str]]:
     """Plain folders of one name in several places are machines of several types.
 
-    Their type is then the folder above, and their ID the folder's own name.
+    Their type is then the folder above, and their ID the folder's own name. Where there
+    are folders of IDs in them, those stay, and the type has both names.
     """
     homes: dict[str, set[Path]] = defaultdict(set)
     plain = [index for index, key in enumerate(keys) if key == "folders"]
@@ -182,18 +240,22 @@ def _told_apart(
     for index in plain:
         named, home = names[index], _home(places[index])
         above = printable(path_text(home.name))
-        if named.machine_id == "id_00" and above:
-            done[index] = named._replace(
-                machine_type=above, machine_id=named.machine_type
-            )
-            machines.add(f"{above}/{named.machine_type}")
+        own = named.machine_type, named.machine_id
+        below = files[index][len(places[index]) :].lower().split(os.sep)
+        if above and named.machine_id not in below:
+            own = above, named.machine_type
+        elif above and len(homes[named.machine_type]) > 1:
+            own = f"{above}_{named.machine_type}", named.machine_id
+        if own != named[:2]:
+            done[index] = named._replace(machine_type=own[0], machine_id=own[1])
+            machines.add("/".join(own))
     return done, sorted(machines)
 
 
 def _home(place: str) -> Path:
     """The folder above that of a machine, and above ``train`` or ``test``."""
     above = Path(place).parent
-    return above.parent if above.name.lower() in ("train", "test") else above
+    return above.parent if above.name.lower() in layouts.SPLITS else above
 
 
 def _layouts_of(
@@ -213,7 +275,14 @@ def _layouts_of(
     return Counter(rows[key].among or rows[key].name for key in best)
 
 
-def _instead(strange: list[Path]) -> str:
-    if not strange:
-        return ""
-    return f"; other sound files are there, {by_folder(strange)}; {ways_in()}"
+def _instead(found: Found) -> str:
+    """What is there where no clip is, and what to do with it."""
+    told = ""
+    strange = [*found.strange, *(p for ps in found.aside.values() for p in ps)]
+    if strange:
+        told += f"; other sound files are there, {by_folder(strange)}; {ways_in()}"
+    if found.others:
+        told += f"; other files are there, {found.endings}"
+    if ARCHIVES & set(found.others):
+        told += ": unpack the archives first"
+    return told

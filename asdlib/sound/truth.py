@@ -14,6 +14,7 @@ are not sorted, and the number in the labelled name may be another.
 """
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +24,14 @@ from typing import NamedTuple
 from asdlib.errors import AsdError, spelled
 from asdlib.files import files_below
 from asdlib.sound.data import Clip
-from asdlib.sound.naming import Domain, Label, Pairs, attribute_pairs
+from asdlib.sound.naming import (
+    Domain,
+    Label,
+    Pairs,
+    attribute_pairs,
+    composed,
+    printable,
+)
 
 LABELS: dict[str, Label] = {"0": "normal", "1": "anomaly"}
 _DOMAINS: dict[str, Domain] = {"0": "source", "1": "target"}
@@ -87,9 +95,15 @@ def _joined(one: Truth, other: Truth, where: str) -> Truth:
 def _read(path: Path) -> Truths:
     found: Truths = {}
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        # Names of files are bytes, which need not be UTF-8.
+        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+        if "\0" in text:
+            raise csv.Error("it is no text")
+        reader = csv.reader(
+            io.StringIO(text, newline=""), delimiter=max(",;\t", key=text.count)
+        )
+        rows = [[composed(cell.strip()) for cell in row] for row in reader if row]
+    except (OSError, csv.Error) as error:
         raise AsdError(
             f"cannot read the list of truths {path} ({error}): {GIVE}"
         ) from error
@@ -98,7 +112,7 @@ def _read(path: Path) -> Truths:
     for number, row in enumerate(rows, 1):
         cells = [cell for cell in row if cell]
         if len(cells) == 1 and own is None:
-            machine_type = cells[0]
+            machine_type = printable(cells[0])
             continue
         truth = _truth(cells[1:], path) if machine_type is not None else None
         if truth is None:
@@ -143,7 +157,7 @@ def _truth(cells: list[str], path: Path) -> Truth | None:
 
 def _stem(name: str) -> str:
     """A name without its ending: lists say .wav, or nothing; files may be FLAC."""
-    return re.sub(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", "", name)
+    return re.sub(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", "", composed(name))
 
 
 def with_truth(clips: Sequence[Clip], truth: Truths) -> list[Clip]:

@@ -11,6 +11,7 @@ import numpy as np
 from asdlib.errors import AsdError, spelled
 from asdlib.judge.rehearsal import Rehearsal
 from asdlib.judge.scorers import EMBEDDING_SCORERS
+from asdlib.judge.threshold import are_known
 from asdlib.learn.embedding import embed
 from asdlib.methods._parts import Ensemble, Judge, judge_of, with_sums
 from asdlib.methods.sub_cluster import SubClusterClassifier
@@ -18,7 +19,7 @@ from asdlib.progress import OnStep, silent
 from asdlib.sound.cache import features_of
 from asdlib.sound.clips import Clips
 from asdlib.sound.computed import ReadOptions
-from asdlib.sound.data import Clip
+from asdlib.sound.data import Clip, listed
 from asdlib.sound.summaries import view_widths
 from asdlib.use.bank import (
     Model,
@@ -138,8 +139,17 @@ class Detector:
         machine: str,
         scorers: Sequence[str] | None = None,
     ) -> dict[str, np.ndarray]:
-        """As :meth:`scores`, by some scorers or by all: (N,) each, by name."""
+        """As :meth:`scores`, by some scorers or by all: (N,) each, by name.
+
+        Raises :class:`AsdError` as that does, and for embeddings of another shape.
+        """
         label = self.label(machine)
+        embeddings = np.asarray(embeddings)
+        if embeddings.ndim != 2 or embeddings.shape[1] != self.bank.shape[1]:
+            raise AsdError(
+                f"embeddings of shape {embeddings.shape}: give one a clip, of "
+                f"{self.bank.shape[1]} numbers as this detector makes them"
+            )
         names = self.scorers if scorers is None else [self.scorer(n) for n in scorers]
         known = self.bank[self.bank_labels == label]
         if isinstance(self.model, Ensemble):
@@ -167,6 +177,7 @@ class Detector:
         device: str = "auto",
         cache: Path | None = None,
         bad: dict[Clip, AsdError] | None = None,
+        known: list[Clip] | None = None,
         on_step: OnStep = silent,
     ) -> "pd.DataFrame":
         """Scores of clips on disk, one row per clip, in order.
@@ -176,10 +187,13 @@ class Detector:
         channels or lengths are read, if not as the training clips were. Raises
         :class:`AsdError` for an unknown machine or scorer, and for clips that cannot be
         read; with ``bad``, those are put in there, each with its error, and have no
-        row.
+        row. Clips that were trained on are put in ``known``, where that is a list.
         """
+        clips = listed(clips)
         for machine in {clip.machine for clip in clips}:
             self.label(machine)
+        if isinstance(scorers, str):
+            scorers = (scorers,)
         arrays = features_of(
             clips,
             self.config.features,
@@ -191,7 +205,7 @@ class Detector:
         )
         good = [clip for clip in clips if clip not in (bad or {})]
         return self.score_features(
-            arrays, good, scorers=scorers, device=device, on_step=on_step
+            arrays, good, scorers=scorers, device=device, known=known, on_step=on_step
         )
 
     def score_features(
@@ -201,6 +215,7 @@ class Detector:
         *,
         scorers: Iterable[str] | None = None,
         device: str = "auto",
+        known: list[Clip] | None = None,
         on_step: OnStep = silent,
     ) -> "pd.DataFrame":
         """As :meth:`score_clips`, for the features of ``clips`` in hand."""
@@ -217,6 +232,10 @@ class Detector:
             found = self.every_score(embeddings[own], machine, names)
             for name, values in found.items():
                 scores[name][own] = values
+            if known is not None:
+                bank = self.bank[self.bank_labels == self.label(machine)]
+                same = are_known(bank, embeddings[own])
+                known += [clips[i] for i in np.flatnonzero(own)[same]]
         return table.assign(**scores)
 
     def training_share(

@@ -15,7 +15,7 @@ from asdlib.progress import OnStep, silent
 from asdlib.show.listen import compare
 from asdlib.show.numbers import told_apart
 from asdlib.sound.computed import ReadOptions
-from asdlib.sound.data import Clip
+from asdlib.sound.data import Clip, listed
 from asdlib.sound.reading import read
 from asdlib.use.detector import Detector
 
@@ -97,7 +97,7 @@ def write_report(
     unknown machine or scorer, for unreadable recordings otherwise, and where the page
     cannot be written.
     """
-    reading = reading or detector.config.reading
+    reading, clips = reading or detector.config.reading, listed(clips)
     name, parts = detector.scorer(scorer), detector.parts
     with writable(path) as temporary:
         table = detector.score_clips(

@@ -163,7 +163,10 @@ class StreamScorer:
 
 def _checked(chunk: np.ndarray) -> np.ndarray:
     """A chunk as float32 in ±1."""
+    if hasattr(chunk, "detach"):  # a tensor, on any device
+        chunk = chunk.detach().cpu()
     chunk = np.asarray(chunk)
+    chunk = chunk.astype(chunk.dtype.newbyteorder("="), copy=False)
     if chunk.ndim != 1:
         raise AsdError(
             f"a chunk of shape {chunk.shape}: give one channel, shape (samples,)"

@@ -26,7 +26,7 @@ from asdlib.sound.cache import features_of
 from asdlib.sound.clips import Clips
 from asdlib.sound.computed import all_of
 from asdlib.sound.cutting import cut_long, look_into
-from asdlib.sound.data import Clip, check_clips, training_clips
+from asdlib.sound.data import Clip, check_clips, listed, training_clips
 from asdlib.use.bank import save_bank, save_rehearsal
 from asdlib.use.budget import with_epochs_of, within
 from asdlib.use.config import RunConfig
@@ -68,6 +68,7 @@ def train(
     are cut into clips (:func:`asdlib.sound.cutting.cut_long`).
     """
     run, begun = Path(run), time.perf_counter()
+    clips = listed(clips)
     check_clips(clips)
     training = [clip for clip in clips if clip.split == "train"]
     looks, bad = look_into(
