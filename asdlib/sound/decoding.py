@@ -1,6 +1,7 @@
 """Recordings that only ffmpeg can read, as WAV."""
 
 import io
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,16 +17,22 @@ from asdlib.sound.whole import refuse, refuse_cut, say
 
 STREAMS = (".aac", ".amr", ".ac3", ".flac")  # have no place for their length, or none
 ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # a part of a WMA
+WHERE = re.compile(r"^\[.*? @ 0x\w+\] *")  # in ffmpeg's own code it finds a fault
 SLACK = 0.5  # seconds; codecs add and drop a little at the ends
 
 
 @contextmanager
-def decoded(raw: BinaryIO, path: Path, partial: bool) -> Iterator[BinaryIO]:
+def decoded(
+    raw: BinaryIO, path: Path, partial: bool, *, known: bool = True
+) -> Iterator[BinaryIO]:
     """What ffmpeg makes of a recording that libsndfile cannot read, as WAV.
 
-    Raises :class:`AsdError` where there is no ffmpeg, or it finds fault.
+    ``known`` is whether it looks like one at all. Raises :class:`AsdError` where there
+    is no ffmpeg, or it finds fault.
     """
     program = shutil.which("ffmpeg")
+    if program is None and not known:
+        raise _unreadable(path, "ffmpeg, which might know it, is not installed")
     if program is None:
         raise AsdError(
             f"{path} can be read by ffmpeg only, which is not installed: install it, "
@@ -41,16 +48,19 @@ def decoded(raw: BinaryIO, path: Path, partial: bool) -> Iterator[BinaryIO]:
         command += ["-rf64", "auto", f"file:{out}"]
         done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
         faults = done.stderr.decode(errors="replace").strip().splitlines()
+        faults = [WHERE.sub("", x).replace(f"file:{name}: ", "") for x in faults]
         something = out.exists() and out.stat().st_size > 0
         if not something or (faults and not partial):
-            why = faults[-1] if faults else "no sound in it"
+            why = faults[0] if faults else "no sound in it"
+            if not something and not known:
+                raise _unreadable(path, why)
             how = spelled("partial=True", "--partial")
             raise AsdError(
                 f"ffmpeg finds fault with {path} ({why}): remove or replace it"
                 + (f", or read what there is ({how})" if something else "")
             )
         if faults:
-            say(path, f"ffmpeg finds fault with it ({faults[-1]}), read all the same")
+            say(path, f"ffmpeg finds fault with it ({faults[0]}), read all the same")
         told = _told_seconds(name)
         if told is None:
             say(path, "nothing in it tells whether all is there")
@@ -61,6 +71,10 @@ def decoded(raw: BinaryIO, path: Path, partial: bool) -> Iterator[BinaryIO]:
             if told is not None and got < told - SLACK:
                 refuse(path, f"{got:.1f} of {told:.1f} s are there", partial)
             yield cast(BinaryIO, file)
+
+
+def _unreadable(path: Path, why: str) -> AsdError:
+    return AsdError(f"{path} is not a readable recording ({why}): remove or replace it")
 
 
 def _told_bytes(raw: BinaryIO) -> int:
