@@ -20,7 +20,6 @@ MARKS = {
     b"#!AMR": "AMR",
     b"\x1a\x45\xdf\xa3": "WebM",
     b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": "WMA",
-    b"\x0b\x77": "AC3",
 }
 POINTER = b"version https://git-lfs"
 LFS = "a placeholder of Git LFS, for which git lfs pull fetches the file"
@@ -58,6 +57,9 @@ def kind_of(begun: bytes) -> str | None:
         return TEXT
     if begun[::188][:3] == b"GGG":
         return "MPEG-TS"
+    # Its version and size of frame make it less likely to be a sample.
+    if begun[:2] == b"\x0b\x77" and begun[5:6] in (b"@", b"0") and begun[4] & 63 < 38:
+        return "AC3"
     return _by_frames(begun)
 
 
@@ -90,5 +92,5 @@ def _mp3_frame(begun: bytes) -> int:
 def _aac_frame(begun: bytes) -> int:
     """How long the frame of an AAC is that begins so; 0 where it is none."""
     head = int.from_bytes(begun[:7].ljust(7, b"\0"), "big")
-    sync, layer = head >> 44, head >> 49 & 3
+    sync, layer = head >> 44, head >> 41 & 3
     return head >> 13 & 0x1FFF if sync == 0xFFF and not layer else 0

@@ -13,13 +13,13 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import soundfile
 
 from asdlib.errors import AsdError
+from asdlib.files import from_pipe
 from asdlib.sound import aiff, riff
 from asdlib.sound.decoding import decoded
 from asdlib.sound.kinds import NO_SOUND, PEEK, kind_of
@@ -102,16 +102,10 @@ def _bytes_of(path: Path) -> Iterator[BinaryIO]:
     if stat.S_ISDIR(mode):
         raise AsdError(f"{path} is a folder: name recordings")
     if not stat.S_ISREG(mode):
-        yield io.BytesIO(_from_pipe(path))
+        yield io.BytesIO(from_pipe(path))
         return
     with open(path, "rb", buffering=0) as file:
         yield cast(BinaryIO, file)
-
-
-@lru_cache(maxsize=4)  # a command may look at a recording twice
-def _from_pipe(path: Path) -> bytes:
-    with open(path, "rb") as pipe:
-        return pipe.read()
 
 
 def _opened(raw: BinaryIO, path: Path, partial: bool) -> soundfile.SoundFile | None:
