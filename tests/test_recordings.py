@@ -259,6 +259,30 @@ def test_a_long_recording_for_ffmpeg_is_decoded_once(tmp_path, monkeypatch):
     np.testing.assert_array_equal(read(kept), hum(100)[64 * RATE : 68 * RATE] / np.float32(2**15))
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_is_said_as_such(tmp_path, monkeypatch):
+    def full(path, *args, **options):
+        soundfile_write("/dev/full", *args, format="WAV", **options)
+
+    soundfile_write = soundfile.write
+    soundfile.write(tmp_path / "a.wav", hum(40), RATE)
+    monkeypatch.setattr(soundfile, "write", full)
+    with pytest.raises(AsdError, match=r"cannot write to .*out .*check space"):
+        cut([tmp_path / "a.wav"], tmp_path / "out", "fan/id_00", seconds=2.0)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_no_space_to_decode_is_no_fault_of_the_recording(tmp_path, monkeypatch):
+    """An ffmpeg that finds the disk full says so, and leaves a part."""
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\necho 'av_interleaved_write_frame(): No space left on device' >&2\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda name: str(program))
+    (tmp_path / "a.m4a").write_bytes(b"\0\0\0 ftypM4A " + bytes(100))
+    with pytest.raises(AsdError, match=r"no space in .* to decode .*a\.m4a: free some, or set TMPDIR"):
+        read(tmp_path / "a.m4a", partial=True)
+
+
 def test_what_comes_out_of_a_pipe_next_is_another_recording(tmp_path):
     pipe = tmp_path / "microphone.wav"
     os.mkfifo(pipe)

@@ -185,9 +185,10 @@ def _write(
                 (partial / f"{number}.wav").rename(target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
+    except (OSError, soundfile.LibsndfileError) as error:
+        reason = getattr(error, "strerror", None) or "not all of a clip fits"
         raise AsdError(
-            f"cannot write to {out} ({error.strerror}): check space and permissions"
+            f"cannot write to {out} ({reason}): check space and permissions"
         ) from error
     tell_silent(still)
     return counts

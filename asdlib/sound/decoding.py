@@ -1,5 +1,6 @@
 """Recordings that only ffmpeg can read, as WAV."""
 
+import errno
 import io
 import os
 import re
@@ -24,6 +25,7 @@ LONG, KEPT = 30.0, 2  # seconds; so many of those that are longer stay decoded
 KEEPING = threading.Lock()
 LOCKS = [threading.Lock() for _ in range(64)]  # one recording is decoded by one thread
 _kept: dict[str, tempfile.TemporaryDirectory] = {}
+FULL = os.strerror(errno.ENOSPC)
 SLACK = 0.5  # seconds; codecs add and drop a little at the ends
 
 
@@ -94,6 +96,11 @@ def _decode(
     done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
     faults = done.stderr.decode(errors="replace").strip().splitlines()
     faults = [WHERE.sub("", x).replace(f"file:{name}: ", "") for x in faults]
+    if any(FULL in fault for fault in faults):
+        raise AsdError(
+            f"no space in {out.parent.parent} to decode {path}: free some, or set "
+            "TMPDIR to another folder"
+        )
     something = out.exists() and out.stat().st_size > 0
     if not something or (faults and not partial):
         why = faults[0] if faults else "no sound in it"
