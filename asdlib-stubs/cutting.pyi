@@ -1,1 +1,2 @@
 from asdlib.sound.cutting import *
+from asdlib.sound.stretches import *

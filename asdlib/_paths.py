@@ -23,7 +23,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "truth": ("sound.truth",),
     "download": ("sound.download",),
     "features": ("sound.features",),
-    "cutting": ("sound.cutting",),
+    "cutting": ("sound.cutting", "sound.stretches"),
     "cache": ("sound.cache", "sound.computed"),
     "clips": ("sound.clips",),
     "augment": ("sound.augment",),

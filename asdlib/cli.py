@@ -7,6 +7,7 @@ from importlib import import_module
 
 from asdlib.commands import app
 from asdlib.errors import AsdError, spelled_as_options
+from asdlib.files import pipes_kept
 
 for name in ("data", "cut", "learn", "compare", "rivals", "use", "judge", "cache"):
     import_module(f"asdlib.commands.{name}")  # adds its commands, in this order
@@ -24,7 +25,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s")
     try:
-        with spelled_as_options():
+        with spelled_as_options(), pipes_kept():
             app()
     except AsdError as error:
         print(f"asd: {error}", file=sys.stderr)

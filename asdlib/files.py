@@ -100,6 +100,36 @@ def writable(path: str | Path) -> Iterator[Path]:
         ) from error
 
 
+_piped: dict[Path, bytes] | None = None  # while they are kept
+
+
+@contextmanager
+def pipes_kept() -> Iterator[None]:
+    """Inside, what came out of a pipe is there again when it is read again.
+
+    A job may look at a recording more than once. To the next job, more may come out of
+    the same pipe, and that is another recording.
+    """
+    global _piped
+    before = _piped
+    _piped = {} if before is None else before
+    try:
+        yield
+    finally:
+        _piped = before
+
+
+def from_pipe(path: Path) -> bytes:
+    """All that comes out of a pipe. Raises :class:`OSError` where it cannot be read."""
+    if _piped is not None and path in _piped:
+        return _piped[path]
+    with open(path, "rb") as pipe:
+        content = pipe.read()
+    if _piped is not None:
+        _piped[path] = content
+    return content
+
+
 def files_below(root: Path) -> Iterator[Path]:
     """Every file below ``root`` that is not hidden.
 

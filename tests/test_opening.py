@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from asdlib.data import opened, read
 from asdlib.errors import AsdError
+from asdlib.files import pipes_kept
 from asdlib.sound.opening import sound_file
 from asdlib.sound.riff import STANDS_IN
 
@@ -287,8 +288,9 @@ def test_a_pipe_is_read_as_a_file_is(tmp_path):
         feeder = threading.Thread(target=pipe.write_bytes, args=(content,))
         feeder.start()
         try:
-            np.testing.assert_array_equal(read(pipe), read(tmp_path / f"file-{name}"))
-            np.testing.assert_array_equal(read(pipe, seconds=0.5), samples(20000)[:8000, 0] / np.float32(2**15))  # again
+            with pipes_kept():
+                np.testing.assert_array_equal(read(pipe), read(tmp_path / f"file-{name}"))
+                np.testing.assert_array_equal(read(pipe, seconds=0.5), samples(20000)[:8000, 0] / np.float32(2**15))  # again
         finally:
             feeder.join()
 
@@ -359,3 +361,117 @@ def test_a_file_in_memory_or_on_disk_is_the_same_to_the_reader(tmp_path):
         file.seek(4990)
         np.testing.assert_array_equal(file.read(dtype="int16"), sound[4990:])
     assert soundfile.info(io.BytesIO(bytes(broken))).frames == 5000
+
+
+@pytest.mark.parametrize("claimed", [0x7FFFF000, 0x7FFFFFFF, 2**31, 2**32 - 1, 0])
+def test_a_pipe_that_ran_for_longer_than_its_stand_in_size_is_read_to_the_end(tmp_path, claimed, caplog):
+    """SoX and ffmpeg write such headers first, and then as much as comes: here 4.5 GiB that take no room on the disk."""
+    path, size = tmp_path / f"{claimed}.wav", 2**32 + 2**29
+    content = bytearray(made("RIFF", samples(1000), [], []).content)
+    content[40:44] = struct.pack("<I", claimed)
+    with open(path, "wb") as file:
+        file.write(content)
+        file.truncate(44 + size - 2000)
+        file.seek(0, io.SEEK_END)
+        file.write(content[44:])
+    with opened(path) as file:
+        assert file.frames == size // 2
+    assert "read to the end of the file" in caplog.text
+
+
+def other(kind: str, sound: np.ndarray, claimed: int | None) -> bytes:
+    """An AIFF, AU or CAF by its specification that says it has ``claimed`` bytes of sound (None: what it has)."""
+    big = sound.astype(">i2").tobytes()
+    size = len(big) if claimed is None else claimed
+    if kind == "au":
+        return b".snd" + struct.pack(">5I", 24, size, 3, RATE, 1) + big
+    if kind == "caf":
+        form = struct.pack(">d4s5I", RATE, b"lpcm", 0, 2, 1, 1, 16)
+        sizes = b"desc" + struct.pack(">q", len(form)) + form + b"data" + struct.pack(">q", size if claimed == -1 else size + 4)
+        return b"caff\0\1\0\0" + sizes + bytes(4) + big
+    form = struct.pack(">HIH", 1, size // 2, 16) + bytes.fromhex("400cfa00000000000000")
+    body = b"AIFFCOMM" + struct.pack(">I", len(form)) + form + b"SSND" + struct.pack(">I", size + 8) + bytes(8) + big
+    return b"FORM" + struct.pack(">I", min(size + 46, 2**32 - 1)) + body
+
+
+@pytest.mark.parametrize("kind", ["aiff", "au", "caf"])
+def test_headers_of_other_containers_that_say_too_little_or_nothing(tmp_path, kind, caplog):
+    """Never a part without a word: all of it where no size is known, a sentence where it cannot be told."""
+    sound, path = samples(4000), tmp_path / f"a.{kind}"
+    unknown = {
+        "aiff": [0, 0x7F000000, 0x7FFFFFF0],
+        "au": [0, 2**31 - 1, 2**31, 2**32 - 1],
+        "caf": [-1, 0, 2**31 - 1, 2**63 - 5],
+    }
+    for claimed in (None, *unknown[kind]):
+        path = tmp_path / f"{claimed}.{kind}"
+        path.write_bytes(other(kind, sound, claimed))
+        np.testing.assert_array_equal(read(path), steps(sound))
+        assert (f"{claimed}.{kind}: its header was never finished" in caplog.text) == (claimed is not None)
+    for claimed in (4000, 16000):  # of 8000
+        path = tmp_path / f"{claimed}.{kind}"
+        path.write_bytes(other(kind, sound, claimed))
+        with pytest.raises(
+            AsdError, match="8000 bytes where its header speaks of 4000" if claimed < 8000 else "50.0% of the sound"
+        ):
+            read(path)
+    np.testing.assert_array_equal(read(path, partial=True), steps(sound))
+
+
+def test_sound_in_several_pieces_is_refused_and_a_second_format_is_not(tmp_path):
+    path = tmp_path / "a.wav"
+    whole = STANDARD.content
+    path.write_bytes(whole + whole)
+    with pytest.raises(AsdError, match="more sound behind the first"):
+        read(path)
+    path.write_bytes(whole + b"data" + struct.pack("<I", 8) + bytes(range(8)))
+    with pytest.raises(AsdError, match="more sound behind the first"):
+        read(path)
+    path.write_bytes(whole[:36] + whole[12:36] + whole[36:])
+    assert len(read(path)) == 4000
+
+
+def test_half_an_mp3_is_read_as_far_as_it_goes(tmp_path):
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, samples(10 * RATE), RATE, format="MP3")
+    whole = read(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    half = read(path, partial=True)
+    assert 4.5 * RATE < len(half) < 5.5 * RATE
+    np.testing.assert_allclose(half[: 4 * RATE], whole[: 4 * RATE], atol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("MP3", "MP3"), ("FLAC", "FLAC"), ("OGG", "OGG"), ("AIFF", "AIFF")])
+def test_a_recording_with_the_ending_of_another_is_read_and_that_is_said(tmp_path, name, kind, caplog):
+    soundfile.write(tmp_path / "a.wav", samples(RATE), RATE, format=name)
+    assert len(read(tmp_path / "a.wav")) == RATE
+    assert f"a.wav: read as {kind}, whatever its name says" in caplog.text
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "mp3", "m4a"])
+def test_what_a_failed_download_left_is_called_what_it_is(tmp_path, ending):
+    path = tmp_path / f"a.{ending}"
+    for content, said in (
+        (b"<!DOCTYPE html><html><body>404 Not Found</body></html>", "text"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "git lfs pull"),
+        (bytes(40000), "zeros only"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(AsdError, match=rf"a\.{ending} is (not a WAV file|no recording).*{said}"):
+            read(path)
+
+
+def test_samples_without_a_header_are_not_guessed(tmp_path):
+    (tmp_path / "a.raw").write_bytes(samples(4000).tobytes())
+    with pytest.raises(AsdError, match=r"does not say what its samples are.* sox -t raw .* a\.raw a\.wav"):
+        read(tmp_path / "a.raw")
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg is installed")
+@pytest.mark.parametrize("name", ["ac3.wav", "flac.oga", "pcm_s16le.avi", "tta.tta", "mp2.mpg", "adpcm_g726.wav"])
+def test_what_libsndfile_does_not_know_goes_to_ffmpeg_whatever_its_ending(tmp_path, name):
+    soundfile.write(tmp_path / "in.wav", samples(48000), 48000)
+    rate = ["-ar", "8000"] if "g726" in name else []
+    codec = name.split(".")[0].removeprefix("adpcm_")
+    subprocess.run(["ffmpeg", "-v", "error", "-i", tmp_path / "in.wav", *rate, "-c:a", codec, tmp_path / name], check=True)
+    assert abs(len(read(tmp_path / name, resample=True)) - 16000) < 2000

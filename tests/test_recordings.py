@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from itertools import pairwise
 
@@ -219,6 +222,89 @@ def test_cut_writes_clips_that_are_the_recording(tmp_path, asd):  # noqa: F811
     assert sum(clip.label == "anomaly" for clip in scan(tmp_path / "out" / "clips")) == 25
 
 
+def test_silent_stretches_of_a_long_recording_are_left_out_and_that_is_said(tmp_path, asd, caplog):  # noqa: F811
+    """The machine stood still, or the recorder filled up what it missed."""
+    x = hum(100)
+    x[20 * RATE : 33 * RATE] = 0
+    for machine in ("00", "02"):
+        path = tmp_path / "data/fan/train" / f"normal_id_{machine}_0000.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, x if machine == "00" else hum(100, seed=2), RATE)
+    code, out, _ = asd(
+        "cut", path.with_name("normal_id_00_0000.wav"), tmp_path / "out", "--machine", "fan/id_00", "--seconds", "4"
+    )
+    assert code == 0
+    assert "14 for train, 2 for calibration, 2 for test" in out
+    assert "3 clips in which nothing is heard are left out" in caplog.text
+    assert len(scan(tmp_path / "out" / "clips")) == 16
+    caplog.clear()
+    train(scan(tmp_path / "data"), tmp_path / "run", SMALL, device="cpu")
+    assert "13 clips in which nothing is heard are left out" in caplog.text
+    held_out = hum(100, seed=9)
+    held_out[:RATE] = 0
+    soundfile.write(tmp_path / "more.wav", held_out, RATE)
+    assert asd("threshold", tmp_path / "more.wav", "--run", tmp_path / "run", *MACHINE)[0] == 0
+
+
+def test_a_long_recording_for_ffmpeg_is_decoded_once(tmp_path, monkeypatch):
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("no ffmpeg is installed")
+    soundfile.write(tmp_path / "a.wav", hum(100), RATE)
+    subprocess.run(["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", "-c:a", "flac", tmp_path / "a.mka"], check=True)
+    calls, run = [], subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda command, **options: calls.append(command[0]) or run(command, **options))
+    assert cut([tmp_path / "a.mka"], tmp_path / "out", "fan/id_00", seconds=4.0)["train"] == 17
+    assert sum(call.endswith("ffmpeg") for call in calls) == 1
+    kept = tmp_path / "out/clips/fan/train/normal_id_00_00000016.wav"
+    np.testing.assert_array_equal(read(kept), hum(100)[64 * RATE : 68 * RATE] / np.float32(2**15))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_is_said_as_such(tmp_path, monkeypatch):
+    def full(path, *args, **options):
+        soundfile_write("/dev/full", *args, format="WAV", **options)
+
+    soundfile_write = soundfile.write
+    soundfile.write(tmp_path / "a.wav", hum(40), RATE)
+    monkeypatch.setattr(soundfile, "write", full)
+    with pytest.raises(AsdError, match=r"cannot write to .*out .*check space"):
+        cut([tmp_path / "a.wav"], tmp_path / "out", "fan/id_00", seconds=2.0)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_no_space_to_decode_is_no_fault_of_the_recording(tmp_path, monkeypatch):
+    """An ffmpeg that finds the disk full says so, and leaves a part."""
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\necho 'av_interleaved_write_frame(): No space left on device' >&2\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda name: str(program))
+    (tmp_path / "a.m4a").write_bytes(b"\0\0\0 ftypM4A " + bytes(100))
+    with pytest.raises(AsdError, match=r"no space in .* to decode .*a\.m4a: free some, or set TMPDIR"):
+        read(tmp_path / "a.m4a", partial=True)
+
+
+def test_what_comes_out_of_a_pipe_next_is_another_recording(tmp_path):
+    pipe = tmp_path / "microphone.wav"
+    os.mkfifo(pipe)
+    for seed in (1, 2):
+        feeder = threading.Thread(target=pipe.write_bytes, args=(wav(hum(1, seed=seed)),))
+        feeder.start()
+        np.testing.assert_array_equal(read(pipe), hum(1, seed=seed) / np.float32(2**15))
+        feeder.join()
+
+
+def test_many_pipes_are_as_good_as_files(small_run, tmp_path, asd):  # noqa: F811
+    """A command may look at each of them twice."""
+    pipes = [tmp_path / f"{i}.wav" for i in range(20)]
+    feeders = [threading.Thread(target=pipe.write_bytes, args=(wav(hum(1, seed=i)),)) for i, pipe in enumerate(pipes)]
+    for pipe, feeder in zip(pipes, feeders, strict=True):
+        os.mkfifo(pipe)
+        feeder.start()
+    assert asd("threshold", *pipes, "--run", str(small_run), *MACHINE)[0] == 0
+    for feeder in feeders:
+        feeder.join()
+
+
 def test_cut_keeps_rate_and_depth_and_takes_one_channel(tmp_path):
     x = 1e-5 * np.random.default_rng(0).normal(size=(44100 * 40, 2))
     soundfile.write(tmp_path / "a.wav", x, 44100, subtype="PCM_24")
@@ -236,6 +322,7 @@ def test_cut_keeps_rate_and_depth_and_takes_one_channel(tmp_path):
         ({"machine": "fan"}, "call it <type>/id_<nn>"),
         ({"machine": "fan/left"}, "call it <type>/id_<nn>"),
         ({"machine": "fan/id_00", "seconds": -1.0}, "make no sense"),
+        ({"machine": "fan/id_00", "hop": 0.0}, "make no sense"),
         ({"machine": "fan/id_00", "seconds": 60.0}, "give no clips of 60 s to train on"),
     ],
 )
@@ -244,6 +331,8 @@ def test_cuts_that_cannot_be_are_refused(tmp_path, options, sentence):
     with pytest.raises(AsdError, match=sentence):
         cut([tmp_path / "a.wav"], tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+    with pytest.raises(AsdError, match=r"a\.wav is a file: name a folder"):
+        cut([tmp_path / "b.wav"], tmp_path / "a.wav", "fan/id_00")
 
 
 def test_a_cut_that_fails_on_the_way_leaves_nothing(tmp_path):
@@ -307,6 +396,13 @@ def test_another_rate_on_standard_input_is_converted_and_said(small_run):
         (b"\0\0\0 ftypM4A " + bytes(100), "a file of MP4 came in"),
         (wav(hum(1), subtype="PCM_24"), "samples of 24 bits"),
         (wav(hum(1))[:30], "ends before its sound"),
+        (wav(hum(1))[:44], "nothing came in"),
+        (b"\1", "nothing came in"),
+        (b"RIFF\0\0\1\0AVI LIST" + bytes(100), "a file of AVI came in"),
+        ((b"\xff\xfb\x90\xc0" + bytes(413)) * 9, "a file of MP3 came in"),
+        ((b"\xff\xf1\x60\x40\x08\x1f\xfc" + bytes(57)) * 9, "a file of AAC came in"),
+        (b"curl: (6) Could not resolve host: camera.local", "text came in"),
+        (b"<!DOCTYPE html><html><body>404 Not Found</body></html>", "text came in"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -315,6 +411,35 @@ def test_what_is_no_sound_on_standard_input_is_refused(small_run, content, said)
     assert (code, out) == (2, "")
     assert said in err
     assert "Traceback" not in err
+
+
+def test_what_comes_behind_the_sound_of_a_header_is_never_passed_over(small_run):
+    """Sound of another recording is said, a wrapped size read on, and sizes of 8 bytes are known."""
+    x = hum(3)
+    _, want, _ = streamed(small_run, x.tobytes())
+    code, out, err = streamed(small_run, wav(x) + wav(hum(2)))
+    assert (code, out) == (0, want)
+    assert "another recording came in behind the first" in err
+    wrapped = bytearray(wav(x))
+    wrapped[40:44] = (20000).to_bytes(4, "little")
+    code, out, err = streamed(small_run, bytes(wrapped))
+    assert (code, out) == (0, want)
+    assert "the sound goes on behind what its header says" in err
+    behind = b"LIST" + (40000).to_bytes(4, "little") + bytes(range(200)) * 200
+    code, out, err = streamed(small_run, wav(x, format="RF64") + behind)
+    assert (code, out, err) == (0, want, "")
+
+
+def test_samples_that_look_like_something_else_are_samples(small_run):
+    for first in (b"\xff\xfb", b"\xff\xf1", b"\x0b\x77", b"GG", b"    ", bytes(40)):
+        assert streamed(small_run, first + hum(2).tobytes())[0] == 0
+
+
+def test_a_closed_standard_input_is_a_sentence(small_run):
+    command = [sys.executable, "-m", "asdlib", "stream", "--run", str(small_run), *MACHINE]
+    done = subprocess.run(["sh", "-c", '"$@" <&-', "sh", *command], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "nothing came in" in done.stderr
 
 
 def test_the_run_remembers_the_rates_it_was_trained_on(small_run):

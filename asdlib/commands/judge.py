@@ -65,7 +65,7 @@ def threshold(
 
     from asdlib.judge.threshold import choose_threshold, refuse_known
     from asdlib.show.numbers import told_apart
-    from asdlib.sound.cutting import cut_long, look_into
+    from asdlib.sound.stretches import cut_long, look_into
     from asdlib.use.detector import Detector
     from asdlib.use.thresholds import keep_threshold
 
@@ -75,7 +75,7 @@ def threshold(
     reading = reading_of(detector, channel, resample, partial)
     clips, features = clips_of(machine, recordings_in(files)), detector.config.features
     looks, _ = look_into(clips, sample_rate=features.sample_rate, options=reading)
-    clips, _ = cut_long(clips, looks, features.seconds)
+    clips, _ = cut_long(clips, looks, features.seconds, reading)
     embeddings = embeddings_of(clips, detector, reading, device)
     refuse_known(detector.bank, embeddings, [clip.called for clip in clips])
     scores = detector.scores(embeddings, machine, scorer)

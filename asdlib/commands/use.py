@@ -240,13 +240,15 @@ def stream(
     from asdlib.show.numbers import told_apart
     from asdlib.sound.computed import tell_rates
     from asdlib.use.detector import Detector
-    from asdlib.use.incoming import pieces, recognised
+    from asdlib.use.incoming import nothing_in, pieces, recognised
     from asdlib.use.stream import StreamScorer
 
     detector = Detector.load(run)
     scorer = detector.scorer(scorer)
     limit = limit_of(run, machine, scorer, threshold)
     detector.label(machine)
+    if sys.stdin is None:  # it was closed
+        raise nothing_in()
     sound = cast(io.BufferedReader, sys.stdin.buffer)
     incoming = recognised(sound)
     if incoming.rate is not None:
@@ -284,6 +286,10 @@ def stream(
             text = "silent" if np.isnan(value) else f"{number}{alarm}"
             print(f"{start:.3f} {text}", flush=True)
 
+    some = False
     for samples in pieces(sound, incoming, channel or 0):
+        some = True
         tell(scored.push(samples))
+    if not some:
+        raise nothing_in()
     tell(scored.finish(short=detector.config.reading.short))

@@ -1,16 +1,12 @@
-"""Clips out of long recordings.
+"""Clips out of long recordings, written as files and split by time.
 
-For training they are stretches of the recording as it lies there; :func:`cut` writes
-them as files, split by time.
+For training they are stretches of what lies there (:mod:`asdlib.sound.stretches`).
 """
 
-import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,87 +14,14 @@ import numpy as np
 import soundfile
 
 from asdlib.errors import AsdError
+from asdlib.files import pipes_kept
 from asdlib.progress import OnStep, silent
 from asdlib.sound.computed import ReadOptions
 from asdlib.sound.data import Clip
-from asdlib.sound.reading import as_recorded, opened
+from asdlib.sound.reading import SilentError, as_recorded, opened
+from asdlib.sound.stretches import SLACK, tell_silent
 
-log = logging.getLogger("asdlib")
-LONG = 30.0  # seconds; what is longer is no clip but a recording
 SHARES = {"train": 0.7, "calibration": 0.15, "test": 0.15}  # of the time, in this order
-SLACK = 1e-6  # seconds, of a sum of times; less than a sample
-
-
-class Look(NamedTuple):
-    """What the header of a recording says: how long it is, at which rate in Hz."""
-
-    seconds: float
-    rate: int
-
-
-def look_into(
-    clips: Iterable[Clip], *, sample_rate: int, options: ReadOptions
-) -> tuple[dict[Clip, Look], dict[Clip, AsdError]]:
-    """What the headers of clips say, and what is wrong with those that have none.
-
-    By header only; see :func:`asdlib.sound.reading.opened`.
-    """
-
-    def look(clip: Clip) -> Look | AsdError:
-        try:
-            with opened(
-                clip.path,
-                sample_rate=sample_rate,
-                channel=options.channel,
-                resample=options.resample,
-                partial=options.partial,
-            ) as file:
-                end = file.frames / file.samplerate
-                end = end if clip.end is None else min(end, clip.end)
-                return Look(end - clip.start, file.samplerate)
-        except AsdError as error:
-            return error
-
-    clips = list(clips)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = dict(zip(clips, pool.map(look, clips), strict=True))
-    bad = {c: each for c, each in found.items() if isinstance(each, AsdError)}
-    return {c: each for c, each in found.items() if isinstance(each, Look)}, bad
-
-
-def cut_long(
-    clips: Sequence[Clip], looks: Mapping[Clip, Look], seconds: float
-) -> tuple[list[Clip], dict[Clip, Look]]:
-    """``clips``, and in place of recordings longer than :data:`LONG` what they hold.
-
-    That is clips of so many ``seconds``, one after the other. ``looks`` are those of
-    :func:`look_into`, and come back as those of what is there now. What was cut is said
-    in the log.
-    """
-    out: list[Clip] = []
-    known = dict(looks)
-    cut, left = 0, 0.0
-    for clip in clips:
-        length = looks[clip].seconds if clip in looks else 0.0
-        if length <= max(LONG, seconds):
-            out.append(clip)
-            continue
-        count = int((length + SLACK) / seconds)
-        starts = [clip.start + i * seconds for i in range(count)]
-        pieces = [replace(clip, start=s, end=s + seconds) for s in starts]
-        known |= dict.fromkeys(pieces, Look(seconds, known.pop(clip).rate))
-        out += pieces
-        cut, left = cut + 1, left + length - count * seconds
-    if cut:
-        log.warning(
-            "%d recordings longer than %g s are cut into %d clips of %g s%s",
-            cut,
-            LONG,
-            len(out) - len(clips) + cut,
-            seconds,
-            f" ({left:.1f} s at their ends are left over)" if left > SLACK else "",
-        )
-    return out, known
 
 
 class Place(NamedTuple):
@@ -135,6 +58,7 @@ def split_by_time(
     return places
 
 
+@pipes_kept()
 def cut(
     recordings: Sequence[str | Path],
     out: str | Path,
@@ -157,13 +81,13 @@ def cut(
     The recordings are healthy, in the order in which they were made, and split by
     :func:`split_by_time`; ``hop`` and ``gap`` are ``seconds`` where they are None. Of
     those of a faulty machine (``anomaly``) all clips are for testing. Nothing is
-    resampled, and what lies in ``out`` stays.
+    resampled, what lies in ``out`` stays, and silent clips are left out.
 
     Raises :class:`AsdError` for times that make no sense, for a machine that is not
     called ``<type>/id_<nn>``, where ``out`` has clips of it already, where too little
     is left of the recordings, and for what cannot be read or written.
     """
-    hop, gap = hop or seconds, seconds if gap is None else gap
+    hop, gap = seconds if hop is None else hop, seconds if gap is None else gap
     machine_type, _, machine_id = machine.partition("/")
     if not machine_type or not machine_id.removeprefix("id_").isdigit():
         raise AsdError(
@@ -175,6 +99,8 @@ def cut(
             f"clips of {seconds:g} s every {hop:g} s with gaps of {gap:g} s make no "
             "sense: choose times in seconds"
         )
+    if Path(out).exists() and not Path(out).is_dir():
+        raise AsdError(f"{out} is a file: name a folder to write clips to, at the end")
     clips = [
         Clip(Path(path), machine_type, machine_id, "train", "normal")
         for path in recordings
@@ -213,8 +139,13 @@ def _write(
     options: ReadOptions,
     on_step: OnStep,
 ) -> dict[str, int]:
-    """Write the clips at ``places``, all of them or none."""
+    """Write the clips at ``places``, all of them or none, but the silent ones.
+
+    Raises :class:`AsdError` where all clips of a recording are silent.
+    """
     counts = dict.fromkeys(SHARES, 0)
+    heard: dict[int, AsdError | None] = {}  # of each recording; what is wrong, if any
+    still = 0
     targets = []
     for place in places:
         targets.append(out / names[place.split].format(counts[place.split]))
@@ -227,26 +158,39 @@ def _write(
         partial = Path(tempfile.mkdtemp(prefix=".cut-", dir=out))
         try:
             for done, place in enumerate(places, 1):
-                x, rate = as_recorded(
-                    clips[place.recording].path,
-                    resample=True,
-                    start=place.start,
-                    seconds=seconds,
-                    channel=options.channel,
-                    partial=options.partial,
-                )
+                try:
+                    x, rate = as_recorded(
+                        clips[place.recording].path,
+                        resample=True,
+                        start=place.start,
+                        seconds=seconds,
+                        channel=options.channel,
+                        partial=options.partial,
+                    )
+                except SilentError as error:
+                    heard.setdefault(place.recording, error)
+                    counts[place.split] -= 1
+                    still += 1
+                    continue
+                heard[place.recording] = None
                 wanted = round(seconds * rate)
                 _write_clip(partial / f"{done - 1}.wav", x[:wanted], rate)
                 on_step("cut", done, len(places))
+            for why in filter(None, heard.values()):
+                raise why
             for number, target in enumerate(targets):
+                if not (partial / f"{number}.wav").exists():
+                    continue
                 target.parent.mkdir(parents=True, exist_ok=True)
                 (partial / f"{number}.wav").rename(target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
+    except (OSError, soundfile.LibsndfileError) as error:
+        reason = getattr(error, "strerror", None) or "not all of a clip fits"
         raise AsdError(
-            f"cannot write to {out} ({error.strerror}): check space and permissions"
+            f"cannot write to {out} ({reason}): check space and permissions"
         ) from error
+    tell_silent(still)
     return counts
 
 

@@ -12,16 +12,17 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import soundfile
 
 from asdlib.errors import AsdError
-from asdlib.sound import riff
+from asdlib.files import from_pipe
+from asdlib.sound import aiff, riff
 from asdlib.sound.decoding import decoded
+from asdlib.sound.kinds import NO_SOUND, PEEK, kind_of
 from asdlib.sound.whole import TO_THE_END, refuse, refuse_cut, say
 
 # In libsndfile's log: the size in the header, and what there is of it.
@@ -36,10 +37,12 @@ LAST = {"FLAC": 1, "MP3": 3000, "OGG": 1}
 TOLD = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3"}
 TOLD |= {"SVX", "WVE"}
 COUNTS = (b"Xing", b"Info", b"VBRI")  # in the first frame of an MP3 that does
+RAW = (".raw", ".pcm", ".sw", ".s16", ".bin", ".dat")  # endings of samples alone
 UNKNOWN = 2**60  # frames: nobody has written down how many
 # Endings of sound files: what libsndfile reads, and what takes ffmpeg.
 _LIBSNDFILE = "wav wave bwf rf64 w64 flac ogg oga opus mp3 mp2 aif aiff aifc au snd caf"
-_FFMPEG = "m4a m4b mp4 m4v mov 3gp aac webm weba mka mkv wma wmv amr ac3 wv ape"
+_FFMPEG = "m4a m4b m4r mp4 m4v mov 3gp 3g2 aac webm weba mka mkv wma wmv asf amr ac3 "
+_FFMPEG += "wv ape tta dts avi flv mpg mpeg mts m2ts"
 BY_FFMPEG = frozenset(f".{ending}" for ending in _FFMPEG.split())
 ENDINGS = BY_FFMPEG | {f".{ending}" for ending in _LIBSNDFILE.split()}
 
@@ -59,7 +62,8 @@ def sound_file(
         raw = stack.enter_context(_bytes_of(path))
         file = _opened(raw, path, partial)
         if file is None:
-            raw = stack.enter_context(decoded(raw, path, partial))
+            known = _is_known(raw, path)
+            raw = stack.enter_context(decoded(raw, path, partial, known=known))
             file = _opened(raw, path, partial)
         assert file is not None
         stack.enter_context(file)
@@ -98,16 +102,10 @@ def _bytes_of(path: Path) -> Iterator[BinaryIO]:
     if stat.S_ISDIR(mode):
         raise AsdError(f"{path} is a folder: name recordings")
     if not stat.S_ISREG(mode):
-        yield io.BytesIO(_from_pipe(path))
+        yield io.BytesIO(from_pipe(path))
         return
     with open(path, "rb", buffering=0) as file:
         yield cast(BinaryIO, file)
-
-
-@lru_cache(maxsize=4)  # a command may look at a recording twice
-def _from_pipe(path: Path) -> bytes:
-    with open(path, "rb") as pipe:
-        return pipe.read()
 
 
 def _opened(raw: BinaryIO, path: Path, partial: bool) -> soundfile.SoundFile | None:
@@ -120,38 +118,76 @@ def _opened(raw: BinaryIO, path: Path, partial: bool) -> soundfile.SoundFile | N
     head = raw.read(12)
     if not head:
         raise AsdError(f"{path} is an empty file (0 bytes): remove it or copy it again")
-    raw.seek(0)
-    if not riff.is_riff(head):
-        if path.suffix.lower() == ".wav":
-            raise AsdError(
-                f"{path} is not a WAV file, whatever its name says: remove or convert "
-                "it"
-            )
-        try:
-            file = soundfile.SoundFile(_handle(raw), closefd=False)
-        except soundfile.LibsndfileError:
-            if path.suffix.lower() not in BY_FFMPEG:
-                raise
-            return None
-        if file.frames >= UNKNOWN:  # soundfile cannot come to the end of it
-            file.close()
-            say(path, f"nothing in this {file.format} file tells whether all is there")
-            return None
-        _check_log(file, path, partial)
-        if file.format not in TOLD or (file.format == "MP3" and not _counts(raw)):
-            say(path, f"nothing in this {file.format} file tells whether all is there")
-        return file
+    is_riff = riff.is_riff(head)
+    if path.suffix.lower() == ".wav" and not is_riff:
+        _check_name(raw, path)
+    found: riff.Extent | None = None
     try:
-        found = riff.extent(raw, size)
+        if is_riff:
+            found = riff.extent(raw, size)
+        elif aiff.is_kin(head):
+            found = aiff.extent(raw, size)
     except AsdError as error:
         raise AsdError(f"{path} {error}") from None
-    if found.missing:
+    if found is not None and found.missing:
         refuse_cut(path, found.size, found.size + found.missing, partial)
-    if found.odd:
+    if found is not None and found.odd:
         say(path, found.odd)
+    file = _by_libsndfile(raw, path, found)
+    if file is None or is_riff:
+        return file
+    if file.frames >= UNKNOWN:  # soundfile cannot come to the end of it
+        file.close()
+        say(path, f"nothing in this {file.format} file tells whether all is there")
+        return None
+    if found is None:
+        _check_log(file, path, partial)
+    if file.format not in TOLD or (file.format == "MP3" and not _counts(raw)):
+        say(path, f"nothing in this {file.format} file tells whether all is there")
+    return file
+
+
+def _by_libsndfile(
+    raw: BinaryIO, path: Path, found: riff.Extent | None
+) -> soundfile.SoundFile | None:
+    """The sound that was ``found`` in ``raw``; None where libsndfile cannot read it."""
+    if found is None or found.plain:
+        with suppress(soundfile.LibsndfileError):
+            raw.seek(0)
+            return soundfile.SoundFile(_handle(raw), closefd=False)
+    if found is not None:  # it may stumble over chunks that are not shown to it
+        with suppress(soundfile.LibsndfileError):
+            return soundfile.SoundFile(riff.WithHead(raw, found), closefd=False)
+    return None
+
+
+def _is_known(raw: BinaryIO, path: Path) -> bool:
+    """Does what libsndfile cannot read look like a recording?
+
+    Raises :class:`AsdError` where it certainly is none.
+    """
     raw.seek(0)
-    shown = _handle(raw) if found.plain else riff.WithHead(raw, found)
-    return soundfile.SoundFile(shown, closefd=False)
+    if (kind := kind_of(raw.read(PEEK))) in NO_SOUND:
+        raise AsdError(f"{path} is no recording ({kind}): download or copy it again")
+    if path.suffix.lower() in RAW and kind is None:
+        raise AsdError(
+            f"{path} does not say what its samples are: give it a header, for example "
+            f"sox -t raw -r 16000 -e signed -b 16 -c 1 {path.name} {path.stem}.wav"
+        )
+    return kind is not None or path.suffix.lower() in BY_FFMPEG
+
+
+def _check_name(raw: BinaryIO, path: Path) -> None:
+    """Is what is called a WAV and is none at least a recording of another kind?"""
+    raw.seek(0)
+    kind = kind_of(raw.read(PEEK))
+    if kind is None or kind in NO_SOUND:
+        why = "" if kind is None else f" ({kind})"
+        raise AsdError(
+            f"{path} is not a WAV file, whatever its name says{why}: remove it, or "
+            "download or copy it again"
+        )
+    say(path, f"read as {kind}, whatever its name says")
 
 
 def _handle(raw: BinaryIO) -> BinaryIO | int:
@@ -183,6 +219,9 @@ def _check_end(file: soundfile.SoundFile, path: Path, partial: bool) -> bool:
         there = len(file.read(1))
     except soundfile.LibsndfileError:
         there = 0
+    if file.format == "MP3":  # so that what there is can be read
+        with suppress(soundfile.LibsndfileError):
+            file.seek(0)
     if NO_END.search(file.extra_info):
         refuse(path, "the mark at its end is missing", partial)
     elif not there:

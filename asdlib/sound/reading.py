@@ -18,6 +18,10 @@ FULL_SCALE = 100.0
 BLOCK = 2**20  # samples that are skipped at once where a file cannot seek
 
 
+class SilentError(AsdError):
+    """Every sample of a recording, or of the part that was asked for, is the same."""
+
+
 @contextmanager
 def opened(
     path: str | Path,
@@ -175,7 +179,7 @@ def as_recorded(
     if not len(x):
         raise AsdError(f"{path} has no samples that can be read: record it again")
     if np.ptp(x) == 0:
-        raise AsdError(
+        raise SilentError(
             f"{path} is silent (every sample is {x[0]:g}): "
             "check the microphone, or remove the clip"
         )

@@ -19,16 +19,18 @@ from asdlib.sound.whole import TO_THE_END
 
 WRAP = 2**32
 # What is written where no size is known: 0, 7FFFFFFF, 80000000, FFFFFFFF and their
-# neighbours (SoX: 7FFFF000).
-STANDS_IN = (2**31, 2**32, 2**63, 2**64)
+# neighbours (SoX: 7FFFF000, and in AIFF 7F000000).
+STANDS_IN = (0x7F000000, 2**31, 2**32, 2**63, 2**64)
 NEAR = 2**16
 APPENDED = 1024  # bytes behind the last chunk, at most, that are taken for no sound
 W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 # May be cut, behind the sound, and take nothing of it along.
 TRAILERS = (
     b"LIST list INFO id3  ID3  bext iXML cue  fact smpl inst PEAK JUNK junk FLLR PAD "
-    b"_PMX acid adtl axml chna cart afsp ltxt note labl plst umid SNDM guan dbmd"
+    b"_PMX acid adtl axml chna cart afsp ltxt note labl plst umid SNDM guan dbmd "
+    b"NAME AUTH ANNO (c)  COMT MARK INST MIDI AESD APPL CHAN SAXL info free strg uuid"
 )
+MORE = (b"data", b"SSND", b"RIFF", b"RIFX", b"RF64", b"FORM")  # has sound of its own
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Chunks:
         self.name = head[:4]
         self.unpadded = False  # is a byte left out that should fill up a chunk?
         self.wide = head == W64[:12]  # names of 16 bytes, sizes that count all
-        self.order = ">" if head[:4] == b"RIFX" else "<"
+        self.order = ">" if head[:4] in (b"RIFX", b"FORM") else "<"
         self.first = 40 if self.wide else 12
         # Of the whole file, as it says itself.
         (self.whole,) = struct.unpack(f"{self.order}I", head[4:8])
@@ -178,7 +180,10 @@ class Chunks:
         there = self.size - start
         if claimed == there or self.is_followed(start, claimed):
             return claimed, ""
-        if claimed == 0 or (claimed > there and stands_in(claimed)):
+        # More than stands there is there, too, behind a pipe that ran for long.
+        unknown = stands_in(claimed)
+        unknown = unknown and (claimed > there or not self.is_zero(start + claimed))
+        if claimed <= 0 or unknown:
             return there, f"its header was never finished, {TO_THE_END}"
         if claimed > there:
             counted = claimed - there in (start, start - 8)
@@ -205,6 +210,11 @@ class Chunks:
             return at - self.size <= 8 and start + length <= self.size
         for name, begin, long in self.walk(at):
             at = self.after(begin, long)
+            if name in MORE and long:
+                raise AsdError(
+                    "has more sound behind the first (several pieces, or files one "
+                    "behind the other): write it again in one piece, or split it"
+                )
             if begin + long > self.size:
                 return name in TRAILERS
         return at >= self.size

@@ -16,8 +16,8 @@ from asdlib.learn.batches import plan_batches
 from asdlib.learn.stage import StageConfig
 from asdlib.sound.clips import Clips
 from asdlib.sound.computed import all_of
-from asdlib.sound.cutting import LONG, Look, look_into
 from asdlib.sound.data import Clip
+from asdlib.sound.stretches import LONG, Look, look_into
 from asdlib.use.config import RunConfig
 
 log = logging.getLogger("asdlib")

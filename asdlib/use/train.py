@@ -15,7 +15,7 @@ from torch import nn
 from asdlib import processes
 from asdlib.device import find_device
 from asdlib.errors import AsdError, spelled
-from asdlib.files import atomic_write, locked
+from asdlib.files import atomic_write, locked, pipes_kept
 from asdlib.learn.batches import plan_batches
 from asdlib.learn.classifier import MachineClassifier, finetune
 from asdlib.learn.contrastive import ContrastiveModel, pretrain
@@ -25,8 +25,8 @@ from asdlib.progress import OnStep, silent
 from asdlib.sound.cache import features_of
 from asdlib.sound.clips import Clips
 from asdlib.sound.computed import all_of
-from asdlib.sound.cutting import cut_long, look_into
 from asdlib.sound.data import Clip, check_clips, listed, training_clips
+from asdlib.sound.stretches import cut_long, look_into
 from asdlib.use.bank import save_bank, save_rehearsal
 from asdlib.use.budget import with_epochs_of, within
 from asdlib.use.config import RunConfig
@@ -43,6 +43,7 @@ from asdlib.use.run import (
 )
 
 
+@pipes_kept()
 def train(
     clips: list[Clip],
     run: str | Path,
@@ -65,7 +66,7 @@ def train(
     Raises :class:`AsdError` when the directory holds something already (without
     ``resume``) or a run of other settings or clips (with it), and for unusable clips,
     see :func:`asdlib.sound.data.training_clips`. Recordings of more than half a minute
-    are cut into clips (:func:`asdlib.sound.cutting.cut_long`).
+    are cut into clips (:func:`asdlib.sound.stretches.cut_long`).
     """
     run, begun = Path(run), time.perf_counter()
     clips = listed(clips)
@@ -76,7 +77,7 @@ def train(
     )
     if training and not looks:
         raise all_of(list(bad.values()), len(training))
-    clips, looks = cut_long(training, looks, config.features.seconds)
+    clips, looks = cut_long(training, looks, config.features.seconds, config.reading)
     clips = training_clips(clips, skip_single=skip_single)
     machines = tuple(sorted({clip.machine for clip in clips}))
     if len(machines) < 2:
