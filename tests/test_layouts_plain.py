@@ -220,3 +220,12 @@ def test_where_no_clip_is_what_is_there_is_said(tmp_path):
     touched(tmp_path, ["dev_fan.zip", "dev_pump.zip", "LICENSE"])
     with pytest.raises(AsdError, match=r"no clips .*; other files are there, 2 \.zip, 1 without ending: unpack the archives"):
         scan(tmp_path)
+
+
+def test_a_pipe_in_a_folder_is_passed_over_and_said(tmp_path):
+    """Whoever opened it would wait for ever."""
+    touched(tmp_path, [f"press/normal/{i}.wav" for i in range(3)])
+    os.mkfifo(tmp_path / "press" / "normal" / "live.wav")
+    found = survey(tmp_path)
+    assert kinds(found.clips) == {("press/id_00", "train", "normal"): 3}
+    assert any(line.startswith("passed over: pipes, which nobody may ever fill") for line in found.remarks())

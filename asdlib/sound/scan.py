@@ -15,6 +15,7 @@ side, and collections of several layouts. What follows none of them comes in by 
 
 import logging
 import os
+import stat
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,6 +102,9 @@ def _sorted_out(root: Path, rows: Mapping[str, Layout]) -> Found:
         if ending not in ENDINGS:
             others[ending.removeprefix(".")] += 1
             continue
+        if _is_pipe(file):
+            aside["pipes, which nobody may ever fill"].append(Path(file))
+            continue
         text = path_text(file)
         key, named = _named(text, rows, below)
         if named is None and "\\" in text:  # a whole path, from an archive of Windows
@@ -143,6 +147,14 @@ def _sorted_out(root: Path, rows: Mapping[str, Layout]) -> Found:
         several=_in_several(places, names),
         inner=_inner([(files[i], places[i], names[i]) for i in plain], rows),
     )
+
+
+def _is_pipe(file: str) -> bool:
+    """Would reading ``file`` wait for somebody who writes? A broken link would not."""
+    try:
+        return stat.S_ISFIFO(os.stat(file).st_mode)
+    except OSError:
+        return False
 
 
 def _named(
