@@ -4,6 +4,7 @@ asdlive.network = (function () {
   // layer: { cin, cout, kernel [h, w], stride, padding, groups, weight, bias, slope } with slope, of PReLU, if it has one.
   function convolution(image, layer) {
     const { cin, cout, stride, padding, groups, weight, bias, slope } = layer, [kh, kw] = layer.kernel;
+    if (kh * kw === 1) return pointwise(image, layer);
     const { values: x, height, width } = image, plane = height * width;
     const rows = Math.floor((height + 2 * padding - kh) / stride) + 1, columns = Math.floor((width + 2 * padding - kw) / stride) + 1;
     const size = rows * columns, y = new Float32Array(cout * size), inputs = cin / groups, outputs = cout / groups;
@@ -12,11 +13,6 @@ asdlive.network = (function () {
       y.fill(bias[c], out, out + size);
       for (let d = 0; d < inputs; d++) {
         const from = (group + d) * plane, at = (c * inputs + d) * kh * kw;
-        if (kh * kw === 1) { // most of the work
-          const w = weight[at];
-          for (let i = 0; i < size; i++) y[out + i] += w * x[from + i];
-          continue;
-        }
         for (let a = 0; a < kh; a++) for (let b = 0; b < kw; b++) {
           const w = weight[at + a * kw + b], shift = b - padding; // columns that lie inside: first to last - 1
           const first = Math.max(0, Math.ceil(-shift / stride)), last = Math.min(columns, Math.floor((width - 1 - shift) / stride) + 1);
@@ -28,9 +24,28 @@ asdlive.network = (function () {
           }
         }
       }
-      if (slope) for (let i = out; i < out + size; i++) if (y[i] < 0) y[i] *= slope[c];
     }
-    return { values: y, height: rows, width: columns };
+    return { values: prelu(y, slope, size), height: rows, width: columns };
+  }
+
+  // A convolution of one pixel: most of the work, so four channels at a time, which are read and added up at once.
+  function pointwise({ values: x, height, width }, { cin, cout, weight, bias, slope }) {
+    const size = height * width, y = new Float32Array(cout * size);
+    for (let c = 0; c < cout; c++) {
+      const out = y.subarray(c * size, (c + 1) * size).fill(bias[c]);
+      for (let d = 0; d < cin; d += 4) {
+        const [a, b, e, f] = [0, 1, 2, 3].map((k) => (d + k < cin ? weight[c * cin + d + k] : 0));
+        const [p, q, r, s] = [0, 1, 2, 3].map((k) => Math.min(d + k, cin - 1) * size);
+        for (let i = 0; i < size; i++) out[i] += a * x[p + i] + b * x[q + i] + e * x[r + i] + f * x[s + i];
+      }
+    }
+    return { values: prelu(y, slope, size), height, width };
+  }
+
+  // In place: what is negative times the slope of its channel.
+  function prelu(y, slope, size) {
+    if (slope) for (let i = 0; i < y.length; i++) if (y[i] < 0) y[i] *= slope[Math.floor(i / size)];
+    return y;
   }
 
   // A block of convolutions, added to its input where it has the same shape.
@@ -42,15 +57,21 @@ asdlive.network = (function () {
 
   // TgramNet: waveform (samples,) in ±1 -> the learned picture (bands * frames,) on the grid of the log-mel.
   function tgram(x, { filters, blocks }, { nFft, hop, mels }) {
-    const frames = Math.floor(x.length / hop) + 1, piece = new Float32Array(nFft);
+    const frames = Math.floor(x.length / hop) + 1, padded = new Float32Array(x.length + 4 * nFft); // zeros before and after
+    padded.set(x, nFft / 2);
     let y = new Float32Array(mels * frames);
-    for (let frame = 0; frame < frames; frame++) {
-      for (let i = 0; i < nFft; i++) piece[i] = x[frame * hop + i - nFft / 2] || 0; // zeros before and after
-      for (let m = 0; m < mels; m++) {
-        let sum = 0;
-        for (let i = 0; i < nFft; i++) sum += filters[m * nFft + i] * piece[i];
-        y[m * frames + frame] = sum;
+    for (let m = 0; m < mels; m++) {
+      const filter = filters.subarray(m * nFft, (m + 1) * nFft), sums = new Float32Array(frames + 3);
+      for (let frame = 0; frame < frames; frame += 4) { // four at a time: each number of the filter is read once for them
+        const p = frame * hop, q = p + hop, r = q + hop, s = r + hop;
+        let a = 0, b = 0, c = 0, d = 0;
+        for (let i = 0; i < nFft; i++) {
+          const w = filter[i];
+          a += w * padded[p + i]; b += w * padded[q + i]; c += w * padded[r + i]; d += w * padded[s + i];
+        }
+        sums.set([a, b, c, d], frame);
       }
+      y.set(sums.subarray(0, frames), m * frames);
     }
     blocks.forEach(({ gain, offset, taps }) => {
       for (let m = 0; m < mels; m++) activate(y.subarray(m * frames, (m + 1) * frames), gain, offset);
