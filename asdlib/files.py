@@ -4,6 +4,7 @@ A reader sees the old content of a file or the new, never half of it.
 """
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,6 +118,14 @@ def pipes_kept() -> Iterator[None]:
         yield
     finally:
         _piped = before
+
+
+def is_pipe(path: str | Path) -> bool:
+    """Would reading ``path`` wait for somebody who writes? A broken link would not."""
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def from_pipe(path: Path) -> bytes:

@@ -203,7 +203,7 @@ def test_what_is_no_list_is_said(name, content, why, tmp_path):
 def test_layouts_and_words_say_nothing_about_a_list(tmp_path):
     path = written(tmp_path, "path,machine,split\na.wav,fan/id_00,test\n")
     for option in ({"layout": "mimii"}, {"words": {"gut": "normal"}}):
-        with pytest.raises(AsdError, match="without layout= and words="):
+        with pytest.raises(AsdError, match="which says all itself: leave out layout= and words="):
             scan(path, **option)
 
 

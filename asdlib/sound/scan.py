@@ -15,13 +15,12 @@ side, and collections of several layouts. What follows none of them comes in by 
 
 import logging
 import os
-import stat
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
 from asdlib.errors import AsdError, spelled
-from asdlib.files import folders_below
+from asdlib.files import folders_below, is_pipe
 from asdlib.sound import layouts
 from asdlib.sound.attributes import listed_attributes
 from asdlib.sound.data import Clip
@@ -65,10 +64,13 @@ def survey(
     """As :func:`scan`, with all that was found. Raises what it raises."""
     rows, root = layouts.rows_for(layout, words), Path(root)
     if root.is_file():
-        if layout or words or root.suffix.lower() not in MANIFESTS:
+        if root.suffix.lower() not in MANIFESTS:
             raise AsdError(
-                f"{root} is no folder: give a folder of recordings, or a list of clips "
-                "(.csv, .json), without "
+                f"{root} is no folder: give a folder of recordings, or a list of clips"
+            )
+        if layout or words:
+            raise AsdError(
+                f"{root} is a list, which says all itself: leave out "
                 f"{spelled('layout= and words=', '--layout and --words')}"
             )
         clips = read_manifest(root)
@@ -102,7 +104,7 @@ def _sorted_out(root: Path, rows: Mapping[str, Layout]) -> Found:
         if ending not in ENDINGS:
             others[ending.removeprefix(".")] += 1
             continue
-        if _is_pipe(file):
+        if is_pipe(file):
             aside["pipes, which nobody may ever fill"].append(Path(file))
             continue
         text = path_text(file)
@@ -147,14 +149,6 @@ def _sorted_out(root: Path, rows: Mapping[str, Layout]) -> Found:
         several=_in_several(places, names),
         inner=_inner([(files[i], places[i], names[i]) for i in plain], rows),
     )
-
-
-def _is_pipe(file: str) -> bool:
-    """Would reading ``file`` wait for somebody who writes? A broken link would not."""
-    try:
-        return stat.S_ISFIFO(os.stat(file).st_mode)
-    except OSError:
-        return False
 
 
 def _named(
