@@ -33,7 +33,7 @@ from asdlib.use.thresholds import read_thresholds
 
 SMALL = 4096  # numbers of a tensor that is kept with what 16 bits leave of it
 ABOUT = """\
-// {machines} machines, clips of {seconds:g} s at {rate} Hz; by asd export --web.
+// {machines} machines, clips of {seconds:g} s at {rate} Hz; written by asdlib.
 //   const detector = asdlive.detector(asdlive.run);
 //   const {{ scores, embedding }} = detector.hear(waveform);  // Float32Array in ±1
 //   scores[detector.machines.indexOf({machine})]  // larger: more anomalous
