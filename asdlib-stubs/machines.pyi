@@ -1,2 +1,3 @@
+from asdlib.park.facts import *
 from asdlib.park.machines import *
 from asdlib.park.rendering import *

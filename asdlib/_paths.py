@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 PUBLIC: dict[str, tuple[str, ...]] = {
-    "machines": ("park.machines", "park.rendering"),
+    "machines": ("park.machines", "park.rendering", "park.facts"),
     "domain_shift": ("park.domain_shift",),
     "machine_types": ("park.machine_types", "park.parts"),
     "sounds": ("park.sounds",),
@@ -65,6 +65,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "plots": ("show.plots",),
     "listen": ("show.listen",),
     "explore": ("show.explore",),
+    "live": ("show.live",),
 }
 
 

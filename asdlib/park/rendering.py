@@ -5,8 +5,8 @@ in any order, in any process, and a fault changes what it says and nothing else.
 """
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
@@ -109,6 +109,16 @@ def _draw_nuisance(rng: np.random.Generator) -> Nuisance:
     )
 
 
+def _with(env: Nuisance, given: Mapping[str, float]) -> Nuisance:
+    known = [field.name for field in fields(Nuisance)]
+    for name in given:
+        if name not in known:
+            raise AsdError(
+                f"a recording has no {name!r}: choose one of {', '.join(known)}"
+            )
+    return replace(env, **given)
+
+
 @lru_cache
 def reference_rms(machine_type: str) -> float:
     """RMS of the type's typical machine: levels are set by it.
@@ -194,14 +204,15 @@ def render(
     fault: str | None = None,
     severity: float = 1.0,
     seconds: float = 2.0,
+    nuisance: Mapping[str, float] | None = None,
 ) -> SimulatedClip:
     """Render clip ``number`` of ``machine`` (``type/id``), healthy or with a ``fault``.
 
     The same (seed, machine, split, number) gives the same nuisance and the same noise
     with and without a fault: the two differ by the fault alone. ``severity`` 1 is a
     clear fault of its kind, 0 none. Returns a :class:`SimulatedClip` of
-    ``round(seconds * 16000)`` samples. Raises :class:`AsdError` for an unknown machine
-    or fault.
+    ``round(seconds * 16000)`` samples. Fields of the ``nuisance`` that are given
+    are not drawn. Raises :class:`AsdError` for an unknown machine, fault or field.
 
     >>> healthy = render("fan/id_00", 3)
     >>> faulty = render("fan/id_00", 3, fault="imbalance")  # the same moment
@@ -211,7 +222,7 @@ def render(
     dict_keys(['sway'])
     """
     rng = generator_of("clip", seed, machine, split, number)
-    env = _draw_nuisance(rng)
+    env = _with(_draw_nuisance(rng), nuisance or {})
     values = values_of(machine, rng, seed=seed, fault=fault, severity=severity)
     n = round(seconds * SAMPLE_RATE)
     x = dry_sound(machine.split("/")[0], values, env, rng, n)

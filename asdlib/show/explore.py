@@ -85,7 +85,7 @@ def audible_map(
                 f"give an array ({n}, 2)"
             )
     places = {name: _fitted(np.asarray(x, dtype=float)) for name, x in stages.items()}
-    mark = _marks(machines)
+    mark = machine_marks(machines)
     points_of_first = "".join(
         f'<g class="point" role="button" tabindex="{0 if i == 0 else -1}"'
         f' aria-label="{html.escape(texts[i])}"'
@@ -126,7 +126,7 @@ def audible_map(
     return Widget("map", body, data, label=f"Audible map of {n} clips", text=words)
 
 
-def _marks(machines: Sequence[str]) -> Callable[[str, bool], str]:
+def machine_marks(machines: Sequence[str]) -> Callable[[str, bool], str]:
     """What draws the mark of a machine, filled or not: shape is type, colour is ID."""
     ids: dict[str, list[str]] = {}
     for machine in sorted(set(machines)):

@@ -5,9 +5,8 @@ import base64
 import numpy as np
 import pytest
 
-from asdlib.machines import faults, machines, render
+from asdlib.machines import faults, machines, park_facts, render
 from asdlib.park import rendering
-from asdlib.park.facts import park_facts
 from asdlib.show.live import PARK, scripts
 
 # Draws that Python made, in its order; a script that asks for another number of them gets an error.

@@ -99,6 +99,25 @@ window.asdlib = window.asdlib || (function () {
         }
       };
     },
+    // The detector that works in this page, once there is one: other pictures wait for it.
+    engine: {
+      now: null, waiting: [],
+      put: function (engine) { this.now = engine; this.waiting.splice(0).forEach(function (done) { done(engine); }); },
+      get: function () { var self = this; return new Promise(function (done) { if (self.now) done(self.now); else self.waiting.push(done); }); }
+    },
+    // What was set, kept in the page's address (#~name:key=value&...~name:...), so that it can be shared. Not in a notebook.
+    state: {
+      read: function (name) {
+        var found = {}, part = location.hash.split("~").find(function (text) { return text.indexOf(name + ":") === 0; });
+        if (part) new URLSearchParams(part.slice(name.length + 1)).forEach(function (value, key) { found[key] = value; });
+        return found;
+      },
+      write: function (name, values) {
+        if (document.body.hasAttribute("data-jp-theme-name")) return;
+        var others = location.hash.split("~").slice(1).filter(function (text) { return text.indexOf(name + ":") !== 0; });
+        history.replaceState(null, "", "#~" + others.concat(name + ":" + new URLSearchParams(values)).join("~"));
+      }
+    },
     // Area under the ROC curve: the share of (faulty, healthy) pairs in the right order, ties counting half.
     auc: function (scores, truth) {
       var right = 0, pairs = 0;

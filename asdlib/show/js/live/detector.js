@@ -65,10 +65,10 @@ asdlive.detector = function (file) {
     return { scores: surprises(cosines), cosines, embedding, logMel, tgram: pieces[0].tgram };
   }
 
-  // The cosine distances of an embedding (dim,) to the training clips of a machine, nearest first: { distance, clip }.
+  // The cosine distances of an embedding (dim,) to the training clips of a machine, nearest first: { machine, clip, distance }.
   function neighbours(embedding, machine) {
-    const own = run.bank[machines.indexOf(machine)], similar = linear(unit(embedding), own);
-    return Array.from(similar, (cosine, clip) => ({ distance: Math.max(0, 1 - cosine), clip })).sort((a, b) => a.distance - b.distance);
+    const similar = linear(unit(embedding), run.bank[machines.indexOf(machine)]);
+    return Array.from(similar, (cosine, clip) => ({ machine, clip, distance: Math.max(0, 1 - cosine) })).sort((a, b) => a.distance - b.distance);
   }
 
   return { machines, features, thresholds: file.thresholds, hear, neighbours };
