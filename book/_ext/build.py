@@ -143,6 +143,7 @@ def write_sources(notebooks: dict[str, dict], edition: str, folder: Path) -> Non
     config = yaml.safe_load((TOP / "_config.yml").read_text())
     if edition != "reader":
         config["title"] += f" ({edition}'s edition)"
+    config["sphinx"]["config"]["asd_edition"] = edition
     toc = toc_for_edition(yaml.safe_load((TOP / "_toc.yml").read_text()), edition)
     files = {
         "_config.yml": yaml.safe_dump(config),
@@ -153,7 +154,7 @@ def write_sources(notebooks: dict[str, dict], edition: str, folder: Path) -> Non
         *(row["file"] for part in toc["parts"] for row in part["chapters"]),
     ]
     names = [f"{name}.md" for name in wanted] + ["book/references.bib"]
-    extension = [path for path in (TOP / "book" / "_ext").iterdir() if path.suffix in (".py", ".css")]
+    extension = [path for path in (TOP / "book" / "_ext").iterdir() if path.suffix in (".py", ".css", ".js")]
     names += [path.relative_to(TOP).as_posix() for path in extension]
     files |= {name: (TOP / name).read_text() for name in names if (TOP / name).exists()}
     files["book/api.md"] = files["book/api.md"].replace("<!-- methods -->", methods_reference())

@@ -3,9 +3,12 @@
 MathJax is taken out of an installed package instead of a content delivery network.
 Thebe (live code on a remote server) is dropped from the pages: its scripts come with the
 theme, whether it is used or not.
+
+What a reader has read and answered stays in the browser, too: ``progress.js`` keeps it there.
 """
 
-from importlib.metadata import files
+import json
+from importlib.metadata import files, version
 from pathlib import Path
 from shutil import copy2
 
@@ -21,10 +24,32 @@ def copy_mathjax(app):
     copy2(source, target)
 
 
-def style(app):
-    """The few rules that the theme lacks."""
+def own_files(app):
+    """The few rules that the theme lacks, and the script that keeps what was read and answered."""
     if app.builder.format == "html":
-        copy2(Path(__file__).with_name("book.css"), Path(app.outdir) / "_static" / "book.css")
+        for name in ("book.css", "progress.js"):
+            copy2(Path(__file__).with_name(name), Path(app.outdir) / "_static" / name)
+
+
+def progress(app, pagename, templatename, context, doctree):
+    """``progress.js`` on the page, and what it has to know: whose progress it keeps, where it is, and which chapters there are.
+
+    Not in the one-page form, which is for paper.
+    """
+    if app.builder.name != "html":
+        return
+    pages = app.env.toctree_includes.get(app.config.root_doc, [])
+    chapters = [page for page in pages if app.env.doc2path(page).endswith(".ipynb")]
+    about = {
+        "edition": app.config.asd_edition,
+        "version": version("asdlib"),
+        "page": pagename,
+        "title": app.env.titles[pagename].astext() if pagename in app.env.titles else "",
+        "chapters": {page: app.env.titles[page].astext() for page in chapters},
+    }
+    inlined = json.dumps(about).replace("<", "\\u003c")  # no title ends the script
+    app.add_js_file(None, body=f"var asdBook = {inlined};")
+    app.add_js_file("progress.js")
 
 
 def drop_thebe(app, pagename, templatename, context, doctree):
@@ -50,7 +75,9 @@ def one_page_too(app):
 def setup(app):
     app.connect("builder-inited", copy_mathjax)
     app.connect("builder-inited", one_page_too)
-    app.connect("builder-inited", style)
+    app.connect("builder-inited", own_files)
     app.add_css_file("book.css")
+    app.add_config_value("asd_edition", "reader", "html")
+    app.connect("html-page-context", progress)
     app.connect("html-page-context", drop_thebe, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

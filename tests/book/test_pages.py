@@ -1,5 +1,7 @@
 """The built pages in a browser, opened from disk as a reader would: to be seen, searched, printed and answered."""
 
+import json
+
 import pytest
 
 from tests.book.conftest import BUILT, EDITIONS, PAGES, pages_with, with_book
@@ -72,6 +74,21 @@ def test_every_question_has_one_right_answer_and_a_word_for_each(reading):
             assert len(told.inner_text()) > len(begin) + 10
         assert sorted(verdicts) == [*["false"] * (len(verdicts) - 1), "true"], form.get_attribute("id")
         assert len(verdicts) > 1
+
+
+@every_page
+def test_every_widget_with_a_name_has_it_alone_and_keeps_its_state_in_the_address(reading):
+    named = []
+    for widget in reading.locator(".asd").all():
+        name = json.loads(widget.locator('script[type="application/json"]').text_content()).get("name")
+        assert widget.locator(".asd-share").count() == bool(name)
+        if not name:
+            continue
+        named.append(name)
+        if (slider := widget.locator("input[type=range]").first).count():
+            slider.press("ArrowRight")
+            reading.wait_for_function("name => location.hash.split(/[#~]/).some(part => part.startsWith(name + ':'))", arg=name)
+    assert sorted(set(named)) == sorted(named)
 
 
 @every_page

@@ -18,6 +18,7 @@ function (root, data) {
     if (kind === "caught" ? severity >= before : severity <= before) return tell("Your record is severity " + before + " already.");
     best[kind] = [severity, last.what.fault, last.machine].join("|");
     asdlib.state.write(data.name, best);
+    root.dispatchEvent(new CustomEvent("record", { bubbles: true, detail: { kind: kind, record: best[kind] } }));
     show();
     tell("Kept in the address of this page: copy it to share your record. Nothing was sent anywhere.");
   }

@@ -3,6 +3,11 @@ window.asdlib = window.asdlib || (function () {
   document.addEventListener("play", function (event) {
     document.querySelectorAll(".asd audio").forEach(function (other) { if (other !== event.target) other.pause(); });
   }, true);
+  function inNotebook() { return document.body.hasAttribute("data-jp-theme-name"); }
+  // Somebody else's link, put in the place of this page's own address, would change nothing otherwise.
+  window.addEventListener("hashchange", function () {
+    if (!inNotebook() && location.hash.indexOf("#~") === 0) location.reload();
+  });
   return {
     // A sound that another one replaces before it could begin is no error.
     begin: function (sound) { sound.play().catch(function () {}); },
@@ -10,7 +15,9 @@ window.asdlib = window.asdlib || (function () {
       var root = document.getElementById(id);
       if (!root || root.dataset.ready) return;
       root.dataset.ready = "yes";
-      code(root, JSON.parse(root.querySelector('script[type="application/json"]').textContent));
+      var data = JSON.parse(root.querySelector('script[type="application/json"]').textContent);
+      code(root, data);
+      if (data.name) asdlib.share(root, data.name);
     },
     svg: function (name, attributes, parent) {
       var node = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -106,17 +113,53 @@ window.asdlib = window.asdlib || (function () {
       get: function () { var self = this; return new Promise(function (done) { if (self.now) done(self.now); else self.waiting.push(done); }); }
     },
     // What was set, kept in the page's address (#~name:key=value&...~name:...), so that it can be shared. Not in a notebook.
+    // Where the address says nothing, what the book has kept of the reader counts (book/_ext/progress.js).
     state: {
       read: function (name) {
         var found = {}, part = location.hash.split("~").find(function (text) { return text.indexOf(name + ":") === 0; });
         if (part) new URLSearchParams(part.slice(name.length + 1)).forEach(function (value, key) { found[key] = value; });
-        return found;
+        return part ? found : Object.assign(found, (window.asdKept || {})[name]);
       },
       write: function (name, values) {
-        if (document.body.hasAttribute("data-jp-theme-name")) return;
+        if (inNotebook()) return;
         var others = location.hash.split("~").slice(1).filter(function (text) { return text.indexOf(name + ":") !== 0; });
         history.replaceState(null, "", "#~" + others.concat(name + ":" + new URLSearchParams(values)).join("~"));
       }
+    },
+    // A button below a named widget that copies the link to what is set in it, and shows the link where it may not be copied.
+    share: function (root, name) {
+      if (inNotebook()) return;
+      var line = document.createElement("p"), button = document.createElement("button");
+      var told = document.createElement("span"), field = document.createElement("input");
+      line.className = "asd-share";
+      button.type = "button";
+      button.textContent = "copy the link to this setting";
+      told.setAttribute("role", "status");
+      field.readOnly = true;
+      field.hidden = true;
+      field.setAttribute("aria-label", "The link");
+      line.append(button, " ", told, " ", field);
+      root.append(line);
+      function tell(text) {
+        var away = " On another machine, its end from # on goes behind the address that the page has there.";
+        told.textContent = text + (location.protocol === "file:" ? away : "");
+      }
+      button.addEventListener("click", function () {
+        var values = asdlib.state.read(name), part = "#~" + name + ":" + new URLSearchParams(values);
+        if (!Object.keys(values).length) { told.textContent = "There is nothing to share yet."; return; }
+        field.value = location.href.split("#")[0] + part;
+        var detail = { what: root.getAttribute("aria-label"), address: part };
+        root.dispatchEvent(new CustomEvent("shared", { bubbles: true, detail: detail }));
+        // In a promise, because a browser without a clipboard throws.
+        Promise.resolve().then(function () { return navigator.clipboard.writeText(field.value); }).then(function () {
+          field.hidden = true;
+          tell("Copied.");
+        }, function () {
+          field.hidden = false;
+          tell("This browser lets no page copy: take the link from here.");
+          field.select();
+        });
+      });
     },
     // Area under the ROC curve: the share of (faulty, healthy) pairs in the right order, ties counting half.
     auc: function (scores, truth) {
