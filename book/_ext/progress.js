@@ -208,7 +208,7 @@
       place.append(node("p", { className: "progress-trouble" }));
     });
     opened();
-    show(read());
+    change(function () {}); // to find out whether it is kept
   });
   // Changed in another tab, or shown again by the browser's back button.
   window.addEventListener("storage", function () { show(read()); });
