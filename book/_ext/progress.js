@@ -136,7 +136,7 @@
   }
   function link(page) { return node("a", { href: address(page) }, book.chapters[page]); }
   function day(text) {
-    return new Date(text).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric" });
+    return new Date(text).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
   }
   // What belongs under a heading: a table, or, where it has no rows, a sentence.
   function fill(place, head, rows, nothing) {
@@ -152,6 +152,11 @@
     var pages = Object.keys(book.chapters), name = document.getElementById("progress-name");
     if (!name) return;
     if (name.value !== kept.name) name.value = kept.name;
+    var ends = pages.filter(function (page) { return kept.pages[page] && kept.pages[page].end; });
+    var rights = Object.values(kept.answers).filter(function (answer) { return answer.right; });
+    var first = rights.filter(function (answer) { return answer.tries.length === 1; });
+    document.getElementById("progress-sum").textContent = "Read to the end: " + ends.length + " of " + pages.length
+      + " chapters. Questions right: " + rights.length + ", " + first.length + " of them at the first try.";
     document.getElementById("progress-when").textContent =
       "As of " + day(new Date()) + ", " + book.edition + "’s edition, version " + book.version + ".";
     fill("chapters", ["chapter", "opened", "read to the end", "questions right"], pages.map(function (page) {
@@ -194,7 +199,7 @@
       told.textContent = "Everything is forgotten.";
     });
     place.replaceChildren(node("p", {}, node("label", {}, "Name ", name)), node("p", {}, print, " ", clear, " ", told));
-    place.append(node("p", { id: "progress-when" }));
+    place.append(node("p", { id: "progress-sum" }), node("p", { id: "progress-when" }));
   }
 
   function show(kept) {

@@ -123,6 +123,8 @@ def test_the_contents_say_in_words_what_was_opened_and_read(page, reader):
     assert page.locator(MARK).text_content() == " (read to the end, 1 of 1 questions right)"
     chapters = table(page, "chapters")
     assert re.fullmatch(r"\d+ \w+ 20\d\d", chapters[0][2])
+    summary = "Read to the end: 1 of 2 chapters. Questions right: 1, 1 of them at the first try."
+    assert page.locator("#progress-sum").inner_text() == summary
     assert chapters[1] == ["The living one", "no", "no", "–"]
 
 
