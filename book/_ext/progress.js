@@ -215,6 +215,10 @@
     opened();
     change(function () {}); // to find out whether it is kept
   });
+  // Paper is white: what is shown in dark colours is printed in light ones.
+  var root = document.documentElement, theme;
+  window.addEventListener("beforeprint", function () { theme = root.dataset.theme; root.dataset.theme = "light"; });
+  window.addEventListener("afterprint", function () { root.dataset.theme = theme; });
   // Changed in another tab, or shown again by the browser's back button.
   window.addEventListener("storage", function () { show(read()); });
   window.addEventListener("pageshow", function (event) { if (event.persisted) show(read()); });

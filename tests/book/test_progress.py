@@ -289,8 +289,12 @@ def test_the_results_are_accessible_fit_a_phone_and_print(page, reader, axe):
     page.evaluate("() => { window.print = () => { document.title = 'printed'; }; }")
     page.get_by_role("button", name="print").press("Enter")
     assert page.title() == "printed"
+    look = "() => { document.title = document.documentElement.dataset.theme + getComputedStyle(document.body).color; }"
+    page.evaluate(f"() => window.addEventListener('beforeprint', {look})")
+    assert page.pdf().startswith(b"%PDF")
+    assert re.fullmatch(r"lightrgb\((\d\d?), \d\d?, \d\d?\)", page.title())  # dark on white, although the page is dark
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     page.emulate_media(media="print")
     assert not any(button.is_visible() for button in page.locator("article button").all())
     assert page.get_by_label("Name").is_visible()
     assert page.locator("#progress-when").inner_text().endswith("reader’s edition, version 0.1.0.")
-    assert page.pdf().startswith(b"%PDF")
