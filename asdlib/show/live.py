@@ -49,9 +49,19 @@ CONTROLS = {
         Control("moment", "another recording", 1, 50, 1, 1),
     )
 }
+# What can be shown of a clip, in the order in which it is.
+PARTS = {
+    "dial": "The score",
+    "logmel": "Log-mel",
+    "tgram": "Tgram, learned from the waveform",
+    "bars": "The score as each of the machines; its own is orange.",
+}
 MAP = 400  # units that a map is wide and high
 _OWN = """<label>a sound of yours <input type="file" class="file" accept="audio/*">
 </label> <button type="button" class="record">record 2 s</button>"""
+_DIAL = """<div class="dial" role="meter" aria-label="The score" aria-valuenow="0">
+<div class="track"><div class="fill"></div><div class="limit"><span>alarm above</span>
+</div></div><div class="along" aria-hidden="true"></div></div>"""
 # What no control turns: a typical recording.
 TYPICAL = {
     "speed": 1.0,
@@ -84,15 +94,18 @@ def scripts(*names: str) -> str:
 def engine(run: Mapping[str, Any], park: Mapping[str, Any] | None = None) -> Widget:
     """The detector in the page, for all pictures on it that ask it.
 
-    ``run`` is what :func:`asdlib.use.web.described` says of a detector, ``park`` what
-    :func:`asdlib.park.facts.park_facts` says. It works on a thread of its own.
+    ``run`` is what :func:`asdlib.web.described` says of a detector, or what
+    :func:`asdlib.web.front_end` says of no more than a front end: that is 40 times
+    smaller, makes clips and their log-mels, and scores nothing. ``park`` is what
+    :func:`asdlib.machines.park_facts` says. It works on a thread of its own.
     """
-    machines = len(run["machines"])
-    said = f"The detector of {machines} machines is in this page."
+    machines = len(run.get("machines", ()))
+    what = f"detector of {machines} machines" if machines else "simulated park"
+    said = f"The {what} is in this page."
     code = scripts(*DETECTOR, *PARK, "worker")
     body = f'<p class="told" aria-live="polite">{said}</p>'
     data = {"run": run, "park": park, "code": code, "said": said}
-    return Widget("engine", body, data, label="The detector of this page", text=said)
+    return Widget("engine", body, data, label="What computes in this page", text=said)
 
 
 def living_machine(
@@ -101,6 +114,7 @@ def living_machine(
     machine: str = "",
     fault: str = "",
     controls: Sequence[str] = ("severity", "moment"),
+    show: Sequence[str] = tuple(PARTS),
     own: bool = False,
     thresholds: Mapping[str, float] | None = None,
     usual: Mapping[str, float] | None = None,
@@ -111,46 +125,45 @@ def living_machine(
     """A machine of the park to turn, with the detector of the page beside it.
 
     ``machines`` (``type/id``) can be chosen, ``machine`` and ``fault`` are chosen at
-    first, ``controls`` are some of :data:`CONTROLS`; with ``own``, a file or the
-    microphone can be heard, too. ``thresholds`` (machine → score) are those of the
-    detector where there are none here, ``usual`` (machine → distance) how far new
-    healthy clips are from its training clips at most. ``places`` (machine → points
-    (clips, 2) in 0..1 of its training clips, in their order) makes a map. The score is
-    shown from 0 to ``largest``. With a ``name``, what is set stays in the page's
-    address. Works where :func:`engine` is on the page. Raises :class:`AsdError` for no
-    machines and unknown controls.
+    first, ``controls`` are some of :data:`CONTROLS`, ``show`` some of :data:`PARTS`;
+    with ``own``, a file or the microphone can be heard, too. ``thresholds`` (machine →
+    score) are those of the detector where there are none here, ``usual`` (machine →
+    distance) how far new healthy clips are from its training clips at most. ``places``
+    (machine → points (clips, 2) in 0..1 of its training clips, in their order) makes a
+    map. The score is shown from 0 to ``largest``. With a ``name``, what is set stays in
+    the page's address. Works where :func:`engine` is on the page; where that is without
+    a detector, only the log-mel can be shown. Raises :class:`AsdError` for no machines,
+    unknown controls and unknown parts.
     """
-    unknown = [name for name in controls if name not in CONTROLS]
-    if unknown or not machines:
-        raise AsdError(
-            f"no control {', '.join(unknown)}: choose of {', '.join(CONTROLS)}"
-            if unknown
-            else "a living machine needs one machine at least: give type/id"
-        )
+    if not machines:
+        raise AsdError("a living machine needs one machine at least: give type/id")
+    for kind, given, known in (("control", controls, CONTROLS), ("part", show, PARTS)):
+        if unknown := [name for name in given if name not in known]:
+            raise AsdError(
+                f"no {kind} {', '.join(unknown)}: choose of {', '.join(known)}"
+            )
     options = "".join(
         f"<option{' selected' if name == machine else ''}>{html.escape(name)}</option>"
         for name in machines
     )
     sliders = "".join(map(_slider, (CONTROLS[name] for name in controls)))
     points = {m: np.asarray(x) * (MAP - 20) + 10 for m, x in (places or {}).items()}
-    map_of = _map(points) if points else ""
+    panels = "".join(_panel(part) for part in PARTS if part in show and part != "dial")
     body = f"""
 <div class="controls"><label>machine <select class="machine">{options}</select></label>
 <label>fault <select class="fault"></select></label>
 <button type="button" class="play">play</button>{sliders}{_OWN if own else ""}</div>
-<p class="verdict" aria-live="polite">The detector is on its way into the page.</p>
-<svg class="dial" viewBox="0 -6 600 52" role="img" aria-label="The score"></svg>
-<div class="panels">{_panel("logmel", "log-mel")}
-{_panel("tgram", "Tgram, learned from the waveform")}</div>
-<div class="panels"><div><p>The score as each of the machines; its own is orange.</p>
-<svg class="bars" viewBox="0 0 600 240" role="img" aria-label="Scores of the clip as
- each machine"></svg><p class="likest"></p><p class="near"></p></div>{map_of}</div>"""
+<p class="verdict" aria-live="polite">The machine is on its way into the page.</p>
+{_DIAL if "dial" in show else ""}
+<div class="panels">{panels}{_map(points) if points else ""}</div>
+{'<p class="near"></p>' if usual or points else ""}"""
     data = {
         "env": TYPICAL,
         "fault": fault,
+        "scored": bool({*show} - {"logmel"} or usual or points),
         "thresholds": {m: float(x) for m, x in (thresholds or {}).items()},
         "usual": {m: float(x) for m, x in (usual or {}).items()},
-        "places": {m: x.round(1).tolist() for m, x in points.items()} or None,
+        "places": {m: x.round(1).tolist() for m, x in points.items()},
         "largest": largest,
         "name": name,
     }
@@ -181,12 +194,17 @@ def challenge(*, name: str = "challenge") -> Widget:
     return Widget("challenge", body, {"name": name}, label="Your record", text=text)
 
 
-def _panel(name: str, text: str) -> str:
-    canvas = f'<canvas class="{name}" width="460" height="280" role="img"'
-    return (
-        f'<figure>{canvas} aria-label="{text} of the clip"></canvas>'
-        f"<figcaption>{text}</figcaption></figure>"
-    )
+def _panel(part: str) -> str:
+    """A picture of the clip above its caption: a canvas between axes, or bars."""
+    text, named = PARTS[part], f'role="img" aria-label="{PARTS[part]}"'
+    drawn = f"""<div class="axes"><div class="up {part}-axis" aria-hidden="true"></div>
+<canvas class="{part}" {named}></canvas>
+<div class="along" aria-hidden="true"></div></div>"""
+    if part == "bars":
+        stretched = 'viewBox="0 0 600 240" preserveAspectRatio="none"'
+        drawn = f'<svg class="bars" {stretched} {named}></svg>'
+        text += ' <span class="likest"></span>'
+    return f"<figure>{drawn}<figcaption>{text}</figcaption></figure>"
 
 
 def _map(points: Mapping[str, np.ndarray]) -> str:
@@ -197,11 +215,10 @@ def _map(points: Mapping[str, np.ndarray]) -> str:
         for m, rows in points.items()
         for x, y in rows
     )
-    ring = '<circle r="11" fill="none" stroke="#000" stroke-width="3"/>'
     return (
-        f'<div><p>Where its five nearest training clips lie:</p><svg class="map"'
-        f' viewBox="0 0 {MAP} {MAP}" role="img" aria-label="Map of the training clips">'
-        f'{drawn}<g class="here">{ring}</g></svg></div>'
+        f'<figure><svg class="map" viewBox="0 0 {MAP} {MAP}" role="img" aria-label="Map'
+        f' of the training clips">{drawn}<g class="here"><circle r="11"/></g></svg>'
+        "<figcaption>Where its five nearest training clips lie.</figcaption></figure>"
     )
 
 

@@ -94,14 +94,7 @@ def described(detector: Detector, *, half: bool = True) -> dict[str, Any]:
     ]
     content = {
         "machines": detector.config.machines,
-        "features": {
-            "rate": features.sample_rate,
-            "samples": features.samples,
-            "nFft": features.n_fft,
-            "hop": features.hop_length,
-            "mels": features.n_mels,
-            "bands": _bands(features),
-        },
+        **front_end(features),
         "piece": {
             "samples": seen.samples,
             "frames": seen.frames,
@@ -118,6 +111,28 @@ def described(detector: Detector, *, half: bool = True) -> dict[str, Any]:
         "bank": bank,
     }
     return {**content, "bits": 16 if half else 32, "data": numbers.text()}
+
+
+def front_end(features: FeatureConfig) -> dict[str, Any]:
+    """The front end alone, without a network, as ``front.js`` reads it, for JSON.
+
+    Raises :class:`AsdError` for a window that the script cannot transform.
+    """
+    size = features.n_fft
+    if size & (size - 1):
+        raise AsdError(
+            f"the script transforms windows of a power of two, not of {size}: choose "
+            "n_fft 1024"
+        )
+    settings = {
+        "rate": features.sample_rate,
+        "samples": features.samples,
+        "nFft": size,
+        "hop": features.hop_length,
+        "mels": features.n_mels,
+        "bands": _bands(features),
+    }
+    return {"features": settings}
 
 
 class _Numbers:
@@ -165,12 +180,6 @@ def _checked(detector: Detector) -> tuple[STgramMFN, bool]:
         raise AsdError(
             f"the method {detector.config.method} has no script for a page: "
             "train with the preset book or paper"
-        )
-    size = detector.config.features.n_fft
-    if size & (size - 1):
-        raise AsdError(
-            f"the script transforms windows of a power of two, not of {size}: train "
-            "with n_fft 1024"
         )
     return encoder, pieces
 

@@ -11,9 +11,10 @@ import soundfile
 from asdlib.cache import clip_of
 from asdlib.detector import embed
 from asdlib.errors import AsdError
+from asdlib.features import log_mel
 from asdlib.live import challenge, engine, living_machine
 from asdlib.machines import faults, machines, park_facts, render
-from asdlib.web import described
+from asdlib.web import described, front_end
 
 ANSWERED = '.asd-machine[data-state="answered"]'
 # Asked past the widget: the answer as the worker gives it, its sound as text.
@@ -119,18 +120,45 @@ def test_of_many_turns_in_a_row_the_last_one_counts(opened):
 
 def test_pictures_have_axes_and_something_in_them(opened):
     for name in ("logmel", "tgram"):
-        colours, corner, height = opened.evaluate(
+        colours, height, texts, sizes = opened.evaluate(
             """name => {
-            const canvas = document.querySelector("." + name), pen = canvas.getContext("2d");
-            const middle = pen.getImageData(60, 20, 300, 200).data, seen = new Set();
-            for (let i = 0; i < middle.length; i += 4) seen.add(middle.slice(i, i + 3).join());
-            return [seen.size, Array.from(pen.getImageData(1, 1, 1, 1).data), canvas.getBoundingClientRect().height];
+            const canvas = document.querySelector("." + name), { width, height } = canvas, seen = new Set();
+            const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+            for (let i = 0; i < data.length; i += 4) seen.add(data.slice(i, i + 4).join());
+            const texts = Array.from(canvas.closest("figure").querySelectorAll("span, figcaption"));
+            return [seen.size, canvas.getBoundingClientRect().height, texts.map((text) => text.textContent),
+                texts.map((text) => parseFloat(getComputedStyle(text).fontSize))];
         }""",
             name,
         )
         assert colours > 30
-        assert corner == [255, 255, 255, 255]
         assert height >= 240
+        assert texts[:-4] == (["0", "0.5", "1", "2", "4", "8 kHz"] if name == "logmel" else ["0", "16", "32"])
+        assert texts[-4:-1] == ["0", "0.5", "1 s"]
+        assert min(sizes) >= 12
+
+
+def test_the_brightest_line_lies_where_the_axis_says(opened, tmp_path):
+    """A tone of 2 kHz, beside the label of 2 kHz; what comes first is left."""
+    seconds = np.arange(16000) / 16000
+    soundfile.write(tmp_path / "tone.wav", np.where(seconds < 0.5, 0.01 * np.sin(2 * np.pi * 2000 * seconds), 0), 16000)
+    opened.locator(".file").set_input_files(tmp_path / "tone.wav")
+    opened.wait_for_function("() => document.querySelector('.verdict').textContent.includes('tone.wav')")
+    place, row, column = opened.evaluate(
+        """() => {
+        const canvas = document.querySelector(".logmel"), { width, height } = canvas, box = canvas.getBoundingClientRect();
+        const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+        const light = (i) => data[i] + data[i + 1] + data[i + 2];
+        const places = Array.from({ length: width * height }, (_, i) => i);
+        const best = places.reduce((best, i) => light(4 * i) > light(4 * best) ? i : best);
+        const label = Array.from(document.querySelectorAll(".logmel-axis span")).find((text) => text.textContent === "2");
+        const at = label.getBoundingClientRect();
+        const labelled = (at.top + at.height / 2 - box.top) / box.height;
+        return [labelled, (Math.floor(best / width) + 0.5) / height, (best % width) / width];
+    }"""
+    )
+    assert abs(place - row) < 0.04
+    assert column < 0.5
 
 
 def test_a_sound_of_one_s_own_is_heard_and_what_of_it_is_said(opened, tmp_path, detector):
@@ -194,6 +222,8 @@ def test_two_seconds_from_the_microphone(browser, html, tmp_path):
 def test_what_cannot_be_shown_is_refused():
     with pytest.raises(AsdError, match=r"no control 'tune'|no control tune"):
         living_machine(machines()[:1], controls=("severity", "tune"))
+    with pytest.raises(AsdError, match="no part sound: choose of dial, logmel, tgram, bars"):
+        living_machine(machines()[:1], show=("dial", "sound"))
     with pytest.raises(AsdError, match="one machine at least"):
         living_machine([])
 
@@ -203,3 +233,63 @@ def test_what_travels_is_json_and_names_the_detector(detector):
     payload = json.loads(page.split('type="application/json">')[1].split("</script>")[0])
     assert payload["run"]["machines"] == list(detector.config.machines)
     assert payload["park"] is None
+
+
+def opened_with(page, path, *parts):
+    path.write_text("<!doctype html><html lang=en><title>x</title>" + "".join(part._repr_html_() for part in parts) + "</html>")
+    page.goto(path.as_uri())
+    return page.locator(".asd-machine")
+
+
+def test_before_the_method_a_park_without_a_detector(page, tmp_path, detector):
+    """It makes what the detector's page makes, and shows the log-mel; it is small, and scores nothing."""
+    features = detector.config.features
+    alone = engine(front_end(features), park_facts())
+    machine = living_machine(machines(), show=("logmel",), machine="fan/id_00", fault="bearing wear", own=True)
+    assert len(alone._repr_html_()) < 120_000
+    root = opened_with(page, tmp_path / "page.html", machine, alone)
+    page.wait_for_selector(ANSWERED)
+    page.locator("[data-name=severity]").fill("1.5")
+    page.wait_for_function("() => document.querySelector('.verdict').textContent === 'fan/id_00, bearing wear, severity 1.5'")
+    assert root.locator(".tgram, .bars, .dial, .near").count() == 0
+    assert "simulated park is in this page" in page.locator(".asd-engine").text_content()
+    found = page.evaluate("""async () => {
+        const engine = await asdlib.engine.get(), waveform = Float32Array.from({ length: 3000 }, () => Math.random() - 0.5);
+        const answer = await engine.ask({}, "sound", { waveform, machine: "fan/id_00" });
+        return [Array.from(answer.logMel), Array.from(waveform), answer.scores === undefined];
+    }""")
+    wanted = log_mel(np.resize(np.float32(found[1]), features.samples), features).numpy()
+    assert np.abs(np.reshape(found[0], wanted.shape) - wanted).max() < 0.05
+    assert found[2]
+
+
+def test_what_the_engine_lacks_is_said(page, tmp_path, detector):
+    machine = living_machine(detector.config.machines, show=("dial", "logmel"))
+    for behind, said in (
+        (engine(front_end(detector.config.features), park_facts()), "A score needs a detector"),
+        (engine(described(detector)), "needs the park"),
+    ):
+        root = opened_with(page, tmp_path / "page.html", machine, behind)
+        page.wait_for_function("said => document.querySelector('.verdict').textContent.includes(said)", arg=said)
+        assert root.get_attribute("data-state") is None
+
+
+def test_a_question_that_fails_says_so(opened):
+    """A machine of a type that the park does not have."""
+    opened.evaluate("""() => {
+        const option = new Option("fan/id_99", "fan/id_99");
+        document.querySelector(".machine").add(option);
+        option.selected = true;
+        document.querySelector("[data-name=severity]").dispatchEvent(new Event("input"));
+    }""")
+    opened.wait_for_selector('.asd-machine[data-state="failed"]')
+    assert opened.locator(".verdict").text_content().startswith("This sound could not be made or judged: ")
+
+
+def test_an_overtaken_question_has_the_answer_null(opened):
+    answers = opened.evaluate("""async () => {
+        const engine = await asdlib.engine.get(), asker = {}, waveform = new Float32Array(16000).fill(0.1);
+        const asked = [0, 1, 2, 3].map(() => engine.ask(asker, "sound", { waveform, machine: engine.about.machines[0] }));
+        return (await Promise.all(asked)).map((answer) => answer && "answered");
+    }""")
+    assert answers == ["answered", None, None, "answered"]

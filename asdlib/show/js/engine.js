@@ -1,5 +1,6 @@
 function (root, data) {
-  // Answers come in the order of the questions. A question that another one has overtaken, of the same asker, is not asked.
+  // Answers come in the order of the questions. A question that another one of the same asker has overtaken is not asked: its
+  // answer is null.
   var worker = new Worker(URL.createObjectURL(new Blob([data.code + "asdlive.work();"], { type: "text/javascript" })));
   var answers = new Map(), waiting = new Map(), busy = false, count = 0, told = root.querySelector(".told");
   function send(job, what, done, failed) {
@@ -11,7 +12,7 @@ function (root, data) {
     answers.delete(event.data.number);
     if (event.data.error) given[1](new Error(event.data.error)); else given[0](event.data.answer);
   };
-  worker.onerror = function (event) { told.textContent = "The detector does not work in this browser: " + event.message; };
+  worker.onerror = function (event) { told.textContent = "What computes in this page does not work in this browser: " + event.message; };
   function next() {
     var first = waiting.entries().next();
     if (busy || first.done) return;
@@ -30,10 +31,11 @@ function (root, data) {
       park: data.park,
       ask: function (asker, job, what) {
         return new Promise(function (done, failed) {
+          if (waiting.has(asker)) waiting.get(asker).done(null);
           waiting.set(asker, { job: job, what: what, done: done, failed: failed });
           next();
         });
       }
     });
-  }, function (error) { told.textContent = "The detector cannot be read: " + error.message; });
+  }, function (error) { told.textContent = "What computes in this page cannot be read: " + error.message; });
 }

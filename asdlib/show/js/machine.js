@@ -1,5 +1,5 @@
 function (root, data) {
-  var get = function (name) { return root.querySelector("." + name); }, asker = {}, tops = {}, engine, heard, sounding;
+  var get = function (name) { return root.querySelector("." + name); }, asker = {}, engine, heard, sounding, top;
   var values = function () {
     var found = { machine: get("machine").value, fault: get("fault").value, env: Object.assign({}, data.env) };
     root.querySelectorAll("input[type=range]").forEach(function (input) {
@@ -27,23 +27,32 @@ function (root, data) {
       root.querySelectorAll("input[type=range]").forEach(function (input) { kept[input.dataset.name] = input.value; });
       asdlib.state.write(data.name, kept);
     }
+    ask("clip", what, what.machine, what.fault && what.severity ? what.fault + ", severity " + what.severity : "healthy", false);
+  }
+  // An answer that a later question has overtaken is null: the later one is shown.
+  function ask(job, what, machine, said, own) {
     root.dataset.state = "asked";
-    engine.ask(asker, "clip", what).then(function (answer) {
-      show(answer, what.machine, what.fault && what.severity ? what.fault + ", severity " + what.severity : "healthy", false);
+    engine.ask(asker, job, what).then(function (answer) { if (answer) show(answer, machine, said, own); }).catch(function (error) {
+      root.dataset.state = "failed";
+      tell("This sound could not be made or judged: " + error.message);
     });
   }
   function show(answer, machine, what, own) {
-    var at = engine.about.machines.indexOf(machine), score = answer.scores[at], limit = threshold(machine);
+    var alarm = "", text = machine + ", " + what;
     heard = answer.waveform;
-    var alarm = limit === undefined ? "" : score > limit ? "ALARM" : "no alarm";
-    get("verdict").textContent = machine + ", " + what + ": score " + score.toPrecision(3) + (alarm && ", " + alarm);
+    if (answer.scores) {
+      var at = engine.about.machines.indexOf(machine), score = answer.scores[at], limit = threshold(machine);
+      alarm = limit === undefined ? "" : score > limit ? "ALARM" : "no alarm";
+      text += ": score " + score.toPrecision(3) + (alarm && ", " + alarm);
+      root.dataset.score = score;
+      if (get("dial")) dial(get("dial"), score, limit);
+      if (get("bars")) bars(get("bars"), answer.scores, at);
+      if (get("near")) near(answer, machine);
+    }
+    tell(text);
     get("verdict").classList.toggle("alarm", alarm === "ALARM");
-    scale(get("dial"), score, limit);
-    picture("logmel", answer.logMel);
-    picture("tgram", answer.tgram);
-    bars(get("bars"), answer.scores, at);
-    near(answer, machine);
-    root.dataset.score = score;
+    if (get("logmel")) picture("logmel", answer.logMel);
+    if (get("tgram")) picture("tgram", answer.tgram);
     root.dataset.alarm = alarm;
     root.dataset.milliseconds = answer.milliseconds;
     root.dataset.state = "answered";
@@ -51,56 +60,56 @@ function (root, data) {
   }
   function threshold(machine) {
     var own = data.thresholds[machine];
-    return own === undefined ? (engine.about.thresholds[machine] || {}).softmax : own;
+    return own === undefined ? ((engine.about.thresholds || {})[machine] || {}).softmax : own;
   }
 
   // The score on a line from 0 to the largest that the slider may reach, and the threshold as a mark on it.
-  function scale(svg, score, limit) {
-    var W = 600, top = data.largest, x = function (value) { return 10 + (W - 20) * Math.min(1, value / top); };
-    svg.replaceChildren();
-    asdlib.svg("rect", { x: 10, y: 14, width: W - 20, height: 12, fill: "#e6e6e6" }, svg);
-    asdlib.svg("rect", { x: 10, y: 14, width: x(score) - 10, height: 12, fill: score > limit ? "#D55E00" : "#0072B2" }, svg);
-    [0, 0.25, 0.5, 0.75, 1].forEach(function (share) {
-      asdlib.svg("text", { x: x(share * top), y: 42, "text-anchor": share === 0 ? "start" : share === 1 ? "end" : "middle" }, svg).textContent = Math.round(share * top);
-    });
+  function dial(box, score, limit) {
+    var percent = function (value) { return 100 * Math.max(0, Math.min(1, value / data.largest)) + "%"; };
+    box.setAttribute("aria-valuenow", score.toPrecision(3));
+    box.querySelector(".fill").style.width = percent(score);
+    box.classList.toggle("alarm", score > limit);
+    var mark = box.querySelector(".limit");
+    mark.hidden = limit === undefined;
     if (limit === undefined) return;
-    asdlib.svg("path", { d: "M" + x(limit) + ",8V32", stroke: "#000", "stroke-width": 2 }, svg);
-    asdlib.svg("text", { x: x(limit), y: 8, "text-anchor": "middle", class: "limit" }, svg).textContent = "alarm above";
+    mark.style.left = percent(limit);
+    mark.classList.toggle("high", limit > data.largest / 2); // its text then stands on the other side
   }
 
-  // Levels (mels * frames,) over seconds, the lowest band at the bottom, 70 dB of log-mel or all of a Tgram in its colours.
+  // Levels (mels * frames,), the lowest band at the bottom, 70 dB of log-mel or all of a Tgram in its colours.
   // The colours of the log-mel stay those of the first clip, so that what is louder looks louder.
   function picture(name, levels) {
-    var features = engine.about.features, mels = features.mels, frames = levels.length / mels, LEFT = 46, BOTTOM = 36, TOP = 8, RIGHT = 10;
-    var canvas = get(name), W = canvas.width, H = canvas.height, wide = W - LEFT - RIGHT, tall = H - TOP - BOTTOM, pen = canvas.getContext("2d");
-    var most = levels.reduce(function (a, b) { return Math.max(a, b); }), least = levels.reduce(function (a, b) { return Math.min(a, b); });
-    if (name === "logmel") { tops[name] = tops[name] || most; most = tops[name]; least = most - 70; }
-    var image = pen.createImageData(wide, tall);
-    for (var y = 0; y < tall; y++) for (var x = 0; x < wide; x++) {
-      var level = levels[Math.floor((tall - 1 - y) / tall * mels) * frames + Math.floor(x / wide * frames)], share = (level - least) / (most - least || 1);
+    var mels = engine.about.features.mels, frames = levels.length / mels, canvas = get(name), most = -Infinity, least = Infinity;
+    levels.forEach(function (level) { most = Math.max(most, level); least = Math.min(least, level); });
+    if (name === "logmel") { top = top === undefined ? most : top; most = top; least = most - 70; }
+    canvas.width = frames; canvas.height = mels; // the style makes it large
+    var pen = canvas.getContext("2d"), image = pen.createImageData(frames, mels);
+    levels.forEach(function (level, i) {
+      var share = (level - least) / (most - least || 1), band = Math.floor(i / frames);
       var colour = parseInt(asdlib.look.colours.substr(6 * Math.max(0, Math.min(255, Math.floor(256 * share))), 6), 16);
-      image.data.set([colour >> 16, colour >> 8 & 255, colour & 255, 255], 4 * (y * wide + x));
-    }
-    pen.fillStyle = "#fff"; pen.fillRect(0, 0, W, H);
-    pen.putImageData(image, LEFT, TOP);
-    pen.fillStyle = "#222"; pen.font = "14px sans-serif";
-    var seconds = features.samples / features.rate;
-    [0, 0.5, 1].forEach(function (share) {
-      pen.textAlign = share === 0 ? "left" : share === 1 ? "right" : "center";
-      pen.fillText(seconds * share, LEFT + wide * share, H - BOTTOM + 15);
+      image.data.set([colour >> 16, colour >> 8 & 255, colour & 255, 255], 4 * ((mels - 1 - band) * frames + i % frames));
     });
-    pen.textAlign = "center"; pen.fillText("seconds", LEFT + wide * 0.25, H - BOTTOM + 15 + 14);
-    pen.textAlign = "right";
-    ticks(name, features).forEach(function (tick) { pen.fillText(tick[1], LEFT - 5, TOP + tall * (1 - tick[0]) + 5); });
-    pen.save(); pen.translate(13, TOP + tall / 2); pen.rotate(-Math.PI / 2); pen.textAlign = "center";
-    pen.fillText(name === "logmel" ? "kHz" : "band", 0, 0); pen.restore();
+    pen.putImageData(image, 0, 0);
   }
-  // Where on the vertical axis (0 to 1) which label stands: kHz on the mel scale, or bands, which have no frequency of their own.
-  function ticks(name, features) {
-    if (name !== "logmel") return [0, 0.5, 1].map(function (share) { return [share, Math.round(share * features.mels)]; });
-    var mel = function (hertz) { return Math.log10(1 + hertz / 700); };
-    return [0, 0.5, 1, 2, 4, 8].filter(function (kilo) { return 2000 * kilo <= features.rate; }).map(function (kilo) {
-      return [mel(1000 * kilo) / mel(features.rate / 2), kilo];
+
+  // What stands beside the pictures: seconds, kHz on the mel scale, bands of the Tgram, which have no frequency of their own.
+  function axes() {
+    var features = engine.about.features, seconds = features.samples / features.rate;
+    var mel = function (hertz) { return Math.log10(1 + hertz / 700) / Math.log10(1 + features.rate / 1400); };
+    var kilo = [0, 0.5, 1, 2, 4, 8].filter(function (kilo) { return 2000 * kilo <= features.rate; });
+    label(".dial .along", "left", [0, 0.25, 0.5, 0.75, 1].map(function (share) { return [share, Number((share * data.largest).toPrecision(2))]; }));
+    label("figure .along", "left", [[0, 0], [0.5, seconds / 2], [1, seconds + " s"]]);
+    label(".up", "bottom", [0, 0.5, 1].map(function (share) { return [share, Math.round(share * features.mels)]; }));
+    if (get("logmel")) label(".logmel-axis", "bottom", kilo.map(function (k, i) { return [mel(1000 * k), i + 1 < kilo.length ? k : k + " kHz"]; }));
+  }
+  function label(where, side, marks) {
+    root.querySelectorAll(where).forEach(function (box) {
+      box.replaceChildren.apply(box, marks.map(function (mark) {
+        var text = document.createElement("span");
+        text.textContent = mark[1];
+        text.style[side] = 100 * mark[0] + "%";
+        return text;
+      }));
     });
   }
 
@@ -109,7 +118,8 @@ function (root, data) {
     var names = engine.about.machines, top = Math.max.apply(null, scores), wide = 600 / scores.length;
     svg.replaceChildren();
     scores.forEach(function (score, i) {
-      var bar = asdlib.svg("rect", { x: i * wide + 1, y: 240 - 236 * score / top, width: wide - 2, height: 236 * score / top, fill: i === own ? "#D55E00" : "#8a8a8a" }, svg);
+      var tall = 236 * score / top, place = { x: i * wide + 1, y: 240 - tall, width: wide - 2, height: tall };
+      var bar = asdlib.svg("rect", Object.assign(place, { class: i === own ? "own" : "other" }), svg);
       asdlib.svg("title", {}, bar).textContent = names[i] + ": " + score.toPrecision(3);
     });
     var nearest = names[scores.indexOf(Math.min.apply(null, scores))];
@@ -122,7 +132,7 @@ function (root, data) {
     get("near").textContent = "Cosine distance to its two nearest training clips: " + distance.toFixed(3)
       + (usual === undefined ? "." : "; new healthy ones have at most " + usual.toFixed(3) + ".");
     root.dataset.distance = distance;
-    if (!data.places) return;
+    if (!get("map")) return;
     var places = answer.around.map(function (one) { return data.places[one.machine][one.clip]; });
     var middle = [0, 1].map(function (k) { return places.reduce(function (sum, place) { return sum + place[k] / places.length; }, 0); });
     get("here").style.transform = "translate(" + middle[0] + "px," + middle[1] + "px)";
@@ -159,7 +169,7 @@ function (root, data) {
   }
   function judge(waveform, name) {
     var machine = get("machine").value;
-    engine.ask(asker, "sound", { waveform: waveform, machine: machine }).then(function (answer) { show(answer, machine, name, true); });
+    ask("sound", { waveform: waveform, machine: machine }, machine, name, true);
   }
   function tell(text) { get("verdict").textContent = text; get("verdict").classList.remove("alarm"); }
 
@@ -190,6 +200,9 @@ function (root, data) {
 
   asdlib.engine.get().then(function (found) {
     engine = found;
+    if (!engine.park) return tell("A machine to turn needs the park: this page's engine has none.");
+    if (data.scored && !engine.about.machines) return tell("A score needs a detector: this page's engine has none.");
+    axes();
     if (get("file")) {
       get("file").addEventListener("change", function () {
         var file = this.files[0];

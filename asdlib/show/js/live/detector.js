@@ -17,11 +17,6 @@ asdlive.detector = function (file) {
     return Object.fromEntries(Object.keys(part).filter((key) => key !== "data").map((key) => [key, withNumbers(part[key])]));
   }
 
-  // A recording as long as the clips of training: its beginning, or repeated.
-  function fitted(x) {
-    return Float32Array.from({ length: features.samples }, (_, i) => x[i % x.length]);
-  }
-
   // The encoder on the piece that begins at a frame, and the picture that TgramNet makes of it.
   function encode(x, logMel, start) {
     const wave = x.subarray(start * features.hop, start * features.hop + piece.samples), { mels } = features;
@@ -59,7 +54,7 @@ asdlive.detector = function (file) {
 
   // waveform -> { scores (machines,), cosines (machines,), embedding (dim,), logMel and tgram (mels * frames,) }.
   function hear(waveform) {
-    const x = fitted(waveform), logMel = front.logMel(x), pieces = piece.starts.map((start) => encode(x, logMel, start));
+    const x = front.fitted(waveform), logMel = front.logMel(x), pieces = piece.starts.map((start) => encode(x, logMel, start));
     const mean = pieces[0].encoding.map((_, i) => pieces.reduce((sum, { encoding }) => sum + encoding[i], 0) / pieces.length);
     const embedding = linear(mean, run.first.weight, run.first.bias), cosines = linear(unit(embedding), run.arcface.weight);
     return { scores: surprises(cosines), cosines, embedding, logMel, tgram: pieces[0].tgram };

@@ -5,6 +5,11 @@ asdlive.front = function (settings) {
   const { nFft, hop, bands } = settings, mels = bands.length;
   const hann = Float32Array.from({ length: nFft }, (_, i) => 0.5 - 0.5 * Math.cos(2 * Math.PI * i / nFft));
 
+  // A recording as long as the clips of training: its beginning, or repeated.
+  function fitted(x) {
+    return Float32Array.from({ length: settings.samples }, (_, i) => x[i % x.length]);
+  }
+
   // Waveform (samples,) in ±1 -> log-mel (mels * frames,) in dB, band after band.
   function logMel(x) {
     const frames = Math.floor(x.length / hop) + 1, out = new Float32Array(mels * frames), piece = new Float64Array(nFft);
@@ -23,7 +28,7 @@ asdlive.front = function (settings) {
     }
     return out;
   }
-  return { logMel };
+  return { fitted, logMel };
 };
 
 // Numbers of 16 bits: a sign, 5 bits of exponent, 10 of fraction (IEEE 754).

@@ -1,27 +1,27 @@
 // The work of a page's detector, off the page's own thread: a message in, an answer with the same number out.
 asdlive.work = function () {
-  let detector, park, facts;
+  let front, detector, park, features;
 
   const jobs = {
-    // Made once: the detector of a run, and the simulated park.
+    // Made once: the front end, the detector of a run if there is one, and the simulated park.
     load: function (data) {
-      detector = asdlive.detector(data.run);
-      facts = data.park;
-      park = facts && asdlive.park(facts);
-      return { machines: detector.machines, thresholds: detector.thresholds, features: detector.features };
+      ({ features } = data.run);
+      front = asdlive.front(features);
+      detector = data.run.machines && asdlive.detector(data.run);
+      park = data.park && asdlive.park(data.park);
+      return { features, machines: detector && detector.machines, thresholds: detector && detector.thresholds };
     },
     // A clip of the park, and what the detector says of it. The same moment has the same draws, whatever else is turned.
     clip: function ({ moment, ...what }) {
-      const { samples } = detector.features;
       const rng = park.generator(moment), own = park.generator(moment + 2 ** 31);
-      const values = what.exact ? facts[what.machine.split("/")[0]].machines[what.machine.split("/")[1]] : park.healthy(what.machine, rng);
-      return judged(park.kept(park.clip({ ...what, values, n: samples, rng, own })), what.machine);
+      return judged(park.kept(park.clip({ ...what, n: features.samples, rng, own })), what.machine);
     },
     // What the detector says of a sound, as one of a machine.
     sound: ({ waveform, machine }) => judged(waveform, machine)
   };
 
   function judged(waveform, machine) {
+    if (!detector) return { waveform, logMel: front.logMel(front.fitted(waveform)) };
     const { scores, embedding, logMel, tgram } = detector.hear(waveform);
     const all = detector.machines.flatMap((name) => detector.neighbours(embedding, name).slice(0, 5));
     const around = all.sort((a, b) => a.distance - b.distance).slice(0, 5); // of whichever machine
