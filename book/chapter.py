@@ -16,13 +16,18 @@ import sys
 import time
 from dataclasses import replace
 from importlib.metadata import version
+from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from filelock import FileLock
+from IPython import get_ipython
 from IPython.display import HTML, Code
+from matplotlib.font_manager import fontManager
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 from myst_nb import glue as _glue
 
 import keep
@@ -41,13 +46,22 @@ _started = time.perf_counter()
 
 place = keep.place()
 os.environ.setdefault("ASDLIB_CACHE", str(place / "cache"))
-plt.rcParams.update(
-    {
-        "figure.facecolor": "white",
-        "figure.dpi": 110,
-        "savefig.facecolor": "white",
-    }
-)
+
+
+def _look() -> None:
+    """Figures in the book's type and colours, sharp on any screen."""
+    plt.style.use(Path(__file__).with_name("book.mplstyle"))
+    if find_spec("font_source_sans_pro"):  # as the pages have it
+        fonts = files("font_source_sans_pro").joinpath("files")
+        for style in ("Regular", "It", "Semibold", "Bold"):
+            fontManager.addfont(str(fonts / f"SourceSansPro-{style}.ttf"))
+        plt.rcParams["font.family"] = ["Source Sans Pro", "DejaVu Sans"]
+    if get_ipython():
+        set_matplotlib_formats("retina")
+    np.set_printoptions(legacy="1.25")  # a number, not np.float64(a number)
+
+
+_look()
 
 
 def park(preset: str = "book") -> Path:

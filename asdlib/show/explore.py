@@ -14,9 +14,9 @@ import numpy as np
 
 from asdlib.errors import AsdError
 from asdlib.judge.metrics import auc
-from asdlib.show.plots import COLOURS
+from asdlib.show.plots import machine_colours
 from asdlib.show.spectrogram import top_of
-from asdlib.show.widget import Widget, mp3
+from asdlib.show.widget import Widget, mp3, seen
 
 # The shapes of the map, drawn around (0, 0), told apart without colour.
 SHAPES = (
@@ -36,12 +36,15 @@ RATINGS = (
     "surely faulty",
 )
 # Filled by the page's script: the spectrogram of the chosen clip above its sound.
-PLAYER = """<div class="player">
-<div class="picture" tabindex="0" role="slider" aria-label="Position"
- aria-valuemin="0" aria-valuemax="10" aria-valuenow="0">
-<canvas width="560" height="190" role="img"
- aria-label="Spectrogram of the chosen clip"></canvas>
-<div class="cursor" style="left:9.3%"></div></div>
+PLAYER = f"""<div class="player">
+{
+    seen(
+        '<canvas role="img" aria-label="Spectrogram of the chosen clip"></canvas>',
+        "Position",
+        10,
+        16000,
+    )
+}
 <audio controls aria-label="The chosen clip"></audio></div>"""
 SCALED = 'style="width:100%;height:auto"'
 
@@ -108,8 +111,8 @@ def audible_map(
 <label>zoom in on <select class="types"><option value="">all types</option>{choices}
 </select></label></div>
 <p class="note" aria-live="polite"></p>
-<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="{name}"
- style="width:100%;height:auto;border:1px solid #bbb">{points_of_first}</svg>
+<svg class="frame" viewBox="0 0 {WIDTH} {HEIGHT}" role="group"
+ aria-label="{name}">{points_of_first}</svg>
 <p class="told" aria-live="polite">Click a point to hear its clip.</p>
 {PLAYER}
 <div class="legend">{legend}</div>{told}"""
@@ -128,18 +131,15 @@ def audible_map(
 
 def machine_marks(machines: Sequence[str]) -> Callable[[str, bool], str]:
     """What draws the mark of a machine, filled or not: shape is type, colour is ID."""
-    ids: dict[str, list[str]] = {}
-    for machine in sorted(set(machines)):
-        ids.setdefault(machine.split("/")[0], []).append(machine)
-    types = sorted(ids)
+    types = sorted({machine.split("/")[0] for machine in machines})
+    colours = machine_colours(machines)
 
     def mark(machine: str, hollow: bool) -> str:
-        kind = machine.split("/")[0]
-        shape = SHAPES[types.index(kind) % len(SHAPES)]
-        colour = COLOURS[ids[kind].index(machine) % len(COLOURS)]
-        if hollow:
-            return f'<path d="{shape}" fill="#fff" stroke="{colour}" stroke-width="2"/>'
-        return f'<path d="{shape}" fill="{colour}" stroke="#fff"/>'
+        shape = SHAPES[types.index(machine.split("/")[0]) % len(SHAPES)]
+        ground, colour = "var(--asd-ground)", colours[machine]
+        fill, rim, width = (ground, colour, 2) if hollow else (colour, ground, 1)
+        look = f'fill="{fill}" stroke="{rim}" stroke-width="{width}"'
+        return f'<path d="{shape}" {look}/>'
 
     return mark
 
@@ -257,7 +257,7 @@ def ear_test(
 rate; the keys 1 to 5 do it, too.</p>
 <div class="controls">
 <label><input type="checkbox" class="look"> show its picture, too</label></div>
-{PLAYER.replace('class="picture"', 'class="picture" hidden')}
+{PLAYER.replace('class="seen"', 'class="seen" hidden')}
 <div class="controls rate" role="group" aria-label="Your rating">{ratings}</div>
 <div class="result" aria-live="polite"></div>
 <div class="controls"><button type="button" class="again">start again</button></div>"""

@@ -15,10 +15,7 @@ import numpy as np
 
 from asdlib.errors import AsdError
 from asdlib.show.spectrogram import COLOURS, RANGE, decibels, top_of
-from asdlib.show.widget import Widget, mp3
-
-# Where the picture's time axis starts and ends, as a share of its width.
-LEFT, RIGHT = 0.13, 0.99
+from asdlib.show.widget import Widget, mp3, seen
 
 
 class Players(Widget):
@@ -38,7 +35,7 @@ class Players(Widget):
         super().__init__(
             "players",
             f"<div>{figures}</div>",
-            {"left": LEFT, "width": RIGHT - LEFT, "seconds": seconds},
+            {"seconds": seconds},
             label="Sounds to listen to and look at",
             text="\n".join(f"[sound: {text}]" for _, text in clips),
         )
@@ -66,44 +63,27 @@ def compare(*clips: tuple[np.ndarray, str], sample_rate: int = 16000) -> Players
 
 def _figure(x: np.ndarray, text: str, sample_rate: int, top: float) -> str:
     label = html.escape(text)
-    slider = (
-        f'role="slider" aria-label="Position in: {label}" aria-valuemin="0"'
-        f' aria-valuemax="{len(x) / sample_rate:g}" aria-valuenow="0"'
-    )
-    picture = f"data:image/jpeg;base64,{_picture(x, sample_rate, top)}"
+    source = f"data:image/jpeg;base64,{_picture(x, top)}"
+    image = f'<img alt="Spectrogram: {label}" src="{source}">'
+    picture = seen(image, f"Position in: {label}", len(x) / sample_rate, sample_rate)
     sound = mp3(x, sample_rate)
     return f"""
-<figure>
-<div class="picture" tabindex="0" {slider}>
-<img alt="Spectrogram: {label}" src="{picture}">
-<div class="cursor" style="left:{100 * LEFT}%"></div>
-</div>
+<figure>{picture}
 <audio controls preload="metadata" aria-label="{label}" src="{sound}"></audio>
 <figcaption>{label}</figcaption>
 </figure>"""
 
 
-def _picture(x: np.ndarray, sample_rate: int, top: float) -> str:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def _picture(x: np.ndarray, top: float) -> str:
+    """A pixel a frame and a frequency, the lowest at the bottom, as a JPEG.
 
-    figure = Figure(figsize=(5.6, 2.3), dpi=110, facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((LEFT, 0.17, RIGHT - LEFT, 0.80))
-    axes.imshow(
-        decibels(x),
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",  # as the script does
-        extent=(0, len(x) / sample_rate, 0, sample_rate / 2),
-        cmap=COLOURS,
-        vmin=top - RANGE,
-        vmax=top,
-    )
-    axes.set_xlabel("seconds", fontsize=8, labelpad=1)
-    axes.set_ylabel("Hz", fontsize=8, labelpad=2)
-    axes.tick_params(labelsize=8)
+    It has a tenth of the size of a PNG of noise.
+    """
+    from matplotlib import colormaps
+    from PIL import Image
+
+    levels = decibels(x)[::-1]
+    colours = colormaps[COLOURS]((levels - top) / RANGE + 1, bytes=True)[:, :, :3]
     out = io.BytesIO()
-    # A tenth of the size of a PNG of noise.
-    figure.savefig(out, format="jpeg", pil_kwargs={"quality": 80})
+    Image.fromarray(colours).save(out, format="jpeg", quality=85, subsampling=0)
     return base64.b64encode(out.getvalue()).decode()

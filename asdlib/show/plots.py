@@ -5,8 +5,9 @@ What is drawn goes to the ``axes`` of matplotlib that are given.
 """
 
 import itertools
+import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,17 @@ COLOURS = (
     "#D55E00",
     "#F0E442",
     "#000000",
+)
+# One of them for each ID of a type, those of the commonest IDs (00, 02, 04, 06) far apart.
+ID_COLOURS = (
+    "#0072B2",
+    "#56B4E9",
+    "#E69F00",
+    "#8C6D1F",
+    "#009E73",
+    "#7A5195",
+    "#D1495B",
+    "#6B7280",
 )
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 NEIGHBOURS = 15  # that UMAP looks at for each point
@@ -71,21 +83,45 @@ def umap_points(*embeddings: np.ndarray, seed: int = 0) -> list[np.ndarray]:
     return points
 
 
+def machine_colours(machines: Iterable[str]) -> dict[str, str]:
+    """The colour of each of ``machines`` (``type/id``): that of the number its ID ends in,
+    so that a machine has the same one in every picture.
+
+    Where the IDs of a type are not numbered so, or two numbers share a colour, they get
+    theirs in alphabetical order.
+
+    >>> machine_colours(["fan/id_02", "fan/id_04"])["fan/id_04"] == ID_COLOURS[4]
+    True
+    """
+    many, colours = len(ID_COLOURS), {}
+    ids: dict[str, list[str]] = {}
+    for machine in sorted(set(machines)):
+        ids.setdefault(machine.split("/")[0], []).append(machine)
+    for own in ids.values():
+        numbers = [re.search(r"[0-9]+$", machine) for machine in own]
+        at = [int(number[0]) % many for number in numbers if number]
+        if len(set(at)) < len(own):
+            at = [i % many for i in range(len(own))]
+        colours |= {machine: ID_COLOURS[i] for machine, i in zip(own, at, strict=True)}
+    return colours
+
+
 def embedding_map(
     axes: "Axes", points: np.ndarray, machines: Sequence[str], *, title: str
 ) -> None:
     """Scatter of map ``points`` (N, 2) of ``machines`` (N names, ``type/id``).
 
-    Shape tells the type, colour the ID.
+    Shape tells the type, colour the ID, see :func:`machine_colours`.
     """
-    names = np.asarray(machines)
+    names, colours = np.asarray(machines), machine_colours(machines)
     types = sorted({machine.split("/")[0] for machine in machines})
     for shape, machine_type in zip(itertools.cycle(MARKERS), types, strict=False):
         own = sorted({m for m in machines if m.split("/")[0] == machine_type})
-        for colour, machine in zip(itertools.cycle(COLOURS), own, strict=False):
+        for machine in own:
             x, y = points[names == machine].T
-            rim: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.4}
-            axes.scatter(x, y, s=26, color=colour, marker=shape, label=machine, **rim)
+            look: dict[str, Any] = {"color": colours[machine], "marker": shape}
+            look |= {"edgecolors": "white", "linewidths": 0.4, "s": 26}
+            axes.scatter(x, y, label=machine, **look)
     axes.set(title=title, xticks=[], yticks=[])
 
 

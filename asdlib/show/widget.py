@@ -2,8 +2,8 @@
 everything inlined.
 
 So they work in Jupyter and in a page opened from disk, without a kernel, a server or
-the network. Each is a white panel in a light and in a dark page alike, is worked by
-mouse or keyboard, and prints as the picture that it shows.
+the network. Each is light or dark as the page is, is worked by mouse or keyboard, and
+prints as the picture that it shows.
 """
 
 import base64
@@ -58,6 +58,28 @@ class Widget:
 
     def __repr__(self) -> str:
         return self.text
+
+
+def seen(picture: str, label: str, seconds: float, sample_rate: int) -> str:
+    """A ``picture`` (HTML) of a sound as its position, between axes of kHz and seconds.
+
+    The script of the page moves the cursor; ``label`` says what is to be heard.
+    """
+
+    def axis(end: float, side: str) -> str:
+        return "".join(
+            f'<span style="{side}:{25 * i}%">{end * i / 4:.3g}</span>' for i in range(5)
+        )
+
+    return (
+        f'<div class="seen"><div class="khz" aria-hidden="true"><em>kHz</em>'
+        f"{axis(sample_rate / 2000, 'bottom')}</div>"
+        f'<div class="picture" tabindex="0" role="slider" aria-label="{label}"'
+        f' aria-valuemin="0" aria-valuemax="{seconds:g}" aria-valuenow="0">{picture}'
+        f'<div class="sign"></div><div class="cursor"></div></div>'
+        f'<div class="seconds" aria-hidden="true"><em>seconds</em>'
+        f"{axis(seconds, 'left')}</div></div>"
+    )
 
 
 @cache

@@ -38,7 +38,7 @@ FINISHED = BUILD / "finished.txt"  # the digest of what the finished editions we
 PDF = BUILD / "asd-book.pdf"  # of those editions, where it is there
 BRANCHES = 4  # as many versions of the code and of the chapters keep what they made
 MEGABYTES_A_PAGE = 8
-HELPERS = ("chapter.py", "keep.py", "checks")  # what the notebooks import
+HELPERS = ("chapter.py", "keep.py", "book.mplstyle", "checks")  # what the notebooks import
 
 
 def digest(*paths: Path) -> str:

@@ -9,10 +9,25 @@ import copy
 
 EDITIONS = ("reader", "student", "teacher")
 TEACHERS_PAGES = ("book/teacher",)
+USES = "What this page uses"  # in place of a chapter's imports, until they are opened
+TEXT = 760  # pixels: about as wide as the text is
+WIDE = ("map", "maps", "threshold", "machine", "play")  # widgets that use all the room they get
 
 
 def tags(cell: dict) -> list[str]:
     return cell["metadata"].get("tags", [])
+
+
+def lay_out(cell: dict) -> None:
+    """Pictures at their own size, however fine their pixels are; what is wider than the text takes the page's full width."""
+    wide = False
+    for output in cell.get("outputs", []):
+        if size := output.get("metadata", {}).get("image/png", {}):
+            cell["metadata"].setdefault("mystnb", {}).setdefault("image", {})["width"] = f"{size['width']}px"
+            wide |= size["width"] > TEXT
+        wide |= any(f'class="asd asd-{kind}"' in "".join(output.get("data", {}).get("text/html", "")) for kind in WIDE)
+    if wide:
+        cell["metadata"]["tags"] = [*tags(cell), "full-width"]
 
 
 def for_edition(notebook: dict, edition: str) -> dict:
@@ -24,9 +39,14 @@ def for_edition(notebook: dict, edition: str) -> dict:
     }[edition]
     notebook = copy.deepcopy(notebook)
     notebook["cells"] = [cell for cell in notebook["cells"] if not gone & set(tags(cell))]
+    uses = next((cell for cell in notebook["cells"] if cell["cell_type"] == "code"), None)
+    if uses and "".join(uses["source"]).startswith(("import ", "from ")):
+        uses["metadata"].setdefault("mystnb", {})["code_prompt_show"] = USES
+        uses["metadata"]["tags"] = [*tags(uses), "hide-input"]
     for cell in notebook["cells"]:
         if "".join(cell["source"]).startswith(("ask(", "run_card(")):  # on a page, what they show is enough
             cell["metadata"]["tags"] = [*tags(cell), "remove-input"]
+        lay_out(cell)
     if edition == "teacher":
         for cell in notebook["cells"]:
             if "solution" in tags(cell) and cell["cell_type"] == "markdown":

@@ -8,11 +8,13 @@ What a reader has read and answered stays in the browser, too: ``progress.js`` k
 """
 
 import json
+from importlib import resources
 from importlib.metadata import files, version
 from pathlib import Path
 from shutil import copy2
 
 MATHJAX = "static/mathjax/tex-svg.js"
+FONTS = {"Serif": ("Regular", "It", "Bold"), "Sans": ("Regular", "It", "Semibold")}
 
 
 def copy_mathjax(app):
@@ -22,13 +24,6 @@ def copy_mathjax(app):
     target = Path(app.outdir) / "_static" / app.config.mathjax_path
     target.parent.mkdir(parents=True, exist_ok=True)
     copy2(source, target)
-
-
-def own_files(app):
-    """The few rules that the theme lacks, and the script that keeps what was read and answered."""
-    if app.builder.format == "html":
-        for name in ("book.css", "progress.js"):
-            copy2(Path(__file__).with_name(name), Path(app.outdir) / "_static" / name)
 
 
 def progress(app, pagename, templatename, context, doctree):
@@ -50,6 +45,21 @@ def progress(app, pagename, templatename, context, doctree):
     inlined = json.dumps(about).replace("<", "\\u003c")  # no title ends the script
     app.add_js_file(None, body=f"var asdBook = {inlined};")
     app.add_js_file("progress.js")
+
+
+def style(app):
+    """The look of the pages, and the type that it names, with its licences."""
+    if app.builder.format != "html":
+        return
+    static = Path(app.outdir) / "_static"
+    (static / "fonts").mkdir(parents=True, exist_ok=True)
+    for name in ("book.css", "progress.js"):
+        copy2(Path(__file__).with_name(name), static / name)
+    for family, styles in FONTS.items():
+        folder = resources.files(f"font_source_{family.lower()}_pro") / "files"
+        for style in styles:
+            copy2(folder / f"Source{family}Pro-{style}.ttf", static / "fonts")
+        copy2(folder / "LICENSE.txt", static / "fonts" / f"Source{family}Pro-LICENSE.txt")
 
 
 def drop_thebe(app, pagename, templatename, context, doctree):
@@ -75,7 +85,7 @@ def one_page_too(app):
 def setup(app):
     app.connect("builder-inited", copy_mathjax)
     app.connect("builder-inited", one_page_too)
-    app.connect("builder-inited", own_files)
+    app.connect("builder-inited", style)
     app.add_css_file("book.css")
     app.add_config_value("asd_edition", "reader", "html")
     app.connect("html-page-context", progress)

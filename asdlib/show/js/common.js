@@ -25,32 +25,45 @@ window.asdlib = window.asdlib || (function () {
       if (parent) parent.appendChild(node);
       return node;
     },
-    // The player of one clip at a time: its spectrogram, computed here from the sound, above the sound itself.
-    player: function (box) {
-      var LEFT = 52, TOP = 6, W = 560, H = 190, RIGHT = 8, BOTTOM = 34, canvas = box.querySelector("canvas");
-      var picture = box.querySelector(".picture"), cursor = box.querySelector(".cursor"), sound = box.querySelector("audio");
-      var pen = canvas.getContext("2d"), wanted;
+    // The picture of a sound as its position: a click plays from there, arrow keys seek, the space bar plays; the cursor follows.
+    position: function (picture, sound, seconds) {
+      var cursor = picture.querySelector(".cursor"), long = function () { return sound.duration || seconds || 0; };
       function move() {
-        var share = sound.duration ? sound.currentTime / sound.duration : 0;
-        cursor.style.left = 100 * (LEFT + (W - LEFT - RIGHT) * share) / W + "%";
+        cursor.style.left = 100 * (long() ? sound.currentTime / long() : 0) + "%";
         picture.setAttribute("aria-valuenow", sound.currentTime.toFixed(2));
-        if (!sound.paused) requestAnimationFrame(move);
+        picture.setAttribute("aria-valuetext", sound.currentTime.toFixed(1) + " seconds");
       }
-      function seek(seconds) { sound.currentTime = Math.max(0, Math.min(sound.duration || 0, seconds)); move(); }
-      ["play", "seeked", "timeupdate"].forEach(function (name) { sound.addEventListener(name, move); });
+      function follow() { move(); if (!sound.paused) requestAnimationFrame(follow); }
+      function seek(time) { picture.classList.add("heard"); sound.currentTime = Math.max(0, Math.min(long(), time)); move(); }
+      sound.addEventListener("play", function () { picture.classList.add("heard"); follow(); });
+      ["seeked", "timeupdate"].forEach(function (name) { sound.addEventListener(name, move); });
       picture.addEventListener("click", function (event) {
-        if (!sound.duration) return;
         var place = picture.getBoundingClientRect();
-        seek(sound.duration * ((event.clientX - place.left) / place.width * W - LEFT) / (W - LEFT - RIGHT));
+        // The first click, on the sign, hears the clip from its beginning.
+        seek(picture.classList.contains("heard") ? long() * (event.clientX - place.left) / place.width : 0);
         asdlib.begin(sound);
       });
       picture.addEventListener("keydown", function (event) {
-        var step = { ArrowLeft: -0.1, ArrowRight: 0.1 }[event.key];
-        if (step) seek(sound.currentTime + step);
+        var steps = { ArrowLeft: -0.1, ArrowRight: 0.1, PageDown: -0.5, PageUp: 0.5 };
+        if (event.key in steps) seek(sound.currentTime + steps[event.key]);
+        else if (event.key === "Home") seek(0);
+        else if (event.key === "End") seek(long());
         else if (event.key === " " || event.key === "Enter") { if (sound.paused) asdlib.begin(sound); else sound.pause(); }
         else return;
         event.preventDefault();
       });
+    },
+    // What stands along the axes of a picture: four steps of seconds, four of kHz.
+    axes: function (seen, seconds, rate) {
+      [[".seconds span", seconds], [".khz span", rate / 2000]].forEach(function (axis) {
+        seen.querySelectorAll(axis[0]).forEach(function (label, i) { label.textContent = Number((axis[1] * i / 4).toPrecision(3)); });
+      });
+    },
+    // The player of one clip at a time: its spectrogram, computed here from the sound, above the sound itself.
+    player: function (box) {
+      var canvas = box.querySelector("canvas"), picture = box.querySelector(".picture"), sound = box.querySelector("audio");
+      var pen = canvas.getContext("2d"), wanted;
+      asdlib.position(picture, sound);
       // Levels in dB of a Hann-windowed piece around a sample: a radix-2 Fourier transform, scaled as in spectrogram.py.
       function levels(x, middle) {
         var n = asdlib.look.window, re = new Float64Array(n), im = new Float64Array(n), i, j, bit, size, k;
@@ -69,27 +82,16 @@ window.asdlib = window.asdlib || (function () {
         }
         return Array.from({ length: n / 2 + 1 }, function (_, m) { return 20 * Math.log10(Math.hypot(re[m], im[m]) / (n / 2) + asdlib.look.floor); });
       }
+      // A pixel a frame and a frequency, as spectrogram.py has them; the page stretches them.
       function draw(x, rate, top) {
-        var columns = W - LEFT - RIGHT, rows = H - TOP - BOTTOM, image = pen.createImageData(columns, rows), look = asdlib.look;
-        var frames = Math.floor(x.length / look.hop) + 1, frame = -1, level;
-        for (var column = 0; column < columns; column++) {
-          var here = Math.floor(column / columns * frames);
-          if (here !== frame) level = levels(x, (frame = here) * look.hop);
-          for (var row = 0; row < rows; row++) {
-            var v = (level[Math.floor((rows - 1 - row) / rows * level.length)] - top) / look.range + 1;
-            var colour = parseInt(look.colours.substr(6 * Math.max(0, Math.min(255, Math.floor(256 * v))), 6), 16);
-            image.data.set([colour >> 16, colour >> 8 & 255, colour & 255, 255], 4 * (row * columns + column));
-          }
-        }
-        pen.fillStyle = "#fff"; pen.fillRect(0, 0, W, H);
-        pen.putImageData(image, LEFT, TOP);
-        pen.fillStyle = "#222"; pen.font = "12px sans-serif";
-        pen.textAlign = "right";
-        [0, 0.5, 1].forEach(function (share) { pen.fillText(rate / 2 * share, LEFT - 5, H - BOTTOM - (rows - 10) * share); });
-        pen.textAlign = "center";
-        [0, 0.5, 1].forEach(function (share) { pen.fillText((x.length / rate * share).toFixed(1), LEFT + (columns - 12) * share + 6, H - BOTTOM + 14); });
-        pen.fillText("seconds", LEFT + columns / 2, H - 4);
-        pen.save(); pen.translate(12, TOP + rows / 2); pen.rotate(-Math.PI / 2); pen.fillText("Hz", 0, 0); pen.restore();
+        var look = asdlib.look, wide = canvas.width = Math.floor(x.length / look.hop) + 1, tall = canvas.height = look.window / 2 + 1;
+        var image = pen.createImageData(wide, tall);
+        for (var frame = 0; frame < wide; frame++) levels(x, frame * look.hop).forEach(function (level, k) {
+          var v = (level - top) / look.range + 1, colour = parseInt(look.colours.substr(6 * Math.max(0, Math.min(255, Math.floor(256 * v))), 6), 16);
+          image.data.set([colour >> 16, colour >> 8 & 255, colour & 255, 255], 4 * ((tall - 1 - k) * wide + frame));
+        });
+        pen.putImageData(image, 0, 0);
+        asdlib.axes(box, x.length / rate, rate);
       }
       return {
         sound: sound,
@@ -99,6 +101,7 @@ window.asdlib = window.asdlib || (function () {
           sound.setAttribute("aria-label", text);
           canvas.setAttribute("aria-label", "Spectrogram: " + text);
           picture.setAttribute("aria-label", "Position in: " + text);
+          picture.classList.remove("heard");
           var bytes = Uint8Array.from(atob(source.split(",")[1]), function (letter) { return letter.charCodeAt(0); });
           new OfflineAudioContext(1, 1, 16000).decodeAudioData(bytes.buffer).then(function (decoded) {
             if (wanted === source) draw(decoded.getChannelData(0), decoded.sampleRate, top);

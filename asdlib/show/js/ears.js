@@ -55,7 +55,7 @@ function (root, data) {
   root.addEventListener("keydown", function (event) {
     if (event.key >= "1" && event.key <= "5" && !event.ctrlKey && !event.metaKey && !event.altKey) rate(Number(event.key));
   });
-  root.querySelector(".look").addEventListener("change", function (event) { box.querySelector(".picture").hidden = !event.target.checked; });
+  root.querySelector(".look").addEventListener("change", function (event) { box.querySelector(".seen").hidden = !event.target.checked; });
   root.querySelector(".again").addEventListener("click", begin);
   begin();
 }

@@ -66,4 +66,5 @@ function (root, data) {
     });
   });
   show(names[0]);
+  player.set(data.sounds[0], data.texts[0], data.top);
 }

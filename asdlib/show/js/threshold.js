@@ -20,7 +20,7 @@ function (root, data) {
     order.forEach(function (i) {
       var block = asdlib.svg("rect", {
         x: LEFT + bins[i] * wide + 0.5, y: H - BOTTOM - tall * (stacks[bins[i]] + 1), width: wide - 1, height: tall - 1,
-        fill: table.faulty[i] ? "#D55E00" : "#0072B2", rx: table.faulty[i] ? 5 : 0, class: "clip", role: "button",
+        fill: table.faulty[i] ? "var(--asd-orange)" : "var(--asd-blue)", rx: table.faulty[i] ? 5 : 0, class: "clip", role: "button",
         tabindex: -1, "aria-label": table.texts[i] + ", score " + table.scores[i]
       }, histogram);
       stacks[bins[i]] += 1;
@@ -38,13 +38,14 @@ function (root, data) {
     });
     blocks.sort(function (a, b) { return table.scores[a.clip] - table.scores[b.clip]; });
     blocks[0].setAttribute("tabindex", 0);
-    asdlib.svg("path", { d: "M" + LEFT + "," + (H - BOTTOM) + "H" + (W - LEFT), stroke: "#222" }, histogram);
+    asdlib.svg("path", { d: "M" + LEFT + "," + (H - BOTTOM) + "H" + (W - LEFT), stroke: "var(--asd-ink)" }, histogram);
     [0, 0.5, 1].forEach(function (share) {
       var label = asdlib.svg("text", { x: LEFT + (W - 2 * LEFT) * share, y: H - BOTTOM + 15, "text-anchor": ["start", "middle", "end"][2 * share] }, histogram);
       label.textContent = (low + (high - low) * share).toPrecision(3);
     });
     asdlib.svg("text", { x: W / 2, y: H - 4, "text-anchor": "middle" }, histogram).textContent = "score (square: healthy, round: faulty)";
-    line = asdlib.svg("path", { stroke: "#000", "stroke-width": 2.5 }, histogram);
+    player.set(table.sounds[blocks[0].clip], table.texts[blocks[0].clip], table.top);
+    line = asdlib.svg("path", { stroke: "var(--asd-ink)", "stroke-width": 2.5 }, histogram);
     update();
   }
   function play(i) {
@@ -103,11 +104,11 @@ function (root, data) {
       inside.push([0.1, a[1] + (b[1] - a[1]) * (0.1 - a[0]) / (b[0] - a[0])]);
     }
     var walk = function (list) { return list.map(function (p) { return X(p[0]) + "," + Y(p[1]); }).join("L"); };
-    asdlib.svg("path", { d: "M" + walk(inside) + "L" + X(0.1) + "," + Y(0) + "L" + X(0) + "," + Y(0) + "Z", fill: "#F0E442" }, roc);
-    asdlib.svg("path", { d: "M" + X(0) + "," + Y(1) + "V" + Y(0) + "H" + X(1), fill: "none", stroke: "#222" }, roc);
-    asdlib.svg("path", { d: "M" + X(0) + "," + Y(0) + "L" + X(1) + "," + Y(1), stroke: "#999", "stroke-dasharray": "4 4" }, roc);
-    asdlib.svg("path", { d: "M" + walk(curve), fill: "none", stroke: "#0072B2", "stroke-width": 2.5 }, roc);
-    asdlib.svg("circle", { cx: X(c.fpr), cy: Y(c.tpr), r: 6, fill: "#D55E00", stroke: "#000", class: "here" }, roc);
+    asdlib.svg("path", { d: "M" + walk(inside) + "L" + X(0.1) + "," + Y(0) + "L" + X(0) + "," + Y(0) + "Z", fill: "#F0E442", "fill-opacity": 0.6 }, roc);
+    asdlib.svg("path", { d: "M" + X(0) + "," + Y(1) + "V" + Y(0) + "H" + X(1), fill: "none", stroke: "var(--asd-ink)" }, roc);
+    asdlib.svg("path", { d: "M" + X(0) + "," + Y(0) + "L" + X(1) + "," + Y(1), stroke: "var(--asd-line)", "stroke-dasharray": "4 4" }, roc);
+    asdlib.svg("path", { d: "M" + walk(curve), fill: "none", stroke: "var(--asd-blue)", "stroke-width": 2.5 }, roc);
+    asdlib.svg("circle", { cx: X(c.fpr), cy: Y(c.tpr), r: 6, fill: "var(--asd-orange)", stroke: "var(--asd-ink)", class: "here" }, roc);
     [["0", X(0), 241], ["1", X(1), 241], ["0", 28, Y(0)], ["1", 28, Y(1) + 8]].forEach(function (t) {
       asdlib.svg("text", { x: t[1], y: t[2], "text-anchor": "middle" }, roc).textContent = t[0];
     });

@@ -1,0 +1,27 @@
+function (root, data) {
+  var control = root.querySelector(".stages"), names = Object.keys(data.stages), note = root.querySelector(".note");
+
+  function show(stage) {
+    root.querySelectorAll(".moving figure").forEach(function (figure) {
+      var kind = figure.dataset.type, places = data.stages[stage][kind], number = (data.silhouettes[stage] || {})[kind];
+      figure.querySelectorAll(".point").forEach(function (point, i) {
+        point.style.transform = "translate(" + places[i][0] + "px," + places[i][1] + "px)";
+      });
+      figure.querySelector(".number").textContent = number === undefined ? "" : "silhouette " + number.toFixed(2);
+      figure.querySelector("svg").setAttribute("aria-label", kind + ", " + stage + ": map of " + places.length + " clips");
+    });
+    var numbers = Object.values(data.silhouettes[stage] || {});
+    note.textContent = !numbers.length ? "" : "Mean silhouette of the types, " + stage + ": " +
+      (numbers.reduce(function (a, b) { return a + b; }) / numbers.length).toFixed(2) + ". (1: every machine on its own; 0: all mixed.)";
+    root.dataset.stage = stage;
+  }
+  names.forEach(function (name, i) {
+    var label = document.createElement("label"), radio = document.createElement("input");
+    radio.type = "radio"; radio.name = root.id; radio.value = name; radio.checked = i === 0;
+    radio.addEventListener("change", function () { show(name); });
+    label.append(radio, " " + name);
+    control.append(label);
+  });
+  if (names.length < 2) control.hidden = true;
+  show(names[0]);
+}
