@@ -1,1 +1,2 @@
 from asdlib.show.explore import *
+from asdlib.show.maps import *

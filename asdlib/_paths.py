@@ -64,7 +64,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "web": ("use.web",),
     "plots": ("show.plots",),
     "listen": ("show.listen",),
-    "explore": ("show.explore",),
+    "explore": ("show.explore", "show.maps"),
     "live": ("show.live",),
 }
 

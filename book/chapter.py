@@ -29,6 +29,7 @@ from IPython.display import HTML, Code
 from matplotlib.font_manager import fontManager
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from myst_nb import glue as _glue
+from sklearn.metrics import silhouette_score
 
 import keep
 from asdlib.cache import features_of
@@ -37,6 +38,7 @@ from asdlib.contrastive import with_new_head
 from asdlib.data import Clip, scan
 from asdlib.detector import Detector, embed, train
 from asdlib.machines import simulate
+from asdlib.plots import umap_points
 from asdlib.run import PRESETS, RunConfig, load_pretrained, new_encoder
 
 SEED = 0
@@ -150,6 +152,37 @@ def embeddings(split: str) -> dict[str, np.ndarray]:
     return kept(f"embeddings-{split}", make, BOOK)
 
 
+def maps_of_types(
+    stages: dict[str, np.ndarray], machines: list[str]
+) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
+    """Each machine type on a UMAP of its own: of every stage (embeddings (N, dim)) the points (N, 2), and the silhouette of the
+    machines of each type.
+    """
+    names = np.array(machines)
+    types = np.array([name.split("/")[0] for name in machines])
+
+    def make():
+        points = {name: np.zeros((len(names), 2)) for name in stages}
+        for kind in np.unique(types):
+            own = [x[types == kind] for x in stages.values()]
+            for name, xy in zip(stages, umap_points(*own), strict=True):
+                points[name][types == kind] = xy
+        return points
+
+    silhouettes = {
+        name: {
+            str(kind): float(
+                silhouette_score(
+                    x[types == kind], names[types == kind], metric="cosine"
+                )
+            )
+            for kind in np.unique(types)
+        }
+        for name, x in stages.items()
+    }
+    return kept("maps-of-types", make, BOOK, list(stages)), silhouettes
+
+
 def measured(name: str) -> tuple[pd.DataFrame, dict]:
     """The records, as a table, and the header of a result that was measured beforehand, see :func:`result`."""
     content = result(name)
@@ -258,6 +291,12 @@ def source(thing, *more) -> Code:
         ),
         language="python",
     )
+
+
+def drawing(name: str) -> HTML:
+    """The drawing ``<name>.svg`` beside the chapters, in the colours of the page that it is in."""
+    svg = Path(__file__).with_name(f"{name}.svg").read_text()
+    return HTML(f'<figure class="drawing asd">{svg}</figure>')
 
 
 def glue(name: str, value) -> None:

@@ -38,7 +38,7 @@ FINISHED = BUILD / "finished.txt"  # the digest of what the finished editions we
 PDF = BUILD / "asd-book.pdf"  # of those editions, where it is there
 BRANCHES = 4  # as many versions of the code and of the chapters keep what they made
 MEGABYTES_A_PAGE = 8
-HELPERS = ("chapter.py", "keep.py", "book.mplstyle", "checks")  # what the notebooks import
+HELPERS = ("chapter.py", "keep.py", "book.mplstyle", "method.svg", "checks")  # what the notebooks import
 
 
 def digest(*paths: Path) -> str:
@@ -143,6 +143,7 @@ def write_sources(notebooks: dict[str, dict], edition: str, folder: Path) -> Non
     config = yaml.safe_load((TOP / "_config.yml").read_text())
     if edition != "reader":
         config["title"] += f" ({edition}'s edition)"
+        config["sphinx"]["config"]["html_theme_options"]["logo"]["text"] = f"{edition}'s edition"
     config["sphinx"]["config"]["asd_edition"] = edition
     toc = toc_for_edition(yaml.safe_load((TOP / "_toc.yml").read_text()), edition)
     files = {
@@ -160,6 +161,7 @@ def write_sources(notebooks: dict[str, dict], edition: str, folder: Path) -> Non
     files["book/api.md"] = files["book/api.md"].replace("<!-- methods -->", methods_reference())
     files["book/run_cards.md"] = files["book/run_cards.md"].replace("<!-- rows -->", run_cards(notebooks))
     files |= {f"book/{name}.ipynb": json.dumps(for_edition(notebook, edition)) for name, notebook in notebooks.items()}
+    shutil.copytree(TOP / "book" / "mark", folder / "book" / "mark", dirs_exist_ok=True)
     for name, text in files.items():
         target = folder / name
         if not target.exists() or target.read_text() != text:

@@ -8,6 +8,7 @@ What a reader has read and answered stays in the browser, too: ``progress.js`` k
 """
 
 import json
+from html import escape
 from importlib import resources
 from importlib.metadata import files, version
 from pathlib import Path
@@ -55,6 +56,7 @@ def style(app):
     (static / "fonts").mkdir(parents=True, exist_ok=True)
     for name in ("book.css", "progress.js"):
         copy2(Path(__file__).with_name(name), static / name)
+    copy2(Path(__file__).parents[1] / "mark" / "card.png", static / "card.png")
     for family, styles in FONTS.items():
         folder = resources.files(f"font_source_{family.lower()}_pro") / "files"
         for style in styles:
@@ -67,6 +69,15 @@ def drop_thebe(app, pagename, templatename, context, doctree):
         kept = [asset for asset in context.get(kind, []) if "thebe" not in _everything_about(asset)]
         if kind in context:
             context[kind][:] = kept
+
+
+def say_what_it_is(app, pagename, templatename, context, doctree):
+    """What a link to a page looks like where it is posted: the page's title beside the book's card."""
+    card = "_static/card.png"
+    place = f"{app.config.html_baseurl.rstrip('/')}/{card}" if app.config.html_baseurl else context["pathto"](card, resource=True)
+    facts = {"og:type": "book", "og:site_name": app.config.project, "og:title": context.get("title", ""), "og:image": place}
+    tags = "".join(f'\n<meta property="{name}" content="{escape(str(text))}">' for name, text in facts.items())
+    context["metatags"] = context.get("metatags", "") + tags + '\n<meta name="twitter:card" content="summary_large_image">'
 
 
 def _everything_about(asset) -> str:
@@ -90,4 +101,5 @@ def setup(app):
     app.add_config_value("asd_edition", "reader", "html")
     app.connect("html-page-context", progress)
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", say_what_it_is)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -39,7 +39,8 @@ def slides(notebook: dict, book_title: str) -> str:
     title = text.splitlines()[0].removeprefix("# ")
     goal = re.search(r"\*\*After this chapter you can\*\*(.*?)(?:\n\n|\*\*You need|$)", text, re.DOTALL)
     words = _plain(" ".join(goal[1].split())) if goal else ""
-    sections = [f"<section><h1>{html.escape(title)}</h1><p>After it you can {words}</p></section>"]
+    aim = f"<p>After it you can {words}</p>" if words else ""
+    sections = [f"<section><h1>{html.escape(title)}</h1>{aim}</section>"]
     heading = title
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
