@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import platform
+import re
 import resource
 import sys
 import time
@@ -253,13 +254,27 @@ def plus_minus(statistics: pd.DataFrame, digits: int = 1) -> pd.Series:
     )
 
 
+def head(name: str) -> str:
+    """The head of a column, with its unit: areas under curves are in per cent everywhere in the book."""
+    name = re.sub(r"(?<![\w.])([pm]?)auc(?!\w)", r"\1AUC", name)
+    name = re.sub(r"(, | in )(%|per cent)", " (%)", name)
+    if re.search(r"\b[pm]?AUC\b", name) and "(" not in name:
+        name += " (%)"
+    return "machine type" if name == "machine_type" else name
+
+
 def table(
     frame: pd.DataFrame | pd.Series, *, digits: int = 1, caption: str = ""
 ) -> HTML:
     """A table with a name over every column, the index included; floats with so many ``digits``."""
     frame = frame.to_frame() if isinstance(frame, pd.Series) else frame
-    frame = frame.rename_axis(columns=None)
-    names = [name or "" for name in frame.index.names]
+    frame = frame.rename_axis(columns=None).rename(
+        columns=lambda name: head(str(name))
+    )
+    frame = frame.rename_axis(
+        [head(name or "") for name in frame.index.names]
+    )
+    names = list(frame.index.names)
     assert all(names), (
         "name the index (rename_axis): a screen reader needs a header over every column"
     )
@@ -296,7 +311,7 @@ def source(thing, *more) -> Code:
 def drawing(name: str) -> HTML:
     """The drawing ``<name>.svg`` beside the chapters, in the colours of the page that it is in."""
     svg = Path(__file__).with_name(f"{name}.svg").read_text()
-    return HTML(f'<figure class="drawing asd">{svg}</figure>')
+    return HTML(f'<figure class="drawing">{svg}</figure>')
 
 
 def glue(name: str, value) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 TOP = Path(__file__).parents[1]
 FREE = re.compile(
-    r"\b(MIT|BSD|0BSD|Apache|ISC|ISCL|PSF|Python Software Foundation|MPL|Mozilla Public|LGPL|BSL-1.0|Zlib|CC0|Unlicense|Open Font License)\b"
+    r"\b(MIT|BSD|0BSD|OFL|Apache|ISC|ISCL|PSF|Python Software Foundation|MPL|Mozilla Public|LGPL|BSL-1.0|Zlib|CC0|Unlicense)\b"
 )
 NOT_FREE = re.compile(r"\b(A?GPL|General Public License|Business|Proprietary|Commercial)\b")
 # By their licence files: MIT, BSD-3-Clause, and public domain but for one file that is no part of what we use.

@@ -43,7 +43,9 @@ def type_maps(
             )
     hollow = [False] * n if faulty is None else [bool(x) for x in faulty]
     if len(hollow) != n:
-        raise AsdError(f"faulty has {len(hollow)} rows for {n} clips: give one for each")
+        raise AsdError(
+            f"faulty has {len(hollow)} rows for {n} clips: give one for each"
+        )
     types = np.array([machine.split("/")[0] for machine in machines])
     kinds = sorted(set(types))
     mark = machine_marks(machines)

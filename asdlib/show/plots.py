@@ -84,8 +84,9 @@ def umap_points(*embeddings: np.ndarray, seed: int = 0) -> list[np.ndarray]:
 
 
 def machine_colours(machines: Iterable[str]) -> dict[str, str]:
-    """The colour of each of ``machines`` (``type/id``): that of the number its ID ends in,
-    so that a machine has the same one in every picture.
+    """The colour of each of ``machines`` (``type/id``), the same in every picture.
+
+    It is that of the number its ID ends in.
 
     Where the IDs of a type are not numbered so, or two numbers share a colour, they get
     theirs in alphabetical order.

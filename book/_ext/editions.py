@@ -40,9 +40,9 @@ def for_edition(notebook: dict, edition: str) -> dict:
     notebook = copy.deepcopy(notebook)
     notebook["cells"] = [cell for cell in notebook["cells"] if not gone & set(tags(cell))]
     uses = next((cell for cell in notebook["cells"] if cell["cell_type"] == "code"), None)
-    if uses and "".join(uses["source"]).startswith(("import ", "from ")):
+    if uses and not tags(uses) and "".join(uses["source"]).startswith(("import ", "from ")):
         uses["metadata"].setdefault("mystnb", {})["code_prompt_show"] = USES
-        uses["metadata"]["tags"] = [*tags(uses), "hide-input"]
+        uses["metadata"]["tags"] = ["hide-input"]
     for cell in notebook["cells"]:
         if "".join(cell["source"]).startswith(("ask(", "run_card(")):  # on a page, what they show is enough
             cell["metadata"]["tags"] = [*tags(cell), "remove-input"]

@@ -74,7 +74,9 @@ def drop_thebe(app, pagename, templatename, context, doctree):
 def say_what_it_is(app, pagename, templatename, context, doctree):
     """What a link to a page looks like where it is posted: the page's title beside the book's card."""
     card = "_static/card.png"
-    place = f"{app.config.html_baseurl.rstrip('/')}/{card}" if app.config.html_baseurl else context["pathto"](card, resource=True)
+    place = (
+        f"{app.config.html_baseurl.rstrip('/')}/{card}" if app.config.html_baseurl else context["pathto"](card, resource=True)
+    )
     facts = {"og:type": "book", "og:site_name": app.config.project, "og:title": context.get("title", ""), "og:image": place}
     tags = "".join(f'\n<meta property="{name}" content="{escape(str(text))}">' for name, text in facts.items())
     context["metatags"] = context.get("metatags", "") + tags + '\n<meta name="twitter:card" content="summary_large_image">'

@@ -13,8 +13,17 @@ from fontTools.pens.svgPathPen import SVGPathPen
 from fontTools.ttLib import TTFont
 
 HERE = Path(__file__).parent
-NAME, ABOUT = "Odd Sound Out", "Anomalous sound detection, to hear, see and do"
-BARS = ((4, 18), (16, 34), (28, 50), (40, 34), (52, 18))  # left edge and height in a square of 64
+NAME, ABOUT = (
+    "Odd Sound Out",
+    "Anomalous sound detection, to hear, see and do",
+)
+BARS = (
+    (4, 18),
+    (16, 34),
+    (28, 50),
+    (40, 34),
+    (52, 18),
+)  # left edge and height in a square of 64
 ODD, SHIFT = 3, -11  # the one that is out of line, and by how much
 LIGHT = {"bar": "#0068a3", "odd": "#d55e00", "ink": "#1c2733"}
 DARK = {"bar": "#59b4e8", "odd": "#ff9248", "ink": "#e4e9ef"}
@@ -29,15 +38,30 @@ def mark(colours: dict[str, str]) -> str:
     )
 
 
-def words(text: str, weight: str, size: float, x: float, y: float, colour: str) -> tuple[str, float]:
+def words(
+    text: str, weight: str, size: float, x: float, y: float, colour: str
+) -> tuple[str, float]:
     """Outlines of ``text`` from ``x`` on, its foot at ``y``; and where it ends."""
-    font = TTFont(files("font_source_sans_pro") / "files" / f"SourceSansPro-{weight}.ttf")
-    glyphs, names, scale = font.getGlyphSet(), font.getBestCmap(), size / font["head"].unitsPerEm
+    font = TTFont(
+        files("font_source_sans_pro")
+        / "files"
+        / f"SourceSansPro-{weight}.ttf"
+    )
+    glyphs, names, scale = (
+        font.getGlyphSet(),
+        font.getBestCmap(),
+        size / font["head"].unitsPerEm,
+    )
     drawn = []
     for letter in text:
-        glyph, pen = glyphs[names[ord(letter)]], SVGPathPen(glyphs, ntos=lambda value: f"{value:g}")
+        glyph, pen = (
+            glyphs[names[ord(letter)]],
+            SVGPathPen(glyphs, ntos=lambda value: f"{value:g}"),
+        )
         glyph.draw(pen)
-        drawn.append(f'<path transform="translate({x:.2f} {y:g}) scale({scale:.4f} {-scale:.4f})" d="{pen.getCommands()}"/>')
+        drawn.append(
+            f'<path transform="translate({x:.2f} {y:g}) scale({scale:.4f} {-scale:.4f})" d="{pen.getCommands()}"/>'
+        )
         x += glyph.width * scale
     return f'<g fill="{colour}">{"".join(drawn)}</g>', x
 
@@ -57,7 +81,11 @@ def card() -> str:
     name, _ = words(NAME, "Semibold", 112, 80, 420, DARK["ink"])
     about, _ = words(ABOUT, "Regular", 48, 84, 500, "#a3b0bd")
     ground = '<rect width="1200" height="630" fill="#12171d"/>'
-    return svg(f'{ground}<g transform="translate(68 90) scale(3.2)">{mark(DARK)}</g>{name}{about}', 1200, 630)
+    return svg(
+        f'{ground}<g transform="translate(68 90) scale(3.2)">{mark(DARK)}</g>{name}{about}',
+        1200,
+        630,
+    )
 
 
 def main() -> None:
@@ -66,8 +94,22 @@ def main() -> None:
     (HERE / "logo-dark.svg").write_text(logo(DARK))
     page = HERE / "card.svg"
     page.write_text(card())
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1200,630"]
-    subprocess.run([shutil.which("chromium"), *options, f"--screenshot={HERE / 'card.png'}", page.as_uri()], check=True)
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--window-size=1200,630",
+    ]
+    subprocess.run(
+        [
+            shutil.which("chromium"),
+            *options,
+            f"--screenshot={HERE / 'card.png'}",
+            page.as_uri(),
+        ],
+        check=True,
+    )
     page.unlink()
 
 

@@ -255,7 +255,8 @@ def test_the_clip_of_a_point_is_drawn_and_can_be_sought_in(page, path):
     page.mouse.click(x, y)
     plays(sound)
     page.wait_for_function(
-        "([c, text]) => c.getAttribute('aria-label') !== text", arg=[canvas.element_handle(), f"Spectrogram: {data['texts'][0]}"]
+        "([c, text]) => c.getAttribute('aria-label') !== text",
+        arg=[canvas.element_handle(), f"Spectrogram: {data['texts'][0]}"],
     )
     page.wait_for_function(f"c => ({colours})(c) > 100", arg=canvas.element_handle())  # of the 256 that there are
     assert canvas.get_attribute("aria-label") == f"Spectrogram: {data['texts'][i]}"
