@@ -73,12 +73,11 @@ def type_maps(
     }
     first = next(iter(stages))
     moving = "".join(frame(first, kind, placed[first][kind]) for kind in kinds)
-    still = "".join(
-        f"<p><strong>{html.escape(stage)}</strong></p>"
-        f'<div class="frames">{"".join(frame(stage, k, placed[stage][k]) for k in kinds)}'
-        "</div>"
-        for stage in stages
-    )
+    still = ""
+    for stage in stages:
+        frames = "".join(frame(stage, kind, placed[stage][kind]) for kind in kinds)
+        still += f"<p><strong>{html.escape(stage)}</strong></p>"
+        still += f'<div class="frames">{frames}</div>'
     told = "<p>Filled: healthy. Hollow: faulty.</p>" if any(hollow) else ""
     body = f"""
 <div class="controls"><fieldset class="stages"><legend>Show the network</legend>

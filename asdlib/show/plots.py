@@ -29,7 +29,7 @@ COLOURS = (
     "#F0E442",
     "#000000",
 )
-# One of them for each ID of a type, those of the commonest IDs (00, 02, 04, 06) far apart.
+# One for each ID of a type; those of the commonest IDs (00, 02, 04, 06) are far apart.
 ID_COLOURS = (
     "#0072B2",
     "#56B4E9",
