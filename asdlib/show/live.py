@@ -18,7 +18,7 @@ from asdlib.show.explore import machine_marks
 from asdlib.show.widget import Widget
 
 # In the order in which they are read.
-DETECTOR = ("fourier", "front", "network", "detector")
+DETECTOR = ("fourier", "front", "matrix", "network", "detector")
 PARK = ("fourier", "sounds", "machines", "park")
 
 

@@ -6,7 +6,7 @@ asdlive.detector = function (file) {
 
   function decode(text, bits) {
     const { buffer } = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    return bits === 32 ? new Float32Array(buffer) : Float32Array.from(new Uint16Array(buffer), asdlive.half.number);
+    return bits === 32 ? new Float32Array(buffer) : new Float32Array(Array.from(new Uint16Array(buffer), asdlive.half.number));
   }
   // The file with weights in place of every { at, count, rest }: count numbers from at on, and what they leave out from rest on.
   function withNumbers(part) {
@@ -32,8 +32,13 @@ asdlive.detector = function (file) {
 
   // A linear layer: weight (n * dim,), bias (n,) or none, and x (dim,) -> (n,).
   function linear(x, weight, bias) {
-    return Float64Array.from({ length: weight.length / x.length }, (_, row) =>
-      x.reduce((sum, value, i) => sum + value * weight[row * x.length + i], bias ? bias[row] : 0));
+    const dim = x.length, out = new Float64Array(weight.length / dim);
+    for (let row = 0, at = 0; row < out.length; row++) {
+      let sum = bias ? bias[row] : 0;
+      for (let i = 0; i < dim; i++) sum += x[i] * weight[at++];
+      out[row] = sum;
+    }
+    return out;
   }
   function unit(x) {
     const length = Math.max(Math.hypot(...x), 1e-12);

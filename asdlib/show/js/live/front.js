@@ -7,7 +7,9 @@ asdlive.front = function (settings) {
 
   // A recording as long as the clips of training: its beginning, or repeated.
   function fitted(x) {
-    return Float32Array.from({ length: settings.samples }, (_, i) => x[i % x.length]);
+    const out = new Float32Array(settings.samples);
+    for (let i = 0; i < out.length; i++) out[i] = x[i % x.length];
+    return out;
   }
 
   // Waveform (samples,) in ±1 -> log-mel (mels * frames,) in dB, band after band.
@@ -20,11 +22,12 @@ asdlive.front = function (settings) {
         piece[i] = x[place] * hann[i];
       }
       const { re, im } = asdlive.fourier.forward(piece);
-      bands.forEach(({ first, weights }, m) => {
+      for (let m = 0; m < mels; m++) {
+        const { first, weights } = bands[m];
         let sum = 0;
-        weights.forEach((weight, i) => { sum += weight * (re[first + i] ** 2 + im[first + i] ** 2); });
+        for (let i = 0, k = first; i < weights.length; i++, k++) sum += weights[i] * (re[k] * re[k] + im[k] * im[k]);
         out[m * frames + frame] = asdlive.half.rounded(10 * Math.log10(Math.max(sum, 1e-10)));
-      });
+      }
     }
     return out;
   }

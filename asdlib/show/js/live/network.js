@@ -1,50 +1,57 @@
 // The network, as asdlib/learn/encoder.py has it, with every batch norm merged into the convolution before it.
 // An image is { values (channels * height * width,), height, width }.
 asdlive.network = (function () {
+  const { product } = asdlive.matrix;
+
   // layer: { cin, cout, kernel [h, w], stride, padding, groups, weight, bias, slope } with slope, of PReLU, if it has one.
+  // Groups are one, or as many as there are channels.
   function convolution(image, layer) {
-    const { cin, cout, stride, padding, groups, weight, bias, slope } = layer, [kh, kw] = layer.kernel;
-    if (kh * kw === 1) return pointwise(image, layer);
-    const { values: x, height, width } = image, plane = height * width;
-    const rows = Math.floor((height + 2 * padding - kh) / stride) + 1, columns = Math.floor((width + 2 * padding - kw) / stride) + 1;
-    const size = rows * columns, y = new Float32Array(cout * size), inputs = cin / groups, outputs = cout / groups;
-    for (let c = 0; c < cout; c++) {
-      const out = c * size, group = Math.floor(c / outputs) * inputs;
-      y.fill(bias[c], out, out + size);
-      for (let d = 0; d < inputs; d++) {
-        const from = (group + d) * plane, at = (c * inputs + d) * kh * kw;
-        for (let a = 0; a < kh; a++) for (let b = 0; b < kw; b++) {
-          const w = weight[at + a * kw + b], shift = b - padding; // columns that lie inside: first to last - 1
-          const first = Math.max(0, Math.ceil(-shift / stride)), last = Math.min(columns, Math.floor((width - 1 - shift) / stride) + 1);
-          for (let row = 0; row < rows; row++) {
-            const line = row * stride + a - padding;
-            if (line < 0 || line >= height) continue;
-            const to = out + row * columns, of = from + line * width + shift;
-            for (let i = first; i < last; i++) y[to + i] += w * x[of + i * stride];
-          }
-        }
-      }
-    }
-    return { values: prelu(y, slope, size), height: rows, width: columns };
+    const { cin, stride, padding, groups, weight, bias, slope } = layer, [kh, kw] = layer.kernel;
+    const height = Math.floor((image.height + 2 * padding - kh) / stride) + 1, width = Math.floor((image.width + 2 * padding - kw) / stride) + 1;
+    const values = groups > 1 ? depthwise(image, layer, height, width)
+      : product(weight, kh * kw * stride > 1 ? patches(image, layer, height, width) : image.values, cin * kh * kw, bias);
+    return { values: prelu(values, slope, height * width), height, width };
   }
 
-  // A convolution of one pixel: most of the work, so four channels at a time, which are read and added up at once.
-  function pointwise({ values: x, height, width }, { cin, cout, weight, bias, slope }) {
-    const size = height * width, y = new Float32Array(cout * size);
-    for (let c = 0; c < cout; c++) {
-      const out = y.subarray(c * size, (c + 1) * size).fill(bias[c]);
-      for (let d = 0; d < cin; d += 4) {
-        const [a, b, e, f] = [0, 1, 2, 3].map((k) => (d + k < cin ? weight[c * cin + d + k] : 0));
-        const [p, q, r, s] = [0, 1, 2, 3].map((k) => Math.min(d + k, cin - 1) * size);
-        for (let i = 0; i < size; i++) out[i] += a * x[p + i] + b * x[q + i] + e * x[r + i] + f * x[s + i];
+  // Calls use(channel, tap, place, from) for every row of the output at every tap of the kernel: the row begins at place in the
+  // output and takes every stride-th number of the padded channel, from on.
+  function eachRow({ values, height, width }, { cin, kernel: [kh, kw], stride, padding }, rows, columns, use) {
+    const wide = width + 2 * padding, padded = new Float32Array((height + 2 * padding) * wide);
+    for (let channel = 0; channel < cin; channel++) {
+      for (let line = 0, at = channel * height * width; line < height; line++, at += width) {
+        padded.set(values.subarray(at, at + width), (line + padding) * wide + padding);
+      }
+      for (let tap = 0; tap < kh * kw; tap++) {
+        const first = Math.floor(tap / kw) * wide + tap % kw;
+        for (let row = 0; row < rows; row++) use(padded, channel, tap, row * columns, first + row * stride * wide);
       }
     }
-    return { values: prelu(y, slope, size), height, width };
+  }
+
+  // Every patch that the kernel sees as a column: (channels * taps, rows * columns).
+  function patches(image, layer, rows, columns) {
+    const { cin, kernel: [kh, kw], stride } = layer, size = rows * columns, out = new Float32Array(cin * kh * kw * size);
+    eachRow(image, layer, rows, columns, (padded, channel, tap, place, from) => {
+      const to = (channel * kh * kw + tap) * size + place;
+      for (let i = 0; i < columns; i++) out[to + i] = padded[from + i * stride];
+    });
+    return out;
+  }
+
+  // Every channel with a kernel of its own.
+  function depthwise(image, layer, rows, columns) {
+    const { cin, kernel: [kh, kw], stride, weight, bias } = layer, size = rows * columns, out = new Float32Array(cin * size);
+    for (let c = 0; c < cin; c++) out.fill(bias[c], c * size, (c + 1) * size);
+    eachRow(image, layer, rows, columns, (padded, channel, tap, place, from) => {
+      const w = weight[channel * kh * kw + tap], to = channel * size + place;
+      for (let i = 0; i < columns; i++) out[to + i] += w * padded[from + i * stride];
+    });
+    return out;
   }
 
   // In place: what is negative times the slope of its channel.
   function prelu(y, slope, size) {
-    if (slope) for (let i = 0; i < y.length; i++) if (y[i] < 0) y[i] *= slope[Math.floor(i / size)];
+    if (slope) for (let c = 0, i = 0; c < slope.length; c++) for (const end = i + size; i < end; i++) if (y[i] < 0) y[i] *= slope[c];
     return y;
   }
 
@@ -57,50 +64,39 @@ asdlive.network = (function () {
 
   // TgramNet: waveform (samples,) in ±1 -> the learned picture (bands * frames,) on the grid of the log-mel.
   function tgram(x, { filters, blocks }, { nFft, hop, mels }) {
-    const frames = Math.floor(x.length / hop) + 1, padded = new Float32Array(x.length + 4 * nFft); // zeros before and after
+    const frames = Math.floor(x.length / hop) + 1, padded = new Float32Array(x.length + 2 * nFft); // zeros before and after
     padded.set(x, nFft / 2);
-    let y = new Float32Array(mels * frames);
-    for (let m = 0; m < mels; m++) {
-      const filter = filters.subarray(m * nFft, (m + 1) * nFft), sums = new Float32Array(frames + 3);
-      for (let frame = 0; frame < frames; frame += 4) { // four at a time: each number of the filter is read once for them
-        const p = frame * hop, q = p + hop, r = q + hop, s = r + hop;
-        let a = 0, b = 0, c = 0, d = 0;
-        for (let i = 0; i < nFft; i++) {
-          const w = filter[i];
-          a += w * padded[p + i]; b += w * padded[q + i]; c += w * padded[r + i]; d += w * padded[s + i];
-        }
-        sums.set([a, b, c, d], frame);
-      }
-      y.set(sums.subarray(0, frames), m * frames);
-    }
-    blocks.forEach(({ gain, offset, taps }) => {
+    const pieces = new Float32Array(nFft * frames);
+    for (let i = 0, to = 0; i < nFft; i++) for (let frame = 0; frame < frames; frame++) pieces[to++] = padded[frame * hop + i];
+    return blocks.reduce((y, { gain, offset, taps }) => {
       for (let m = 0; m < mels; m++) activate(y.subarray(m * frames, (m + 1) * frames), gain, offset);
-      y = mixed(y, taps, mels, frames);
-    });
-    return y;
+      return product(taps, neighbours(y, frames), 3 * mels);
+    }, product(filters, pieces, nFft));
+  }
+
+  // Of every band (frames,) three rows: the frame before each frame, itself, and the one after it; zeros beyond the ends.
+  function neighbours(y, frames) {
+    const out = new Float32Array(3 * y.length);
+    for (let from = 0; from < y.length; from += frames) {
+      const band = y.subarray(from, from + frames);
+      out.set(band.subarray(0, -1), 3 * from + 1);
+      out.set(band, 3 * from + frames);
+      out.set(band.subarray(1), 3 * from + 2 * frames);
+    }
+    return out;
   }
 
   // Layer norm over time, then leaky ReLU, of one band (frames,), in place.
   function activate(band, gain, offset) {
-    const frames = band.length, mean = band.reduce((a, b) => a + b, 0) / frames;
-    const variance = band.reduce((a, b) => a + (b - mean) ** 2, 0) / frames, scale = 1 / Math.sqrt(variance + 1e-5);
+    const frames = band.length;
+    let mean = 0, variance = 0;
+    for (let i = 0; i < frames; i++) mean += band[i] / frames;
+    for (let i = 0; i < frames; i++) variance += (band[i] - mean) ** 2 / frames;
+    const scale = 1 / Math.sqrt(variance + 1e-5);
     for (let i = 0; i < frames; i++) {
       const value = (band[i] - mean) * scale * gain[i] + offset[i];
       band[i] = value < 0 ? 0.2 * value : value;
     }
-  }
-
-  // A convolution of three taps in time, before, at and after a frame, from every band to every band.
-  function mixed(y, taps, mels, frames) {
-    const z = new Float32Array(mels * frames), padded = new Float32Array(frames + 2);
-    for (let d = 0; d < mels; d++) {
-      padded.set(y.subarray(d * frames, (d + 1) * frames), 1);
-      for (let m = 0; m < mels; m++) {
-        const at = (m * mels + d) * 3, before = taps[at], now = taps[at + 1], after = taps[at + 2], to = m * frames;
-        for (let i = 0; i < frames; i++) z[to + i] += before * padded[i] + now * padded[i + 1] + after * padded[i + 2];
-      }
-    }
-    return z;
   }
 
   return { block, tgram };

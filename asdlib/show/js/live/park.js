@@ -18,7 +18,7 @@ asdlive.park = function (park) {
     }
     const all = s.made(n, (i) => heard[i] + level * hall[i] + events.reduce((sum, event) => sum + event[i], 0));
     const loud = s.microphone(all, env.colour, env.gain);
-    return Float32Array.from(loud, (x) => Math.max(-1, Math.min(1 - 2 ** -15, LOUDNESS * x)));
+    return new Float32Array(loud.map((x) => Math.max(-1, Math.min(1 - 2 ** -15, LOUDNESS * x))));
   }
 
   // The parameters of one clip of a machine: its own, within its tolerance.

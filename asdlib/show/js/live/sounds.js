@@ -3,7 +3,6 @@
 asdlive.sounds = (function () {
   const RATE = 16000, TURN = 2 * Math.PI;
   const made = (n, value) => { const x = new Float64Array(n); for (let i = 0; i < n; i++) x[i] = value(i); return x; };
-  const powerOfTwo = (n) => 2 ** Math.ceil(Math.log2(n));
 
   // The value at place t, counted in samples, of a track that is straight between them and constant outside.
   function between(track, t) {
@@ -23,44 +22,75 @@ asdlive.sounds = (function () {
     return made(speed.length, (i) => (sum += speed[i]) / RATE);
   }
 
+  // The sum over k of levels[k] sin(2 pi (k + 1) cycles + starts[k]): one sine and one cosine a sample, and Horner's scheme
+  // for the polynomial in exp(2 pi sqrt(-1) cycles), whose imaginary part that is.
   function harmonics(cycles, levels, rng) {
-    const starts = rng.uniform(0, TURN, levels.length), x = new Float64Array(cycles.length);
-    levels.forEach((level, k) => { for (let i = 0; i < x.length; i++) x[i] += level * Math.sin(TURN * (k + 1) * cycles[i] + starts[k]); });
+    const count = levels.length, starts = rng.uniform(0, TURN, count), x = new Float64Array(cycles.length);
+    const a = Float64Array.from(starts, (start, k) => levels[k] * Math.cos(start));
+    const b = Float64Array.from(starts, (start, k) => levels[k] * Math.sin(start));
+    for (let i = 0; i < x.length; i++) {
+      const c = Math.cos(TURN * cycles[i]), s = Math.sin(TURN * cycles[i]);
+      let re = 0, im = 0;
+      for (let k = count - 1; k >= 0; k--) {
+        const sum = re + a[k];
+        im += b[k];
+        re = sum * c - im * s;
+        im = sum * s + im * c;
+      }
+      x[i] = im;
+    }
     return x;
   }
   const rolloff = (level, ratio, count) => Array.from({ length: count }, (_, k) => level * ratio ** k);
 
-  // x through a filter whose response at f Hz is a number, or [real, imaginary] part.
-  function filtered(x, response) {
-    const size = powerOfTwo(x.length + 4096), padded = new Float64Array(size);
+  // The spectrum of x and zeros after it, size samples in all.
+  function spectrum(x, size) {
+    const padded = new Float64Array(size);
     padded.set(x);
-    const { re, im } = asdlive.fourier.forward(padded);
-    for (let k = 0; k < re.length; k++) {
-      const h = response(k * RATE / size), [a, b] = typeof h === "number" ? [h, 0] : h;
-      [re[k], im[k]] = [re[k] * a - im[k] * b, re[k] * b + im[k] * a];
-    }
-    im[re.length - 1] = 0; // half the sample rate has no phase
-    return asdlive.fourier.inverse({ re, im }).slice(0, x.length);
+    return asdlive.fourier.forward(padded);
   }
+  // In place, the spectrum at number k times re + im sqrt(-1).
+  function turned(spectrum, k, re, im) {
+    const a = spectrum.re[k], b = spectrum.im[k];
+    spectrum.re[k] = a * re - b * im;
+    spectrum.im[k] = a * im + b * re;
+  }
+  // x through a filter: change(spectrum, k, f) changes its spectrum at number k, which is f Hz.
+  function filtered(x, change) {
+    const size = asdlive.fourier.length(x.length + 4096), heard = spectrum(x, size), last = size / 2;
+    for (let k = 0; k <= last; k++) change(heard, k, k * RATE / size);
+    heard.im[last] = 0; // half the sample rate has no phase
+    return asdlive.fourier.inverse(heard).subarray(0, x.length);
+  }
+  const weighted = (x, gain) => filtered(x, (heard, k, f) => { const g = gain(f); heard.re[k] *= g; heard.im[k] *= g; });
   function unit(x) {
-    const rms = Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / x.length);
+    const rms = Math.sqrt(energy(x) / x.length);
     return x.map((value) => value / rms);
   }
-  const tiltedNoise = (rng, n, slope) => unit(filtered(rng.normal(n), (f) => 10 ** (-slope * Math.log2(Math.max(f, 100) / 100) / 20)));
-  const bandNoise = (rng, n, centre, width) => unit(filtered(rng.normal(n), (f) => Math.exp(-0.5 * (Math.log2(Math.max(f, 1) / centre) / width) ** 2)));
-  const microphone = (x, slope, gain) => filtered(x, (f) => 10 ** ((slope * Math.log2(Math.max(f, 60) / 1000) + gain) / 20));
+  function energy(x) {
+    let sum = 0;
+    for (let i = 0; i < x.length; i++) sum += x[i] * x[i];
+    return sum;
+  }
+  const perOctave = (ratio, decibels) => ratio ** (decibels * Math.log2(10) / 20); // so many decibels each time that ratio doubles
+  const tiltedNoise = (rng, n, slope) => unit(weighted(rng.normal(n), (f) => perOctave(Math.max(f, 100) / 100, -slope)));
+  const bandNoise = (rng, n, centre, width) => unit(weighted(rng.normal(n), (f) => Math.exp(-0.5 * (Math.log2(Math.max(f, 1) / centre) / width) ** 2)));
+  function microphone(x, slope, gain) {
+    const louder = 10 ** (gain / 20);
+    return slope ? weighted(x, (f) => louder * perOctave(Math.max(f, 60) / 1000, slope)) : x.map((value) => louder * value);
+  }
 
   // x and mix times what its resonances (Hz) of Q sharpness add.
   function body(x, resonances, sharpness, mix) {
     const middle = resonances.reduce((a, b) => a + b) / resonances.length;
-    return filtered(x, (f) => {
+    return filtered(x, (heard, k, f) => {
       let re = 0, im = 0; // the sum of 1 / (1 - (f / f0)^2 + i f / (f0 Q))
-      resonances.forEach((f0) => {
-        const a = 1 - (f / f0) ** 2, b = f / (f0 * sharpness), square = a * a + b * b;
+      for (let i = 0; i < resonances.length; i++) {
+        const share = f / resonances[i], a = 1 - share * share, b = share / sharpness, square = a * a + b * b;
         re += a / square; im -= b / square;
-      });
+      }
       const gain = mix * f / middle / sharpness;
-      return [1 - gain * im, gain * re];
+      turned(heard, k, 1 - gain * im, gain * re);
     });
   }
 
@@ -104,15 +134,10 @@ asdlive.sounds = (function () {
 
   // x in a room: direct sound and wet times a tail of noise, which falls by 60 dB in decay seconds.
   function room(x, rng, decay, wet) {
-    const length = Math.max(1, Math.floor(decay * RATE)), noise = rng.normal(length);
-    const tail = noise.map((value, i) => value * 10 ** (-3 * i / length)), energy = tail.reduce((sum, value) => sum + value * value, 0);
-    const size = powerOfTwo(x.length + length), a = new Float64Array(size), b = new Float64Array(size);
-    a.set(x); b.set(tail);
-    const direct = asdlive.fourier.forward(a), { re, im } = asdlive.fourier.forward(b);
-    for (let k = 0; k < re.length; k++) {
-      [re[k], im[k]] = [re[k] * direct.re[k] - im[k] * direct.im[k], re[k] * direct.im[k] + im[k] * direct.re[k]];
-    }
-    const answer = asdlive.fourier.inverse({ re, im }), gain = wet / Math.sqrt(energy);
+    const length = Math.max(1, Math.floor(decay * RATE)), tail = rng.normal(length).map((value, i) => value * 10 ** (-3 * i / length));
+    const size = asdlive.fourier.length(x.length + length), heard = spectrum(x, size), echo = spectrum(tail, size);
+    for (let k = 0; k < heard.re.length; k++) turned(heard, k, echo.re[k], echo.im[k]);
+    const answer = asdlive.fourier.inverse(heard), gain = wet / Math.sqrt(energy(tail));
     return made(x.length, (i) => x[i] + gain * answer[i]);
   }
 
