@@ -194,6 +194,22 @@ def challenge(*, name: str = "challenge") -> Widget:
     return Widget("challenge", body, {"name": name}, label="Your record", text=text)
 
 
+def hearing(average: float, *, name: str = "hearing") -> Widget:
+    """From which severity on the reader hears a fault of the living machine before it.
+
+    It is told beside the ``average`` severity of a test set, and kept in the page's
+    address.
+    """
+    body = """
+<p><button type="button" class="now">now I hear it</button></p>
+<p class="told" aria-live="polite"></p><table hidden><thead><tr>
+<th scope="col">fault</th><th scope="col">I hear it from severity</th></tr></thead>
+<tbody></tbody></table>"""
+    data = {"average": float(average), "name": name}
+    text = "[from which severity on you hear a fault]"
+    return Widget("hearing", body, data, label="What you hear", text=text)
+
+
 def _panel(part: str) -> str:
     """A picture of the clip above its caption: a canvas between axes, or bars."""
     text, named = PARTS[part], f'role="img" aria-label="{PARTS[part]}"'

@@ -12,7 +12,7 @@ from asdlib.cache import clip_of
 from asdlib.detector import embed
 from asdlib.errors import AsdError
 from asdlib.features import log_mel
-from asdlib.live import challenge, engine, living_machine
+from asdlib.live import challenge, engine, hearing, living_machine
 from asdlib.machines import faults, machines, park_facts, render
 from asdlib.web import described, front_end
 
@@ -261,6 +261,24 @@ def test_before_the_method_a_park_without_a_detector(page, tmp_path, detector):
     wanted = log_mel(np.resize(np.float32(found[1]), features.samples), features).numpy()
     assert np.abs(np.reshape(found[0], wanted.shape) - wanted).max() < 0.05
     assert found[2]
+
+
+def test_what_a_reader_hears_is_told_beside_the_average_and_kept(page, tmp_path, detector):
+    path = tmp_path / "page.html"
+    machine = living_machine(machines(), show=(), machine="fan/id_00", fault="bearing wear", name="ear")
+    opened_with(page, path, machine, hearing(0.94), engine(front_end(detector.config.features), park_facts()))
+    page.wait_for_selector(ANSWERED)
+    told, button, table = page.locator(".asd-hearing .told"), page.locator(".now"), page.locator(".asd-hearing table")
+    assert not table.is_visible()
+    button.click()
+    assert told.text_content().startswith("Choose a fault")
+    page.locator("[data-name=severity]").fill("0.35")
+    page.wait_for_function("() => document.querySelector('.verdict').textContent.endsWith('severity 0.35')")
+    button.press("Enter")
+    assert told.text_content() == "You hear it from severity 0.35 on. The faulty recordings have 0.9 on average."
+    page.reload()
+    page.wait_for_selector(ANSWERED)
+    assert table.locator("tbody tr").all_text_contents() == ["fan/id_00, bearing wear0.35"]
 
 
 def test_what_the_engine_lacks_is_said(page, tmp_path, detector):

@@ -1,8 +1,7 @@
 function (root, data) {
   // Two records, each with the settings that made it: the mildest fault that raised an alarm and could not be heard, and the
   // strongest that could be heard and raised none. They stay in the page's address.
-  var machines = Array.prototype.slice.call(document.querySelectorAll(".asd-machine")), last, best = asdlib.state.read(data.name);
-  var machine = machines.filter(function (one) { return one.compareDocumentPosition(root) & Node.DOCUMENT_POSITION_FOLLOWING; }).pop();
+  var machine = asdlib.machineBefore(root), last, best = asdlib.state.read(data.name);
   var told = root.querySelector(".told"), buttons = { caught: root.querySelector(".caught"), missed: root.querySelector(".missed") };
 
   function show() {

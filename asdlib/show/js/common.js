@@ -115,6 +115,12 @@ window.asdlib = window.asdlib || (function () {
       put: function (engine) { this.now = engine; this.waiting.splice(0).forEach(function (done) { done(engine); }); },
       get: function () { var self = this; return new Promise(function (done) { if (self.now) done(self.now); else self.waiting.push(done); }); }
     },
+    // The machine to turn that stands nearest before a widget, if there is one.
+    machineBefore: function (root) {
+      return Array.from(document.querySelectorAll(".asd-machine")).filter(function (one) {
+        return one.compareDocumentPosition(root) & Node.DOCUMENT_POSITION_FOLLOWING;
+      }).pop();
+    },
     // What was set, kept in the page's address (#~name:key=value&...~name:...), so that it can be shared. Not in a notebook.
     // Where the address says nothing, what the book has kept of the reader counts (book/_ext/progress.js).
     state: {
