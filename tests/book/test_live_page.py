@@ -78,6 +78,19 @@ def test_what_is_heard_and_judged_in_the_page_is_judged_so_in_python(opened, det
             assert np.mean(found["distances"][:2]) == pytest.approx(detector.scores(row, machine, "knn")[0], abs=1e-3)
 
 
+def test_surroundings_that_are_kept_are_those_of_the_clip(opened):
+    """Whatever of the surroundings is asked for, between two clips that are alike, is heard, and only then."""
+    env = {**render("fan/id_00", 0).nuisance, "events": 1}
+    usual = {"machine": "fan/id_00", "severity": 0, "env": env, "moment": 7}
+    first = opened.evaluate(ASK, usual)["waveform"]
+    for other in (
+        {**usual, "moment": 8},
+        *({**usual, "env": env | one} for one in ({"room_decay": 0.6}, {"background_slope": 9.0}, {"events": 2}, {"snr": 3.0})),
+    ):
+        assert opened.evaluate(ASK, other)["waveform"] != first
+        assert opened.evaluate(ASK, usual)["waveform"] == first
+
+
 def test_sliders_choices_and_keys_change_what_is_heard_and_said(opened, detector):
     healthy = turn(opened, "severity", 0)
     verdict = opened.locator(".verdict")

@@ -3,21 +3,25 @@
 asdlive.park = function (park) {
   const s = asdlive.sounds, { RATE } = s, LOUDNESS = 0.03;
 
-  // A clip (n,) of a machine "type/id". The same draws with and without a fault are the same moment.
-  // severity 1 is a clear fault of its kind; env is the nuisance; rng draws for the machine, own for everything else.
-  function clip({ machine, fault = "", severity = 0, env, n, rng, own, values = healthy(machine, rng) }) {
-    const name = machine.split("/")[0], type = park[name], moved = { ...values };
-    Object.entries(fault ? type.faults[fault] : {}).forEach(([key, factor]) => { moved[key] *= factor ** severity; });
-    const voice = asdlive.voices[name](moved, env, rng, n).map((x) => x / type.reference);
-    const heard = s.room(voice, own, env.room_decay, env.room_wet);
-    const hall = s.tiltedNoise(own, n, env.background_slope), level = 10 ** (-env.snr / 20), events = [];
+  // What is there beside the machine in a clip of n samples: the echo of the room, the noise of the hall, what passes by.
+  function surroundings(own, env, n) {
+    const echo = s.echo(own, n, env.room_decay), hall = s.tiltedNoise(own, n, env.background_slope), events = new Float64Array(n);
     for (let k = 0; k < env.events; k++) {
       const [[time], [hard]] = [own.uniform(0, n / RATE, 1), own.uniform(0.5, 2, 1)];
       const [[frequency], [decay]] = [own.uniform(300, 3000, 1), own.uniform(0.01, 0.08, 1)];
-      events.push(s.ring(s.impactTrain(n, [time], hard), frequency, decay));
+      s.ring(s.impactTrain(n, [time], hard), frequency, decay).forEach((value, i) => { events[i] += value; });
     }
-    const all = s.made(n, (i) => heard[i] + level * hall[i] + events.reduce((sum, event) => sum + event[i], 0));
-    const loud = s.microphone(all, env.colour, env.gain);
+    return { echo, hall, events };
+  }
+
+  // A clip (n,) of a machine "type/id". The same draws with and without a fault are the same moment.
+  // severity 1 is a clear fault of its kind; env is the nuisance; rng draws for the machine, own for everything else.
+  function clip({ machine, fault = "", severity = 0, env, n, rng, own, around = surroundings(own, env, n), values = healthy(machine, rng) }) {
+    const name = machine.split("/")[0], type = park[name], moved = { ...values };
+    Object.entries(fault ? type.faults[fault] : {}).forEach(([key, factor]) => { moved[key] *= factor ** severity; });
+    const voice = asdlive.voices[name](moved, env, rng, n).map((x) => x / type.reference);
+    const heard = s.room(voice, around.echo, env.room_wet), level = 10 ** (-env.snr / 20);
+    const loud = s.microphone(s.made(n, (i) => heard[i] + level * around.hall[i] + around.events[i]), env.colour, env.gain);
     return new Float32Array(loud.map((x) => Math.max(-1, Math.min(1 - 2 ** -15, LOUDNESS * x))));
   }
 
@@ -30,7 +34,7 @@ asdlive.park = function (park) {
   // As 16 bits keep it, as the clips of the park are kept.
   const kept = (x) => x.map((value) => { const steps = value * 2 ** 15, up = Math.round(steps); return (up - steps === 0.5 && up % 2 ? up - 1 : up) / 2 ** 15; });
 
-  return { clip, healthy, kept, generator };
+  return { clip, surroundings, healthy, kept, generator };
 
   // Random numbers that a seed decides (sfc32 of PractRand, by Chris Doty-Humphrey); normal ones by Box and Muller.
   function generator(seed) {

@@ -132,15 +132,20 @@ asdlive.sounds = (function () {
   }
   const poissonTimes = (rng, seconds, perSecond) => Array.from(rng.uniform(0, seconds, rng.poisson(perSecond * seconds)));
 
-  // x in a room: direct sound and wet times a tail of noise, which falls by 60 dB in decay seconds.
-  function room(x, rng, decay, wet) {
+  // The echo of a room, for sounds of n samples: the spectrum of a tail of noise, of energy 1, which falls by 60 dB in decay seconds.
+  function echo(rng, n, decay) {
     const length = Math.max(1, Math.floor(decay * RATE)), tail = rng.normal(length).map((value, i) => value * 10 ** (-3 * i / length));
-    const size = asdlive.fourier.length(x.length + length), heard = spectrum(x, size), echo = spectrum(tail, size);
+    const rms = Math.sqrt(energy(tail));
+    return spectrum(tail.map((value) => value / rms), asdlive.fourier.length(n + length));
+  }
+  // x in a room: direct sound, and wet times its echo.
+  function room(x, echo, wet) {
+    const heard = spectrum(x, 2 * (echo.re.length - 1));
     for (let k = 0; k < heard.re.length; k++) turned(heard, k, echo.re[k], echo.im[k]);
-    const answer = asdlive.fourier.inverse(heard), gain = wet / Math.sqrt(energy(tail));
-    return made(x.length, (i) => x[i] + gain * answer[i]);
+    const answer = asdlive.fourier.inverse(heard);
+    return made(x.length, (i) => x[i] + wet * answer[i]);
   }
 
   return { RATE, TURN, made, between, drift, turns, harmonics, rolloff, tiltedNoise, bandNoise, microphone, body, impactTrain, ring,
-    everyCycle, poissonTimes, room };
+    everyCycle, poissonTimes, echo, room };
 })();

@@ -1,6 +1,7 @@
 // The work of a page's detector, off the page's own thread: a message in, an answer with the same number out.
 asdlive.work = function () {
   let front, detector, park, features;
+  let last = {}; // the surroundings of the last clip, which are the same in the next one unless another moment is asked for
 
   const jobs = {
     // Made once: the front end, the detector of a run if there is one, and the simulated park.
@@ -13,8 +14,10 @@ asdlive.work = function () {
     },
     // A clip of the park, and what the detector says of it. The same moment has the same draws, whatever else is turned.
     clip: function ({ moment, ...what }) {
-      const rng = park.generator(moment), own = park.generator(moment + 2 ** 31);
-      return judged(park.kept(park.clip({ ...what, n: features.samples, rng, own })), what.machine);
+      const n = features.samples, rng = park.generator(moment), { room_decay, background_slope, events } = what.env;
+      const key = [moment, room_decay, background_slope, events].join();
+      if (key !== last.key) last = { key, around: park.surroundings(park.generator(moment + 2 ** 31), what.env, n) };
+      return judged(park.kept(park.clip({ ...what, n, rng, around: last.around })), what.machine);
     },
     // What the detector says of a sound, as one of a machine.
     sound: ({ waveform, machine }) => judged(waveform, machine)
