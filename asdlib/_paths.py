@@ -66,6 +66,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "listen": ("show.listen",),
     "explore": ("show.explore", "show.maps"),
     "live": ("show.live",),
+    "playground": ("show.playground",),
 }
 
 
