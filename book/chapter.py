@@ -40,6 +40,7 @@ from asdlib.data import Clip, scan
 from asdlib.detector import Detector, embed, train
 from asdlib.machines import simulate
 from asdlib.plots import umap_points
+from asdlib.playground import small_spectra
 from asdlib.run import PRESETS, RunConfig, load_pretrained, new_encoder
 
 SEED = 0
@@ -92,6 +93,18 @@ def features(clips: list[Clip]) -> Clips:
     """Waveforms and log-mels of ``clips`` as the preset ``book`` wants them, computed once."""
     with FileLock(place / ".features.lock"):
         return features_of(clips, BOOK.features)
+
+
+def small_park() -> tuple:
+    """What the playground is given: clips to learn from and to judge by, of the four types that are no toys
+    (fan, pump, slider, valve), 64 numbers each; and which of the latter are faulty."""
+    parts, faulty = [], []
+    for split in ("train", "test"):
+        clips = [c for c in recordings(split) if "Toy" not in c.machine_type]
+        spectra = small_spectra(features(clips).log_mels)
+        parts.append((spectra, [c.machine for c in clips]))
+        faulty = [c.label == "anomaly" for c in clips]
+    return *parts, faulty
 
 
 def truth_about(clips: list[Clip]) -> pd.DataFrame:

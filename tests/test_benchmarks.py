@@ -20,6 +20,7 @@ from asdlib.data import read, scan
 from asdlib.domain_shift import FACTORS, SECTIONS, ShiftPreset
 from asdlib.evaluation import SCORERS
 from asdlib.features import FeatureConfig, log_mel
+from asdlib.playground import CHOICES, SETTINGS
 from asdlib.spectra import Spectra, SpectrumConfig, SpectrumEncoder
 from asdlib.training import StageConfig
 
@@ -28,6 +29,7 @@ sys.path.append(str(TOP / "benchmarks"))
 
 import ablations  # noqa: E402
 import leaderboard  # noqa: E402
+import playground  # noqa: E402
 import real_claim  # noqa: E402
 import real_levers  # noqa: E402
 import real_methods  # noqa: E402
@@ -495,3 +497,19 @@ def test_every_way_of_finding_sees_all_the_recordings(tmp_path, monkeypatch):
     assert len({clip.machine for clip in clips}) == 20
     assert {clip.path.suffix for clip in clips} == {".wav", ".flac"}
     assert [sum(clip.split == split for clip in clips) for split in ("train", "test")] == [64, 16]
+
+
+def test_what_the_playground_finds_is_complete_and_measured_with_the_settings_of_the_pages():
+    header, records = of_result("playground")
+    assert header["settings"] == SETTINGS
+    runs = [(r["changed"], r["method"], r[r["changed"]], r["seed"]) for r in records]
+    assert len(set(runs)) == len(runs)
+    seeds = {record["seed"] for record in records}
+    assert len(seeds) >= 5
+    wanted = {(what, m, v, seed) for what, ms in playground.GRID for m in ms for v in CHOICES[what].values for seed in seeds}
+    assert set(runs) == wanted
+    for record in records:
+        assert 0.4 < record["distance"] < 1
+        assert (record["surprise"] is None) == (record["method"] == "stage 1 alone")
+        unchanged = {"temperature", "margin", "batch"} - {record["changed"]}
+        assert all(record[name] == SETTINGS[name] for name in unchanged)

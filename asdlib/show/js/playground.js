@@ -156,6 +156,7 @@ function (root, data) {
 
   restore();
   furnish();
+  root.querySelector("fieldset").hidden = radios.length < 2;
   radios.concat(lists).forEach(function (control) { control.addEventListener("change", changed); });
   get("start").addEventListener("click", function () {
     if (now() && now().done) begin();
