@@ -147,8 +147,9 @@ def playground(
 ) -> Widget:
     """A small encoder to be watched while it learns the machines of some clips.
 
-    ``known``, ``asked`` and ``faulty`` are those of :func:`packed`; the asked clips are
-    drawn and judged, the known ones learned from. ``methods`` are some of
+    ``known`` and ``asked`` are numbers (clips, d) and names of machines, ``faulty`` the
+    truth about the asked, as :func:`packed` takes them; the asked clips are drawn and
+    judged, the known ones learned from. ``methods`` are some of
     :data:`METHODS` and ``controls`` of :data:`CHOICES`, to be chosen by the reader;
     ``settings`` replace some of :data:`SETTINGS`. With a ``name``, what is chosen stays
     in the page's address. Raises :class:`AsdError` for other methods, controls and
