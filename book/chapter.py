@@ -39,8 +39,8 @@ from asdlib.contrastive import with_new_head
 from asdlib.data import Clip, scan
 from asdlib.detector import Detector, embed, train
 from asdlib.machines import simulate
-from asdlib.plots import umap_points
 from asdlib.playground import small_spectra
+from asdlib.plots import umap_points
 from asdlib.run import PRESETS, RunConfig, load_pretrained, new_encoder
 
 SEED = 0

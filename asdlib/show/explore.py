@@ -136,10 +136,8 @@ def machine_marks(machines: Sequence[str]) -> Callable[[str, bool], str]:
 
     def mark(machine: str, hollow: bool) -> str:
         shape = SHAPES[types.index(machine.split("/")[0]) % len(SHAPES)]
-        ground, colour = "var(--asd-ground)", colours[machine]
-        fill, rim, width = (ground, colour, 2) if hollow else (colour, ground, 1)
-        look = f'fill="{fill}" stroke="{rim}" stroke-width="{width}"'
-        return f'<path d="{shape}" {look}/>'
+        kind, inked = ("hollow", "stroke") if hollow else ("filled", "fill")
+        return f'<path class="{kind}" d="{shape}" {inked}="{colours[machine]}"/>'
 
     return mark
 

@@ -53,10 +53,11 @@ def type_maps(
     def frame(stage: str, kind: str, places: np.ndarray) -> str:
         number = (silhouettes or {}).get(stage, {}).get(kind)
         said = "" if number is None else f"silhouette {number:.2f}"
+        own = [i for i in range(n) if types[i] == kind]
         points = "".join(
             f'<g class="point" style="transform:translate({x}px,{y}px)">'
             f"{mark(machines[i], hollow[i])}</g>"
-            for i, (x, y) in zip(np.flatnonzero(types == kind), places, strict=True)
+            for i, (x, y) in zip(own, places, strict=True)
         )
         title = html.escape(kind)
         label = f"{title}, {html.escape(stage)}: map of {len(places)} clips"

@@ -94,7 +94,8 @@ def machine_colours(machines: Iterable[str]) -> dict[str, str]:
     >>> machine_colours(["fan/id_02", "fan/id_04"])["fan/id_04"] == ID_COLOURS[4]
     True
     """
-    many, colours = len(ID_COLOURS), {}
+    many = len(ID_COLOURS)
+    colours: dict[str, str] = {}
     ids: dict[str, list[str]] = {}
     for machine in sorted(set(machines)):
         ids.setdefault(machine.split("/")[0], []).append(machine)
