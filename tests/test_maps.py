@@ -43,7 +43,9 @@ def test_every_clip_lies_in_the_frame_of_its_type_in_every_stage():
 def test_a_frame_keeps_the_shape_of_its_points():
     """One scale for both directions, the second axis upwards."""
     square = np.array([[0, 0], [1, 0], [0, 1], [1, 1], [0.5, 0.5]])
-    (corner, right, up, _, middle) = np.array(data_of(page(stages={"a": square}, machines=["fan/id_00"] * 5))["stages"]["a"]["fan"])
+    (corner, right, up, _, middle) = np.array(
+        data_of(page(stages={"a": square}, machines=["fan/id_00"] * 5))["stages"]["a"]["fan"]
+    )
     assert right[0] - corner[0] == corner[1] - up[1] > 150
     assert right[1] == corner[1]
     np.testing.assert_allclose(middle, [150, 115], atol=1)

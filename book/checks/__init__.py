@@ -80,9 +80,9 @@ def check(exercise: str, answer) -> HTML:
 
 
 def _verdict(exercise: str, passed: bool, words: str) -> HTML:
-    colour = "#00623f" if passed else "#8a3b00"
+    colour = "#009e73" if passed else "#d55e00"
     return HTML(
-        f'<div role="status" data-exercise="{exercise}" data-passed="{str(passed).lower()}" style="background:#fff;color:#222;'
+        f'<div role="status" data-exercise="{exercise}" data-passed="{str(passed).lower()}" style="'
         f'border-left:5px solid {colour};padding:0.4rem 0.8rem">{html.escape(words)}</div>'
     )
 
@@ -93,7 +93,7 @@ def ask(question: str) -> HTML:
     asked = importlib.import_module(f"checks.{chapter}").QUESTIONS[name]
     group = f"ask-{chapter}-{name}"
     options = "".join(
-        f'<label style="display:block;color:#222"><input type="radio" name="{group}" value="{i}"> {html.escape(option)}</label>'
+        f'<label style="display:block"><input type="radio" name="{group}" value="{i}"> {html.escape(option)}</label>'
         for i, option in enumerate(asked.options)
     )
     data = [[seal(option), words] for option, words in asked.options.items()]
@@ -104,10 +104,9 @@ def ask(question: str) -> HTML:
         "<", "\\u003c"
     )  # no text ends the script
     return HTML(
-        f'<form id="{group}" style="background:#fff;color:#222;color-scheme:light;padding:0.6rem 0.9rem;border:1px solid #999;'
-        f'border-radius:4px"><fieldset style="border:0;margin:0;padding:0"><legend style="font-weight:bold;font-size:1em;'
-        f'color:#222">{html.escape(asked.text)}</legend>{options}</fieldset>'
-        f'<button type="submit" style="color:#222;background:#f3f3f3;border:1px solid #767676;border-radius:4px;'
-        f'padding:0.2rem 0.6rem">check</button> <span role="status" style="color:#222"></span></form>'
+        f'<form id="{group}" class="ask" style="padding:0.8rem 1rem;border:1px solid #7a8794;'
+        f'border-left:5px solid #0068a3;border-radius:8px"><fieldset style="border:0;margin:0;padding:0"><legend style="font-weight:bold;font-size:1em">{html.escape(asked.text)}</legend>{options}</fieldset>'
+        f'<button type="submit" style="color:inherit;background:transparent;'
+        f'border:1px solid #7a8794;border-radius:6px;padding:0.2rem 0.7rem;margin-top:0.4rem">check</button> <span role="status"></span></form>'
         f"<script>({script})({json.dumps(group)}, {inlined}, {asked.seal});</script>"
     )
