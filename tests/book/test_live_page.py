@@ -294,6 +294,32 @@ def test_what_a_reader_hears_is_told_beside_the_average_and_kept(page, tmp_path,
     assert table.locator("tbody tr").all_text_contents() == ["fan/id_00, bearing wear0.35"]
 
 
+def test_in_a_notebook_each_is_an_output_of_its_own_and_the_address_is_left_alone(page, tmp_path, detector):
+    """As JupyterLab does: the HTML of an output is put into the page, and then its scripts are run."""
+    (tmp_path / "lab.html").write_text('<!doctype html><html lang=en><title>x</title><body data-jp-theme-name="Light"></html>')
+    page.goto((tmp_path / "lab.html").as_uri())
+    machine = living_machine(machines(), show=("logmel",), machine="fan/id_00", fault="bearing wear", name="lab")
+    for part in (machine, hearing(1.0), engine(front_end(detector.config.features), park_facts())):
+        page.evaluate(
+            """html => {
+            const output = document.body.appendChild(document.createElement("div"));
+            output.innerHTML = html;
+            output.querySelectorAll("script:not([type])").forEach((script) => {
+                const run = document.createElement("script");
+                run.textContent = script.textContent;
+                script.replaceWith(run);
+            });
+        }""",
+            part._repr_html_(),
+        )
+    page.wait_for_selector(ANSWERED)
+    page.locator("[data-name=severity]").fill("1")
+    page.wait_for_function("() => document.querySelector('.verdict').textContent.endsWith('severity 1')")
+    page.locator(".now").click()
+    assert page.locator(".asd-hearing .told").text_content().startswith("You hear it from severity 1 on.")
+    assert "#" not in page.url
+
+
 def test_what_the_engine_lacks_is_said(page, tmp_path, detector):
     machine = living_machine(detector.config.machines, show=("dial", "logmel"))
     for behind, said in (

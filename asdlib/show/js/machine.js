@@ -1,5 +1,6 @@
 function (root, data) {
   var get = function (name) { return root.querySelector("." + name); }, asker = {}, engine, heard, sounding, top;
+  var palette = asdlib.look.colours.match(/.{6}/g).map(function (colour) { return parseInt(colour, 16); });
   var values = function () {
     var found = { machine: get("machine").value, fault: get("fault").value, env: Object.assign({}, data.env) };
     root.querySelectorAll("input[type=range]").forEach(function (input) {
@@ -86,8 +87,8 @@ function (root, data) {
     var pen = canvas.getContext("2d"), image = pen.createImageData(frames, mels);
     levels.forEach(function (level, i) {
       var share = (level - least) / (most - least || 1), band = Math.floor(i / frames);
-      var colour = parseInt(asdlib.look.colours.substr(6 * Math.max(0, Math.min(255, Math.floor(256 * share))), 6), 16);
-      image.data.set([colour >> 16, colour >> 8 & 255, colour & 255, 255], 4 * ((mels - 1 - band) * frames + i % frames));
+      var colour = palette[Math.max(0, Math.min(255, Math.floor(256 * share)))], at = 4 * ((mels - 1 - band) * frames + i % frames);
+      image.data[at] = colour >> 16; image.data[at + 1] = colour >> 8 & 255; image.data[at + 2] = colour & 255; image.data[at + 3] = 255;
     });
     pen.putImageData(image, 0, 0);
   }
