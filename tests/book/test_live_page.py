@@ -40,7 +40,7 @@ def html(detector):
         places=known,
         name="test",
     )
-    parts = (turned, challenge(), engine(described(detector), park_facts()))
+    parts = (turned, challenge(), hearing(1.0), engine(described(detector), park_facts()))
     return (
         "<!doctype html><html lang=en><title>x</title><main>" + "".join(part._repr_html_() for part in parts) + "</main></html>"
     )
