@@ -194,7 +194,9 @@ def maps_of_types(
         }
         for name, x in stages.items()
     }
-    return kept("maps-of-types", make, BOOK, list(stages)), silhouettes
+    content = b"".join(np.ascontiguousarray(x) for x in stages.values())
+    digest = hashlib.sha256(content + repr(machines).encode()).hexdigest()
+    return kept("maps-of-types", make, list(stages), digest), silhouettes
 
 
 def measured(name: str) -> tuple[pd.DataFrame, dict]:

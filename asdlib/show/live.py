@@ -59,9 +59,10 @@ PARTS = {
 MAP = 400  # units that a map is wide and high
 _OWN = """<label>a sound of yours <input type="file" class="file" accept="audio/*">
 </label> <button type="button" class="record">record 2 s</button>"""
-_DIAL = """<div class="dial" role="meter" aria-label="The score" aria-valuenow="0">
-<div class="track"><div class="fill"></div><div class="limit"><span>alarm above</span>
-</div></div><div class="along" aria-hidden="true"></div></div>"""
+_DIAL = """<div class="dial" role="meter" aria-label="The score" aria-valuenow="0"
+ aria-valuemin="0" aria-valuemax="{}"><div class="track"><div class="fill"></div>
+<div class="limit" hidden><span>alarm above</span></div></div>
+<div class="along" aria-hidden="true"></div></div>"""
 # What no control turns: a typical recording.
 TYPICAL = {
     "speed": 1.0,
@@ -95,7 +96,7 @@ def engine(run: Mapping[str, Any], park: Mapping[str, Any] | None = None) -> Wid
     """The detector in the page, for all pictures on it that ask it.
 
     ``run`` is what :func:`asdlib.web.described` says of a detector, or what
-    :func:`asdlib.web.front_end` says of no more than a front end: that is 40 times
+    :func:`asdlib.web.front_end` says of no more than a front end: that is far
     smaller, makes clips and their log-mels, and scores nothing. ``park`` is what
     :func:`asdlib.machines.park_facts` says. It works on a thread of its own.
     """
@@ -154,7 +155,7 @@ def living_machine(
 <label>fault <select class="fault"></select></label>
 <button type="button" class="play">play</button>{sliders}{_OWN if own else ""}</div>
 <p class="verdict" aria-live="polite">The machine is on its way into the page.</p>
-{_DIAL if "dial" in show else ""}
+{_DIAL.format(f"{largest:g}") if "dial" in show else ""}
 <div class="panels">{panels}{_map(points) if points else ""}</div>
 {'<p class="near"></p>' if usual or points else ""}"""
     data = {

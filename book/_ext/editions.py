@@ -11,7 +11,7 @@ EDITIONS = ("reader", "student", "teacher")
 TEACHERS_PAGES = ("book/teacher",)
 USES = "What this page uses"  # in place of a chapter's imports, until they are opened
 TEXT = 760  # pixels: about as wide as the text is
-WIDE = ("map", "maps", "threshold", "machine", "play")  # widgets that use all the room they get
+WIDE = ("map", "maps", "threshold", "machine", "playground")  # widgets that use all the room they get
 
 
 def tags(cell: dict) -> list[str]:

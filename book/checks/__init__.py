@@ -105,7 +105,8 @@ def ask(question: str) -> HTML:
     )  # no text ends the script
     return HTML(
         f'<form id="{group}" class="ask" style="padding:0.8rem 1rem;border:1px solid #7a8794;'
-        f'border-left:5px solid #0068a3;border-radius:8px"><fieldset style="border:0;margin:0;padding:0"><legend style="font-weight:bold;font-size:1em">{html.escape(asked.text)}</legend>{options}</fieldset>'
+        f'border-left:5px solid #0068a3;border-radius:8px"><fieldset style="border:0;margin:0;padding:0">'
+        f'<legend style="font-weight:bold;font-size:1em">{html.escape(asked.text)}</legend>{options}</fieldset>'
         f'<button type="submit" style="color:inherit;background:transparent;'
         f'border:1px solid #7a8794;border-radius:6px;padding:0.2rem 0.7rem;margin-top:0.4rem">check</button> <span role="status"></span></form>'
         f"<script>({script})({json.dumps(group)}, {inlined}, {asked.seal});</script>"

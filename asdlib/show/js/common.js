@@ -3,6 +3,10 @@ window.asdlib = window.asdlib || (function () {
   document.addEventListener("play", function (event) {
     document.querySelectorAll(".asd audio").forEach(function (other) { if (other !== event.target) other.pause(); });
   }, true);
+  // What the address is about to say: browsers refuse to be told a hundred times a second.
+  var said = null, later = 0;
+  function address() { return said === null ? location.hash : said; }
+  function flush() { history.replaceState(null, "", said); said = null; later = 0; }
   function inNotebook() { return document.body.hasAttribute("data-jp-theme-name"); }
   // Somebody else's link, put in the place of this page's own address, would change nothing otherwise.
   window.addEventListener("hashchange", function () {
@@ -92,6 +96,7 @@ window.asdlib = window.asdlib || (function () {
         });
         pen.putImageData(image, 0, 0);
         asdlib.axes(box, x.length / rate, rate);
+        picture.setAttribute("aria-valuemax", (x.length / rate).toFixed(2));
       }
       return {
         sound: sound,
@@ -125,14 +130,15 @@ window.asdlib = window.asdlib || (function () {
     // Where the address says nothing, what the book has kept of the reader counts (book/_ext/progress.js).
     state: {
       read: function (name) {
-        var found = {}, part = location.hash.split("~").find(function (text) { return text.indexOf(name + ":") === 0; });
+        var found = {}, part = address().split("~").find(function (text) { return text.indexOf(name + ":") === 0; });
         if (part) new URLSearchParams(part.slice(name.length + 1)).forEach(function (value, key) { found[key] = value; });
         return part ? found : Object.assign(found, (window.asdKept || {})[name]);
       },
       write: function (name, values) {
         if (inNotebook()) return;
-        var others = location.hash.split("~").slice(1).filter(function (text) { return text.indexOf(name + ":") !== 0; });
-        history.replaceState(null, "", "#~" + others.concat(name + ":" + new URLSearchParams(values)).join("~"));
+        var others = address().split("~").slice(1).filter(function (text) { return text.indexOf(name + ":") !== 0; });
+        said = "#~" + others.concat(name + ":" + new URLSearchParams(values)).join("~");
+        later = later || setTimeout(flush, 150);
       }
     },
     // A button below a named widget that copies the link to what is set in it, and shows the link where it may not be copied.

@@ -67,7 +67,8 @@ function (root, data) {
   // The score on a line from 0 to the largest that the slider may reach, and the threshold as a mark on it.
   function dial(box, score, limit) {
     var percent = function (value) { return 100 * Math.max(0, Math.min(1, value / data.largest)) + "%"; };
-    box.setAttribute("aria-valuenow", score.toPrecision(3));
+    box.setAttribute("aria-valuenow", Math.min(score, data.largest).toPrecision(3));
+    box.setAttribute("aria-valuetext", score.toPrecision(3) + (limit === undefined ? "" : ", alarm above " + limit.toPrecision(3)));
     box.querySelector(".fill").style.width = percent(score);
     box.classList.toggle("alarm", score > limit);
     var mark = box.querySelector(".limit");
@@ -123,8 +124,9 @@ function (root, data) {
       var bar = asdlib.svg("rect", Object.assign(place, { class: i === own ? "own" : "other" }), svg);
       asdlib.svg("title", {}, bar).textContent = names[i] + ": " + score.toPrecision(3);
     });
-    var nearest = names[scores.indexOf(Math.min.apply(null, scores))];
-    get("likest").textContent = "Of all machines it sounds most like " + nearest + ".";
+    var order = names.map(function (_, i) { return i; }).sort(function (a, b) { return scores[a] - scores[b]; });
+    var named = order.slice(0, 3).map(function (i) { return names[i] + " (" + scores[i].toPrecision(3) + ")"; });
+    get("likest").textContent = "Of all machines it sounds most like " + named[0] + (named[1] ? "; then come " + named.slice(1).join(" and ") : "") + ".";
   }
 
   // The distance to the machine's two nearest training clips; on the map, the middle of the five nearest of all machines.
@@ -182,7 +184,8 @@ function (root, data) {
       var context = new AudioContext({ sampleRate: features.rate }), heard = new Float32Array(features.samples), at = 0;
       var tap = "registerProcessor('tap', class extends AudioWorkletProcessor { process(i) { if (i[0][0]) this.port.postMessage(i[0][0].slice()); return true; } })";
       // A data: address, because a page on disk may not load a worklet from a blob.
-      context.audioWorklet.addModule("data:text/javascript," + encodeURIComponent(tap)).then(function () {
+      function stop() { stream.getTracks().forEach(function (track) { track.stop(); }); context.close(); }
+      return context.audioWorklet.addModule("data:text/javascript," + encodeURIComponent(tap)).then(function () {
         var node = new AudioWorkletNode(context, "tap");
         tell("Listening for " + features.samples / features.rate + " s ...");
         node.port.onmessage = function (event) {
@@ -190,13 +193,12 @@ function (root, data) {
           var piece = event.data.subarray(0, heard.length - at);
           heard.set(piece, at); at += piece.length;
           if (at < heard.length) return;
-          stream.getTracks().forEach(function (track) { track.stop(); });
-          context.close();
+          stop();
           judge(heard, "your microphone");
         };
         context.createMediaStreamSource(stream).connect(node).connect(context.destination);
-      });
-    }, function (error) { tell("No microphone (" + error.name + "): allow it for this page, or choose a file."); });
+      }).catch(function (error) { stop(); throw error; });
+    }).catch(function (error) { tell("No microphone (" + error.name + "): allow it for this page, or choose a file."); });
   }
 
   asdlib.engine.get().then(function (found) {
