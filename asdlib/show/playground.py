@@ -103,6 +103,11 @@ def packed(
                 f"{np.shape(x)} numbers of {len(machines)} clips: give finite ones, "
                 "(clips, numbers), and a machine for each clip"
             )
+    if np.shape(known[0])[1] != np.shape(asked[0])[1]:
+        raise AsdError(
+            f"clips of {np.shape(known[0])[1]} numbers to learn from, and of "
+            f"{np.shape(asked[0])[1]} to judge by: give as many of either"
+        )
     names = sorted(set(known[1]), key=lambda name: name.split("/"))
     if len(names) < 2:
         raise AsdError("clips of one machine: there is nothing to tell apart, give two")
@@ -142,7 +147,7 @@ def playground(
     *,
     methods: Sequence[str] = METHODS,
     controls: Sequence[str] = tuple(CHOICES),
-    settings: Mapping[str, float] | None = None,
+    settings: Mapping[str, Any] | None = None,
     name: str = "",
 ) -> Widget:
     """A small encoder to be watched while it learns the machines of some clips.
@@ -152,8 +157,9 @@ def playground(
     judged, the known ones learned from. ``methods`` are some of
     :data:`METHODS` and ``controls`` of :data:`CHOICES`, to be chosen by the reader;
     ``settings`` replace some of :data:`SETTINGS`. With a ``name``, what is chosen stays
-    in the page's address. Raises :class:`AsdError` for other methods, controls and
-    settings, and as :func:`packed`.
+    in the page's address. Offered are the batches that the known clips can fill.
+    Raises :class:`AsdError` for other methods, controls and settings, where the known
+    clips fill no batch, and as :func:`packed`.
     """
     chosen = SETTINGS | dict(settings or {})
     for what, given, offered in (
@@ -168,6 +174,13 @@ def playground(
             )
     data = packed(known, asked, faulty)
     names = list(known[1])
+    smallest = min(CHOICES["batch"].values)
+    batch = max(chosen["batch"], smallest)
+    if batch > len(names):
+        raise AsdError(
+            f"{len(names)} clips to learn from fill no batch of {batch}: give more "
+            f"clips, or a smaller batch in the settings, of {smallest} at least"
+        )
     mark = machine_marks(names)
     legend = "".join(
         f'<span><svg width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true">'
@@ -175,11 +188,12 @@ def playground(
         for machine in sorted(set(names), key=lambda machine: machine.split("/"))
     )
     radios = "".join(
-        f'<label><input type="radio" name="{name or "play"}-method" value="{method}"'
+        f'<label><input type="radio" value="{method}"'
         f"{' checked' if method == methods[0] else ''}> {method}</label>"
         for method in methods
     )
-    lists = "".join(_list(control, chosen[control]) for control in controls)
+    lists = "".join(_list(control, chosen[control], len(names)) for control in controls)
+    colours = "Blue: with stage 1. Orange: one stage. " if len(methods) > 1 else ""
     half = PICTURE // 2
     columns = (
         "run",
@@ -207,7 +221,8 @@ has its seat at the mark on the circle.</figcaption></figure>
  aria-label="Loss"></svg><figcaption>Loss of the training batches.</figcaption></figure>
 <figure><svg class="aucs" viewBox="0 0 440 250" role="img" aria-label="AUC"></svg>
 <figcaption>AUC of the faults (%), mean over the machines. Dashed: by distance to the
-own machine. Solid: by surprise.</figcaption></figure></div></div>
+own machine. Solid: by surprise. {colours}Thin: earlier runs.
+</figcaption></figure></div></div>
 <div class="legend">{legend}</div>
 <div class="runs" role="region" tabindex="0" aria-label="Your runs"><table><thead>
 <tr>{head}<th scope="col">AUC, distance</th><th scope="col">AUC, surprise</th></tr>
@@ -223,15 +238,17 @@ own machine. Solid: by surprise.</figcaption></figure></div></div>
     return Widget("playground", body, payload, label="Training in the page", text=words)
 
 
-def _list(name: str, value: float) -> str:
+def _list(name: str, value: float, clips: int) -> str:
     choice = CHOICES[name]
-    if value not in choice.values:
+    # A batch is of different clips, so there are none of more than these.
+    values = [one for one in choice.values if name != "batch" or one <= clips]
+    if value not in values:
         raise AsdError(
             f"a {name} of {value:g} cannot be chosen: "
-            f"give one of {', '.join(f'{one:g}' for one in choice.values)}"
+            f"give one of {', '.join(f'{one:g}' for one in values)}"
         )
     options = "".join(
         f"<option{' selected' if one == value else ''}>{one:g}</option>"
-        for one in choice.values
+        for one in values
     )
     return f'<label>{choice.text} <select data-name="{name}">{options}</select></label>'

@@ -1,6 +1,7 @@
 """Training in the page: the gradients are torch's, and the widget learns under a reader's hands."""
 
 import json
+import re
 from functools import partial
 from itertools import pairwise
 
@@ -134,6 +135,20 @@ def test_adam_walks_as_torch_s_does(script):
         weights.grad = torch.tensor(slope, dtype=torch.double) * (i + 1)
         adam.step()
     np.testing.assert_allclose(found, weights.detach(), rtol=1e-10)
+
+
+def test_of_an_odd_number_of_steps_the_smaller_half_is_stage_1(script, sets):
+    """So five steps begin as four do, of which two are stage 1."""
+    ask = """({ clips, settings }) => {
+        const training = asdplay.training(asdplay.unpacked(clips), settings);
+        for (let i = 0; i < 4; i++) training.next();
+        const { loss, stage, places, surprises } = training.look();
+        return { loss, stage, places: Array.from(places), surprises: Array.from(surprises) };
+    }"""
+    settings = SETTINGS | {"method": "two stages", "batch": 32}
+    four, five = (script.evaluate(ask, {"clips": packed(*sets), "settings": settings | {"steps": n}}) for n in (4, 5))
+    assert four["stage"] == 2
+    assert five == four
 
 
 # ------------------------------------------------------------------------------------------------------------ the widget
@@ -331,12 +346,29 @@ def test_what_cannot_be_shown_is_refused(sets):
         packed(known, (asked[0], ["gear/id_00", *asked[1][1:]]), faulty)
     with pytest.raises(AsdError, match="3 truths for 96 clips"):
         packed(known, asked, faulty[:3])
+    with pytest.raises(AsdError, match="of 10 numbers to learn from, and of 9 to judge by"):
+        packed(known, (asked[0][:, :9], asked[1]), faulty)
     with pytest.raises(AsdError, match="give finite ones"):
         packed((known[0] * np.nan, known[1]), asked, faulty)
     with pytest.raises(AsdError, match="nothing to tell apart"):
         packed((known[0], ["fan/id_00"] * len(known[1])), asked, faulty)
     with pytest.raises(AsdError):
         packed(known, asked, [False] * 96)
+
+
+@pytest.mark.parametrize(("count", "offered"), [(48, [8, 16, 32]), (32, [8, 16, 32]), (31, [8, 16]), (8, [8])])
+def test_only_batches_that_the_clips_can_fill_are_offered(sets, count, offered):
+    (x, machines), asked, faulty = sets
+    page = playground((x[:count], machines[:count]), asked, faulty, settings={"batch": offered[-1]})._repr_html_()
+    batches = page.split('data-name="batch"')[1].split("</select>")[0]
+    assert [int(value) for value in re.findall(r">(\d+)</option>", batches)] == offered
+
+
+@pytest.mark.parametrize(("count", "settings"), [(48, {}), (31, {"batch": 32}), (7, {"batch": 7})])
+def test_clips_that_fill_no_batch_are_refused(sets, count, settings):
+    (x, machines), asked, faulty = sets
+    with pytest.raises(AsdError, match=f"{count} clips to learn from fill no batch of"):
+        playground((x[:count], machines[:count]), asked, faulty, settings=settings)
 
 
 def test_all_that_it_needs_is_in_it_and_it_says_what_it_is(sets):

@@ -84,7 +84,7 @@ function (root, data) {
   // Lines over the steps; the number of each run stands at the end of its line.
   function chart(svg, tall, low, high, ticks, lines) {
     var X = function (share) { return 44 + 366 * share; }, Y = function (value) { return tall - 44 - (tall - 60) * (value - low) / (high - low); };
-    var text = function (x, y, anchor, words, kind) { asdlib.svg("text", { x: x, y: y, "text-anchor": anchor, class: kind || "" }, svg).textContent = words; };
+    var text = function (x, y, anchor, words) { asdlib.svg("text", { x: x, y: y, "text-anchor": anchor }, svg).textContent = words; };
     svg.replaceChildren();
     ticks.forEach(function (tick) {
       asdlib.svg("path", { d: "M" + X(0) + "," + Y(tick) + "H" + X(1), class: "grid" }, svg);
@@ -101,7 +101,7 @@ function (root, data) {
       if (!one.places.length) return;
       var last = one.places[one.places.length - 1];
       asdlib.svg("path", { d: "M" + one.places.map(function (place) { return X(place[0]).toFixed(1) + "," + Y(place[1]).toFixed(1); }).join("L"), class: "line " + one.kind }, svg);
-      text(X(last[0]) + 4, Y(last[1]) + 6, "start", one.number, one.kind);
+      text(X(last[0]) + 4, Y(last[1]) + 6, "start", one.number);
     });
   }
   function table() {

@@ -6,7 +6,8 @@ asdplay.training = function (data, settings) {
   const { known, asked, machines } = data, { batch, steps } = settings, width = settings.sizes[settings.sizes.length - 1];
   const rng = asdplay.random(settings.seed), encoder = asdplay.encoder([data.width].concat(settings.sizes), rng);
   const weight = asdplay.uniform(machines * width, Math.sqrt(6 / (machines + width)), rng); // of ArcFace: a row a machine
-  const contrasting = { "stage 1 alone": steps, "two stages": steps / 2, "one stage": 0 }[settings.method]; // steps of stage 1
+  // The steps of stage 1.
+  const contrasting = { "stage 1 alone": steps, "two stages": Math.floor(steps / 2), "one stage": 0 }[settings.method];
   const order = Array.from(known.labels.keys());
   let step = 0, losses = [], optimize = asdplay.adam(encoder.weights, settings.rate);
 
