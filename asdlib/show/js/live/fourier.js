@@ -1,22 +1,25 @@
 // The Fourier transform of real sounds, n even and otherwise a power of two times 1, 3 or 9: as a half-length transform of
 // complex numbers, the even samples as real parts, the odd ones as imaginary parts (Cooley and Tukey, 1965).
 asdlive.fourier = (function () {
-  const tables = new Map();
+  const tables = new Map(), orders = new Map();
 
   // Cosines and sines of a turn in n steps.
   function turn(n) {
     if (!tables.has(n)) {
       const cos = new Float64Array(n), sin = new Float64Array(n);
       for (let i = 0; i < n; i++) { cos[i] = Math.cos(2 * Math.PI * i / n); sin[i] = Math.sin(2 * Math.PI * i / n); }
-      tables.set(n, { cos, sin, order: reversed(n) });
+      tables.set(n, { cos, sin });
     }
     return tables.get(n);
   }
   // Where each of n goes when its index is read backwards in bits.
   function reversed(n) {
-    const order = new Uint32Array(n);
-    for (let i = 1; i < n; i++) order[i] = order[i >> 1] >> 1 | (i & 1 ? n >> 1 : 0);
-    return order;
+    if (!orders.has(n)) {
+      const order = new Uint32Array(n);
+      for (let i = 1; i < n; i++) order[i] = order[i >> 1] >> 1 | (i & 1 ? n >> 1 : 0);
+      orders.set(n, order);
+    }
+    return orders.get(n);
   }
 
   // In place, re and im (n,) each: the sum over i of x[i] exp(-2 pi sqrt(-1) i k / n) for every k.
@@ -26,7 +29,7 @@ asdlive.fourier = (function () {
 
   // n a power of two: pairs, pairs of pairs, and so on.
   function halves(re, im) {
-    const n = re.length, { order } = turn(n);
+    const n = re.length, order = reversed(n);
     for (let i = 0; i < n; i++) {
       const j = order[i];
       if (j > i) {
