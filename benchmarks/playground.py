@@ -1,6 +1,6 @@
 """What the playground of the book's pages finds, over seeds: temperature, batch, margin, one stage against two.
 
-    python benchmarks/playground.py WORK [--seeds 0 1 2 3 4 5 6 7 8 9]
+    python benchmarks/playground.py WORK [--seeds 0 1 2 3 4]
 
 Runs the page's own scripts (``asdlib/show/js/play``) in node, on the clips that the pages have: the 16 machines of four types
 of the simulated park, 64 numbers a clip. One setting is changed at a time. Writes ``data/results/playground.json``: a header
@@ -83,7 +83,7 @@ def measure(clips: dict, changed: str, methods: tuple[str, ...], seed: int) -> l
 
 
 def main() -> None:
-    options = arguments(__doc__.splitlines()[0], seeds=10).parse_args()
+    options = arguments(__doc__.splitlines()[0], seeds=5).parse_args()
     clips, records = clips_of_the_pages(options.work), []
     for seed in options.seeds:
         for changed, methods in GRID:
