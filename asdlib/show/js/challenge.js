@@ -19,7 +19,7 @@ function (root, data) {
     asdlib.state.write(data.name, best);
     root.dispatchEvent(new CustomEvent("record", { bubbles: true, detail: { kind: kind, record: best[kind] } }));
     show();
-    tell("Kept in the address of this page: copy it to share your record. Nothing was sent anywhere.");
+    tell("A new record. Nothing was sent anywhere.");
   }
   function tell(text) { told.textContent = text; }
 
