@@ -184,6 +184,30 @@ def test_the_index_of_the_student_has_no_word_that_only_solutions_use():
     assert solutions & terms("student") <= said
 
 
+def test_the_teacher_is_told_the_minutes_that_the_chapters_say():
+    told = re.findall(r"^\| \[\]\((\w+)\) \|.*\| (\d+) \|$", (TOP / "book" / "teacher.md").read_text(), re.M)
+    said = {}
+    for path in NOTEBOOKS:
+        cells = json.loads(path.read_text())["cells"]
+        found = re.search(r"\*\*Time:\*\*\s+(\d+)\s+minutes", "".join("".join(cell["source"]) for cell in cells[:2]))
+        if found:
+            said[path.stem] = found[1]
+    assert len(said) > 15
+    assert dict(told) == said
+
+
+def test_the_minutes_of_the_sections_in_class_add_up():
+    """Where the box of a chapter has a total and minutes after each section, up to the full stop."""
+    boxes = 0
+    for path in NOTEBOOKS:
+        text = "".join("".join(cell["source"]) for cell in json.loads(path.read_text())["cells"])
+        found = re.search(r"\*\*(?:Minutes in|In) class \((\d+)[^)]*\):\*\* (.+?)\.\s", text, re.S)
+        if found:
+            boxes += 1
+            assert sum(map(int, re.findall(r"\b(\d+)(?=[;,.]|$| \()", found[2]))) == int(found[1]), (path.stem, found[2])
+    assert boxes > 8
+
+
 @built
 def test_the_notes_for_the_teacher_are_in_that_edition_only():
     notes = distinctive("teacher")
