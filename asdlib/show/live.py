@@ -150,14 +150,16 @@ def living_machine(
     sliders = "".join(map(_slider, (CONTROLS[name] for name in controls)))
     points = {m: np.asarray(x) * (MAP - 20) + 10 for m, x in (places or {}).items()}
     panels = "".join(_panel(part) for part in PARTS if part in show and part != "dial")
+    # Without a severity there is no fault to choose.
+    hidden = "" if "severity" in controls else " hidden"
     body = f"""
 <div class="controls"><label>machine <select class="machine">{options}</select></label>
-<label>fault <select class="fault"></select></label>
+<label{hidden}>fault <select class="fault"></select></label>
 <button type="button" class="play">play</button>{sliders}{_OWN if own else ""}</div>
 <p class="verdict" aria-live="polite">The machine is on its way into the page.</p>
 {_DIAL.format(f"{largest:g}") if "dial" in show else ""}
-<div class="panels">{panels}{_map(points) if points else ""}</div>
-{'<p class="near"></p>' if usual or points else ""}"""
+{'<p class="near"></p>' if usual or points else ""}
+<div class="panels">{panels}{_map(points) if points else ""}</div>"""
     data = {
         "env": TYPICAL,
         "fault": fault,
@@ -176,21 +178,26 @@ def challenge(*, name: str = "challenge") -> Widget:
     """A record to beat with the living machine before it, kept in the page's address.
 
     That is the mildest fault that the detector catches and the reader does not hear,
-    and the strongest that it misses.
+    and the strongest that it misses. An alarm that comes without the fault, too, does
+    not count. A record that a link brings is shown as one to beat.
     """
+    set_so = '<td><button type="button" hidden>set it so</button></td>'
+    cells = "<td></td>" * 3 + set_so
     rows = "".join(
-        f'<tr class="{kind}-row"><th scope="row">{text}</th>{"<td></td>" * 3}</tr>'
+        f'<tr class="{kind}-{whose}"><th scope="row">{text}, {said}</th>{cells}</tr>'
         for kind, text in (
             ("caught", "mildest: alarm, and I cannot hear it"),
             ("missed", "strongest: I hear it, and no alarm"),
         )
+        for whose, said in (("own", "mine"), ("sent", "to beat"))
     )
     body = f"""
 <p><button type="button" class="caught">alarm, but I hear nothing</button>
 <button type="button" class="missed">I hear it, but no alarm</button></p>
 <table><thead><tr><th scope="col">record</th><th scope="col">severity</th>
-<th scope="col">fault</th><th scope="col">machine</th></tr></thead>
-<tbody>{rows}</tbody></table><p class="told" aria-live="polite"></p>"""
+<th scope="col">fault</th><th scope="col">machine</th>
+<th scope="col">try it</th></tr></thead><tbody>{rows}</tbody></table>
+<p class="told" aria-live="polite"></p>"""
     text = "[the mildest fault that is caught, the strongest that is missed]"
     return Widget("challenge", body, {"name": name}, label="Your record", text=text)
 
@@ -235,7 +242,7 @@ def _map(points: Mapping[str, np.ndarray]) -> str:
     return (
         f'<figure><svg class="map" viewBox="0 0 {MAP} {MAP}" role="img" aria-label="Map'
         f' of the training clips">{drawn}<g class="here"><circle r="11"/></g></svg>'
-        "<figcaption>Where its five nearest training clips lie.</figcaption></figure>"
+        '<figcaption class="around"></figcaption></figure>'
     )
 
 

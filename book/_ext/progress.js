@@ -174,7 +174,7 @@
         answers.push([link(page), answer.asked[0], node("ol", {}, ...tries), found]);
       });
       Object.entries(kept.records[page] || {}).forEach(function (one) {
-        records.push([link(page), kinds[one[0]], ...one[1].split("|")]);
+        records.push([link(page), kinds[one[0]], ...one[1].split("|").slice(0, 3)]);
       });
     });
     fill("answers", ["chapter", "question", "your answers, in order", "right"], answers, "No question is answered yet.");

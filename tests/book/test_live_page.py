@@ -2,7 +2,9 @@
 
 import base64
 import json
+import re
 import shutil
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from asdlib.cache import clip_of
 from asdlib.detector import embed
 from asdlib.errors import AsdError
 from asdlib.features import log_mel
-from asdlib.live import challenge, engine, hearing, living_machine
+from asdlib.live import TYPICAL, challenge, engine, hearing, living_machine
 from asdlib.machines import faults, machines, park_facts, render
 from asdlib.web import described, front_end
 
@@ -188,27 +190,74 @@ def test_a_sound_of_one_s_own_is_heard_and_what_of_it_is_said(opened, tmp_path, 
     opened.wait_for_function("() => document.querySelector('.verdict').textContent.includes('no.wav is no sound')")
 
 
-def test_the_address_keeps_what_is_set_and_the_records(opened, detector):
-    turn(opened, "severity", 1.5)
+@pytest.fixture
+def challenged(opened, html, tmp_path, detector):
+    """The page with a fault whose alarm depends on it: the threshold lies between the scores without and with it."""
+    for machine in detector.config.machines:
+        for fault in faults(machine):
+            what = {"machine": machine, "fault": fault, "env": TYPICAL, "moment": 1}
+            scores = {
+                severity: opened.evaluate(ASK, what | {"severity": severity})["scores"][detector.label(machine)]
+                for severity in (0, 0.5, 1.5, 2)
+            }
+            if min(scores[0.5], scores[1.5], scores[2]) > scores[0] + 1e-3:
+                limit = (scores[0] + min(scores[0.5], scores[1.5], scores[2])) / 2
+                path = tmp_path / "challenge.html"
+                path.write_text(re.sub(r'"thresholds":\{"[^}]*\}', f'"thresholds":{{"{machine}":{limit}}}', html, count=1))
+                state = urlencode({"machine": machine, "fault": fault, "severity": 0})
+                opened.goto(f"{path.as_uri()}#~test:{state}")
+                opened.wait_for_selector(ANSWERED)
+                return machine, fault
+    raise AssertionError("the small detector hears no fault at all")
+
+
+def cells(page, row):
+    return page.locator(f".{row} td").all_text_contents()[:3]
+
+
+def test_the_address_keeps_what_is_set_and_the_records(opened, challenged):
+    machine, fault = challenged
     told = opened.locator(".asd-challenge .told")
-    opened.locator(".missed").click()
-    assert told.text_content().startswith("It raises the alarm")
-    opened.locator(".caught").click()
-    assert told.text_content() == "A new record. Nothing was sent anywhere."
+    turn(opened, "severity", 1.5)
+    opened.locator("button.missed").click()
+    assert told.text_content().startswith("It raises the alarm: it is not missed")
+    opened.locator("button.caught").click()
+    opened.wait_for_function("() => document.querySelector('.asd-challenge .told').textContent.startsWith('Your record.')")
     turn(opened, "severity", 2)
-    opened.locator(".caught").click()
+    opened.locator("button.caught").click()
     assert told.text_content() == "Your record is severity 1.5 already."
     turn(opened, "severity", 0)
-    opened.locator(".caught").click()
+    opened.locator("button.caught").click()
     assert told.text_content().startswith("Choose a fault")
     turn(opened, "severity", 0.5)
-    opened.locator(".caught").click()
+    opened.locator("button.caught").click()
+    opened.wait_for_function("() => document.querySelector('.caught-own td').textContent === '0.5'")
+    assert cells(opened, "caught-own") == ["0.5", fault, machine]
+    assert cells(opened, "missed-own")[0] == "none yet"
+    assert opened.locator(".caught-sent").is_hidden()
+    opened.wait_for_function("() => location.hash.includes('caught=0.5')")  # the address follows a little later
+    # Here nothing but the address keeps it, so to the next reader it is a record to beat; it brings its setting.
     opened.reload()
     opened.wait_for_selector(ANSWERED)
     assert opened.locator("[data-name=severity]").input_value() == "0.5"
-    machine, fault = detector.config.machines[1], faults(detector.config.machines[1])[0]
-    assert opened.locator(".caught-row td").all_text_contents() == ["0.5", fault, machine]
-    assert opened.locator(".missed-row td").all_text_contents()[0] == "none yet"
+    assert cells(opened, "caught-sent") == ["0.5", fault, machine]
+    assert cells(opened, "caught-own")[0] == "none yet"
+    assert told.text_content() == "Somebody has sent you a record to beat."
+    turn(opened, "severity", 1.5)
+    opened.locator("button.caught").click()
+    opened.wait_for_function(
+        "() => document.querySelector('.caught-own td').textContent === '1.5'"
+    )  # worse, and still one's own
+    opened.locator(".caught-sent button").click()
+    opened.wait_for_function("() => document.querySelector('[data-name=severity]').value === '0.5'")
+
+
+def test_an_alarm_without_the_fault_is_no_catch(opened):
+    """With a threshold below every score, the healthy machine raises it, too."""
+    turn(opened, "severity", 1.5)
+    opened.locator("button.caught").click()
+    opened.wait_for_function("() => document.querySelector('.asd-challenge .told').textContent.includes('a false alarm')")
+    assert cells(opened, "caught-own")[0] == "none yet"
 
 
 def test_it_is_accessible(opened, axe):

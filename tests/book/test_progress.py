@@ -47,7 +47,8 @@ def build(folder, edition, text):
     config = yaml.safe_load((TOP / "_config.yml").read_text())
     config["sphinx"]["config"]["asd_edition"] = edition
     parts = [{"caption": "All", "chapters": [{"file": f"book/{name}"} for name in ("zoo", "living", "progress")]}]
-    shutil.copytree(TOP / "book" / "_ext", folder / "book" / "_ext")
+    for part in ("_ext", "mark"):
+        shutil.copytree(TOP / "book" / part, folder / "book" / part)
     files = {
         "_config.yml": yaml.safe_dump(config),
         "_toc.yml": yaml.safe_dump({"format": "jb-book", "root": "book/intro", "parts": parts}),
@@ -214,28 +215,34 @@ def test_what_cannot_be_read_any_more_is_said_and_begins_anew(page, reader):
 
 
 def heard(page, severity):
-    """A machine of the page is heard, and raises the alarm."""
-    what = {"machine": "fan/id_00", "own": False, "alarm": True, "what": {"fault": "imbalance", "severity": severity}}
+    """A machine of the page is heard, and raises no alarm."""
+    what = {"machine": "fan/id_00", "own": False, "alarm": False, "what": {"fault": "imbalance", "severity": severity}}
     tell = "(machine, what) => machine.dispatchEvent(new CustomEvent('heard', { detail: what }))"
-    page.locator(".asd-machine").evaluate(tell, what)
+    page.locator(".asd-machine").evaluate(tell, what | {"setting": {"severity": str(severity), "moment": "3"}})
 
 
 def test_a_record_outlives_its_address_and_somebody_else_s_link(page, reader):
+    def row(whose):
+        return page.locator(f".missed-{whose} td").all_text_contents()[:3]
+
     go(page, reader, "living")
-    heard(page, 0.5)
-    page.locator("button.caught").click()
+    heard(page, 0.9)
+    page.locator("button.missed").click()
     go(page, reader, "living")
-    row = page.locator(".caught-row td")
-    assert row.all_text_contents() == ["0.5", "imbalance", "fan/id_00"]
+    assert row("own") == ["0.9", "imbalance", "fan/id_00"]
     go(page, reader, "intro")
-    page.goto((reader / "living.html").as_uri() + "#~challenge:caught=0.9%7Cclogging%7Cfan%2Fid_02")
-    assert row.all_text_contents() == ["0.9", "clogging", "fan/id_02"]
-    heard(page, 0.7)
-    page.locator("button.caught").click()  # better than theirs, worse than one's own
-    assert row.all_text_contents()[0] == "0.7"
+    page.goto((reader / "living.html").as_uri() + "#~challenge:missed=1.1%7Cclogging%7Cfan%2Fid_02")
+    assert row("sent") == ["1.1", "clogging", "fan/id_02"]
+    assert row("own") == ["0.9", "imbalance", "fan/id_00"]
+    heard(page, 1)
+    page.locator("button.missed").click()  # better than one's own, though not than theirs
+    assert row("own")[0] == "1"
+    heard(page, 0.8)
+    page.locator("button.missed").click()
+    assert page.locator(".asd-challenge .told").inner_text() == "Your record is severity 1 already."
     go(page, reader, "progress")
-    mild = "mildest fault with an alarm, not heard"
-    assert table(page, "records") == [["The living one", mild, "0.5", "imbalance", "fan/id_00"]]
+    loud = "strongest fault without an alarm, heard"
+    assert table(page, "records") == [["The living one", loud, "1", "imbalance", "fan/id_00"]]
 
 
 def test_a_link_is_copied_or_shown_and_listed(browser, reader):
@@ -246,9 +253,9 @@ def test_a_link_is_copied_or_shown_and_listed(browser, reader):
             go(page, reader, "living")
             share, told = page.get_by_role("button", name="copy the link"), page.locator(".asd-share [role=status]")
             share.click()
-            assert told.inner_text() == "There is nothing to share yet."
+            assert told.inner_text() == "There is nothing to share yet: turn something first."
             heard(page, 1.5)
-            page.locator("button.caught").click()
+            page.locator("button.missed").click()
             share.press("Enter")
             field = page.get_by_label("The link")
             if refused:
@@ -260,18 +267,18 @@ def test_a_link_is_copied_or_shown_and_listed(browser, reader):
                 page.get_by_text("Copied.").wait_for()
                 assert not field.is_visible()
                 link = page.evaluate("navigator.clipboard.readText()")
-            assert link == (reader / "living.html").as_uri() + "#~challenge:caught=1.5%7Cimbalance%7Cfan%2Fid_00"
+            assert link == (reader / "living.html").as_uri() + "#~challenge:missed=1.5%7Cimbalance%7Cfan%2Fid_00%7Cmoment%3D3"
             go(page, reader, "progress")
-            assert table(page, "shared") == [["The living one", "Your record", "caught: 1.5 imbalance fan/id_00"]]
+            assert table(page, "shared") == [["The living one", "Your record", "missed: 1.5 imbalance fan/id_00 moment=3"]]
             page.locator("#progress-shared a").click()
-            page.locator(".caught-row td", has_text="1.5").wait_for()
+            page.locator(".missed-own td", has_text="1.5").wait_for()
             assert page.url == link
 
 
 def test_a_link_pasted_over_the_address_of_its_own_page_sets_it(page, reader):
     go(page, reader, "living")
     page.goto((reader / "living.html").as_uri() + "#~challenge:caught=0.9%7Cclogging%7Cfan%2Fid_02")
-    page.locator(".caught-row td", has_text="0.9").wait_for()
+    page.locator(".caught-sent td", has_text="0.9").wait_for()
 
 
 def test_the_results_are_accessible_fit_a_phone_and_print(page, reader, axe):

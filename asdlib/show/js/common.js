@@ -21,7 +21,12 @@ window.asdlib = window.asdlib || (function () {
       root.dataset.ready = "yes";
       var data = JSON.parse(root.querySelector('script[type="application/json"]').textContent);
       code(root, data);
-      if (data.name) asdlib.share(root, data.name);
+      if (!data.name) return;
+      asdlib.share(root, data.name);
+      // A link to a setting opens the page where it is, once formulas and pictures have found their places.
+      if (!inNotebook() && location.hash.indexOf("#~" + data.name + ":") === 0) window.addEventListener("load", function () {
+        setTimeout(function () { root.scrollIntoView({ block: "start" }); }, 500);
+      });
     },
     svg: function (name, attributes, parent) {
       var node = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -156,12 +161,12 @@ window.asdlib = window.asdlib || (function () {
       line.append(button, " ", told, " ", field);
       root.append(line);
       function tell(text) {
-        var away = " On another machine, its end from # on goes behind the address that the page has there.";
+        var away = " Whoever has the book on their own computer puts its end, from # on, behind the address of their page.";
         told.textContent = text + (location.protocol === "file:" ? away : "");
       }
       button.addEventListener("click", function () {
         var values = asdlib.state.read(name), part = "#~" + name + ":" + new URLSearchParams(values);
-        if (!Object.keys(values).length) { told.textContent = "There is nothing to share yet."; return; }
+        if (!Object.keys(values).length) { told.textContent = "There is nothing to share yet: turn something first."; return; }
         field.value = location.href.split("#")[0] + part;
         var detail = { what: root.getAttribute("aria-label"), address: part };
         root.dispatchEvent(new CustomEvent("shared", { bubbles: true, detail: detail }));

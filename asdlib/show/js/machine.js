@@ -13,22 +13,25 @@ function (root, data) {
 
   // The faults of the chosen machine's type; the same one stays chosen where the type has it.
   function offer() {
-    var type = engine.park[get("machine").value.split("/")[0]], before = get("fault").value;
-    get("fault").replaceChildren.apply(get("fault"), [""].concat(Object.keys(type.faults)).map(function (name) {
-      var option = new Option(name || "none", name);
-      option.selected = name === before;
-      return option;
-    }));
+    var faults = Object.keys(engine.park[get("machine").value.split("/")[0]].faults), before = get("fault").value;
+    get("fault").replaceChildren.apply(get("fault"), [""].concat(faults).map(function (name) { return new Option(name || "none", name); }));
+    get("fault").value = !before || faults.includes(before) ? before : faults[0]; // another type has other faults
   }
 
+  // What the controls say, by their names.
+  function setting() {
+    var found = { machine: get("machine").value, fault: get("fault").value };
+    root.querySelectorAll("input[type=range]").forEach(function (input) { found[input.dataset.name] = input.value; });
+    return found;
+  }
+  function turned() {
+    if (data.name) asdlib.state.write(data.name, setting());
+    make();
+  }
   function make() {
-    var what = values();
-    if (data.name) {
-      var kept = { machine: what.machine, fault: what.fault };
-      root.querySelectorAll("input[type=range]").forEach(function (input) { kept[input.dataset.name] = input.value; });
-      asdlib.state.write(data.name, kept);
-    }
-    ask("clip", what, what.machine, what.fault && what.severity ? what.fault + ", severity " + what.severity : "healthy", false);
+    var what = values(), broken = what.fault && what.severity;
+    var said = broken ? what.fault + ", severity " + what.severity : what.severity ? "healthy (no fault is chosen)" : "healthy";
+    ask("clip", what, what.machine, said, false);
   }
   // An answer that a later question has overtaken is null: the later one is shown.
   function ask(job, what, machine, said, own) {
@@ -39,10 +42,10 @@ function (root, data) {
     });
   }
   function show(answer, machine, what, own) {
-    var alarm = "", text = machine + ", " + what;
+    var alarm = "", text = machine + ", " + what, limit = threshold(machine);
     heard = answer.waveform;
     if (answer.scores) {
-      var at = engine.about.machines.indexOf(machine), score = answer.scores[at], limit = threshold(machine);
+      var at = engine.about.machines.indexOf(machine), score = answer.scores[at];
       alarm = limit === undefined ? "" : score > limit ? "ALARM" : "no alarm";
       text += ": score " + score.toPrecision(3) + (alarm && ", " + alarm);
       root.dataset.score = score;
@@ -57,7 +60,7 @@ function (root, data) {
     root.dataset.alarm = alarm;
     root.dataset.milliseconds = answer.milliseconds;
     root.dataset.state = "answered";
-    root.dispatchEvent(new CustomEvent("heard", { detail: { machine: machine, what: values(), alarm: alarm === "ALARM", own: own } }));
+    root.dispatchEvent(new CustomEvent("heard", { detail: { machine: machine, what: values(), alarm: alarm === "ALARM", limit: limit, setting: setting(), own: own } }));
   }
   function threshold(machine) {
     var own = data.thresholds[machine];
@@ -75,6 +78,7 @@ function (root, data) {
     mark.hidden = limit === undefined;
     if (limit === undefined) return;
     mark.style.left = percent(limit);
+    mark.firstElementChild.textContent = "alarm above " + limit.toPrecision(3);
     mark.classList.toggle("high", limit > data.largest / 2); // its text then stands on the other side
   }
 
@@ -136,6 +140,9 @@ function (root, data) {
       + (usual === undefined ? "." : "; new healthy ones have at most " + usual.toFixed(3) + ".");
     root.dataset.distance = distance;
     if (!get("map")) return;
+    var counts = {};
+    answer.around.forEach(function (one) { counts[one.machine] = (counts[one.machine] || 0) + 1; });
+    get("around").textContent = "Its five nearest training clips: " + Object.keys(counts).map(function (name) { return counts[name] + " of " + name; }).join(", ") + ".";
     var places = answer.around.map(function (one) { return data.places[one.machine][one.clip]; });
     var middle = [0, 1].map(function (k) { return places.reduce(function (sum, place) { return sum + place[k] / places.length; }, 0); });
     get("here").style.transform = "translate(" + middle[0] + "px," + middle[1] + "px)";
@@ -154,8 +161,7 @@ function (root, data) {
   }
 
   // As the page's address says, where it says something of this machine.
-  function restore() {
-    var kept = data.name ? asdlib.state.read(data.name) : {};
+  function restore(kept) {
     if (kept.machine && Array.from(get("machine").options).some(function (o) { return o.value === kept.machine; })) get("machine").value = kept.machine;
     offer();
     get("fault").value = kept.fault === undefined ? data.fault : kept.fault;
@@ -213,9 +219,10 @@ function (root, data) {
       });
       get("record").addEventListener("click", record);
     }
-    restore();
-    get("machine").addEventListener("change", function () { offer(); make(); });
-    root.querySelectorAll("input[type=range], .fault").forEach(function (input) { input.addEventListener("input", make); });
+    restore(data.name ? asdlib.state.read(data.name) : {});
+    root.addEventListener("set", function (event) { restore(event.detail); turned(); });
+    get("machine").addEventListener("change", function () { offer(); turned(); });
+    root.querySelectorAll("input[type=range], .fault").forEach(function (input) { input.addEventListener("input", turned); });
     get("play").addEventListener("click", play);
     make();
   });
