@@ -338,6 +338,7 @@ def test_what_a_reader_hears_is_told_beside_the_average_and_kept(page, tmp_path,
     page.wait_for_function("() => document.querySelector('.verdict').textContent.endsWith('severity 0.35')")
     button.press("Enter")
     assert told.text_content() == "You hear it from severity 0.35 on. The faulty recordings have 0.9 on average."
+    page.wait_for_function("() => location.hash.includes('hearing:')")  # the address follows a little later
     page.reload()
     page.wait_for_selector(ANSWERED)
     assert table.locator("tbody tr").all_text_contents() == ["fan/id_00, bearing wear0.35"]

@@ -241,7 +241,7 @@ def test_a_record_outlives_its_address_and_somebody_else_s_link(page, reader):
     page.locator("button.missed").click()
     assert page.locator(".asd-challenge .told").inner_text() == "Your record is severity 1 already."
     go(page, reader, "progress")
-    loud = "strongest fault without an alarm, heard"
+    loud = "strongest fault heard, without an alarm"
     assert table(page, "records") == [["The living one", loud, "1", "imbalance", "fan/id_00"]]
 
 

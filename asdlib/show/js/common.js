@@ -4,9 +4,9 @@ window.asdlib = window.asdlib || (function () {
     document.querySelectorAll(".asd audio").forEach(function (other) { if (other !== event.target) other.pause(); });
   }, true);
   // What the address is about to say: browsers refuse to be told a hundred times a second.
-  var said = null, later = 0;
+  var said = null, later = 0, written = -1e9;
   function address() { return said === null ? location.hash : said; }
-  function flush() { history.replaceState(null, "", said); said = null; later = 0; }
+  function flush() { history.replaceState(null, "", said); said = null; later = 0; written = performance.now(); }
   function inNotebook() { return document.body.hasAttribute("data-jp-theme-name"); }
   // Somebody else's link, put in the place of this page's own address, would change nothing otherwise.
   window.addEventListener("hashchange", function () {
@@ -143,7 +143,8 @@ window.asdlib = window.asdlib || (function () {
         if (inNotebook()) return;
         var others = address().split("~").slice(1).filter(function (text) { return text.indexOf(name + ":") !== 0; });
         said = "#~" + others.concat(name + ":" + new URLSearchParams(values)).join("~");
-        later = later || setTimeout(flush, 150);
+        if (later) return;
+        if (performance.now() - written > 150) flush(); else later = setTimeout(flush, 150);
       }
     },
     // A button below a named widget that copies the link to what is set in it, and shows the link where it may not be copied.
