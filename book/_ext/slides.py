@@ -5,7 +5,9 @@ Arrow keys, space bar or scrolling move from slide to slide; printing gives one 
 
 import html
 import re
+from pathlib import Path
 
+MARK = (Path(__file__).parents[1] / "mark" / "favicon.svg").read_text()
 STYLE = """
 html { scroll-snap-type: y proximity; counter-reset: slide; }
 body { margin: 0; font: 1.3rem/1.4 sans-serif; color: #222; background: #fff; }
@@ -17,7 +19,9 @@ h1 { font-size: 2.4rem; } h2 { font-size: 1.6rem; margin: 0 0 0.8rem; }
 img.figure { max-width: 100%; max-height: 66vh; object-fit: contain; align-self: center; }
 table { border-collapse: collapse; align-self: center; }
 th, td { padding: 0.2rem 1rem; text-align: left; border-bottom: 1px solid #ccc; }
-p { margin: 0.6rem 0; } footer { position: fixed; left: 1rem; bottom: 0.4rem; font-size: 0.8rem; color: #595959; }
+p { margin: 0.6rem 0; }
+section > svg { width: 5rem; height: auto; }
+footer { position: fixed; left: 1rem; bottom: 0.4rem; font-size: 0.8rem; color: #595959; }
 @media print { footer { display: none; } section { min-height: 0; height: 98vh; } }
 """
 SCRIPT = """
@@ -40,7 +44,7 @@ def slides(notebook: dict, book_title: str) -> str:
     goal = re.search(r"\*\*After this chapter you can\*\*(.*?)(?:\n\n|\*\*You need|$)", text, re.DOTALL)
     words = _plain(" ".join(goal[1].split())) if goal else ""
     aim = f"<p>After it you can {words}</p>" if words else ""
-    sections = [f"<section><h1>{html.escape(title)}</h1>{aim}</section>"]
+    sections = [f"<section>{MARK}<h1>{html.escape(title)}</h1>{aim}</section>"]
     heading = title
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":

@@ -82,6 +82,17 @@ def test_the_mark_is_on_the_page_in_both_themes_and_on_what_is_posted(page, path
         assert [re.search(r"logo-(\w+)\.svg", source)[1] for source in shown] == [theme]
 
 
+@pytest.mark.parametrize("path", FRONT)
+def test_the_mark_is_on_slides_and_on_paper(page, path):
+    page.goto((HTML / "slides" / "intro.html").as_uri())
+    assert page.locator("section svg[aria-label='Odd Sound Out']").first.is_visible()
+    page.goto(path.as_uri())
+    page.emulate_media(media="print")
+    shown = page.evaluate("getComputedStyle(document.querySelector('#jb-print-docs-body h1'), '::before').content")
+    assert re.search(r"logo-light\.svg", shown)
+    assert (HTML / "_static" / "logo-light.svg").exists()
+
+
 @pytest.mark.parametrize("path", CHAPTERS)
 def test_text_in_figures_is_never_small(page, path):
     """Pictures of figures say how wide they are meant to be; as shown, their smallest text has 9 pixels or more."""

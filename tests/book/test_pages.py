@@ -51,9 +51,11 @@ def test_nothing_is_wider_than_a_phone(reading):
 def test_everybody_can_use_the_page(reading, axe):
     reading.evaluate(axe)
     code = "{ exclude: [['.highlight pre']] }"  # each word of it is looked at, and the theme has an accessible style for code
-    violations = reading.evaluate(f"axe.run({code}, {{ resultTypes: ['violations'] }}).then(result => result.violations)")
-    found = [(v["id"], n["html"][:160]) for v in violations for n in v["nodes"] if not is_known(v["id"], n)]
-    assert found == []
+    for theme in ("dark", "light"):
+        reading.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+        violations = reading.evaluate(f"axe.run({code}, {{ resultTypes: ['violations'] }}).then(result => result.violations)")
+        found = [(theme, v["id"], n["html"][:160]) for v in violations for n in v["nodes"] if not is_known(v["id"], n)]
+        assert found == []
 
 
 @every_page
