@@ -251,7 +251,7 @@ def test_the_clip_of_a_point_is_drawn_and_can_be_sought_in(page, path):
     colours = """c => new Set(new Uint32Array(c.getContext("2d").getImageData(0, 0, c.width, c.height).data.buffer)).size"""
     canvas, sound = root.locator("canvas"), root.locator("audio")
     page.wait_for_function(f"c => ({colours})(c) > 100", arg=canvas.element_handle())  # the first clip waits there
-    i, x, y = on_top(root)
+    i, x, y = on_top(root, range(1, 1000))
     page.mouse.click(x, y)
     plays(sound)
     page.wait_for_function(
