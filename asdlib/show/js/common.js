@@ -34,6 +34,16 @@ window.asdlib = window.asdlib || (function () {
       if (parent) parent.appendChild(node);
       return node;
     },
+    // One radio button a name in a box, the first of them chosen; another choice is shown.
+    choices: function (box, group, names, show) {
+      names.forEach(function (name, i) {
+        var label = document.createElement("label"), radio = document.createElement("input");
+        radio.type = "radio"; radio.name = group; radio.value = name; radio.checked = i === 0;
+        radio.addEventListener("change", function () { show(name); });
+        label.append(radio, " " + name);
+        box.append(label);
+      });
+    },
     // The picture of a sound as its position: a click plays from there, arrow keys seek, the space bar plays; the cursor follows.
     position: function (picture, sound, seconds) {
       var cursor = picture.querySelector(".cursor"), long = function () { return sound.duration || seconds || 0; };

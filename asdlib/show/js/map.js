@@ -45,13 +45,7 @@ function (root, data) {
     });
     return best;
   }
-  names.forEach(function (name, i) {
-    var label = document.createElement("label"), radio = document.createElement("input");
-    radio.type = "radio"; radio.name = root.id; radio.value = name; radio.checked = i === 0;
-    radio.addEventListener("change", function () { show(name); });
-    label.append(radio, " " + name);
-    control.append(label);
-  });
+  asdlib.choices(control, root.id, names, show);
   if (names.length < 2) control.style.display = "none";
   root.querySelector(".types").addEventListener("change", function () { show(root.dataset.stage); });
   points.forEach(function (point, i) {

@@ -15,13 +15,7 @@ function (root, data) {
       (numbers.reduce(function (a, b) { return a + b; }) / numbers.length).toFixed(2) + ". (1: every machine on its own; 0: all mixed.)";
     root.dataset.stage = stage;
   }
-  names.forEach(function (name, i) {
-    var label = document.createElement("label"), radio = document.createElement("input");
-    radio.type = "radio"; radio.name = root.id; radio.value = name; radio.checked = i === 0;
-    radio.addEventListener("change", function () { show(name); });
-    label.append(radio, " " + name);
-    control.append(label);
-  });
+  asdlib.choices(control, root.id, names, show);
   if (names.length < 2) control.hidden = true;
   show(names[0]);
 }
