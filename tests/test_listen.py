@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -137,6 +138,16 @@ def test_umap_keeps_groups_and_is_the_same_again():
         centres = p.reshape(3, 20, 2).mean(axis=1)
         assert np.linalg.norm(centres[0] - centres[1]) > within
     np.testing.assert_allclose(umap_points(first, second)[1], points[1])
+
+
+def test_a_map_leaves_torch_its_number_of_threads():  # numba changes it once in a process
+    code = (
+        "import numpy as np, torch; from asdlib.plots import umap_points;"
+        "umap_points(np.random.default_rng(0).normal(size=(20, 8))); print(torch.get_num_threads())"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
 
 
 @pytest.mark.parametrize("count", [*range(3, 18), 40])

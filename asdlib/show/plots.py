@@ -7,7 +7,8 @@ What is drawn goes to the ``axes`` of matplotlib that are given.
 import itertools
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,17 +71,34 @@ def umap_points(*embeddings: np.ndarray, seed: int = 0) -> list[np.ndarray]:
     points: list[np.ndarray] = []
     # The spectral start asks for more than three points.
     start: str | np.ndarray = "spectral" if few > 3 else "random"
-    for x in embeddings:
-        maker = umap.UMAP(
-            n_neighbors=min(NEIGHBOURS, len(x) - 1),
-            metric="cosine",
-            init=start,
-            random_state=seed,
-            n_jobs=1,
-        )
-        points.append(maker.fit_transform(x))
-        start = points[-1] / np.abs(points[-1]).max() * 10
+    with torch_threads_kept():
+        for x in embeddings:
+            maker = umap.UMAP(
+                n_neighbors=min(NEIGHBOURS, len(x) - 1),
+                metric="cosine",
+                init=start,
+                random_state=seed,
+                n_jobs=1,
+            )
+            points.append(maker.fit_transform(x))
+            start = points[-1] / np.abs(points[-1]).max() * 10
     return points
+
+
+@contextmanager
+def torch_threads_kept() -> Iterator[None]:
+    """As many threads for torch afterwards as before.
+
+    numba, on which UMAP stands, sets the number for the whole process when it starts,
+    and sums in other pieces round otherwise: the same seed would train another network.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def machine_colours(machines: Iterable[str]) -> dict[str, str]:
