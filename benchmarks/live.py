@@ -112,10 +112,12 @@ def measured(browser: str, page: str) -> dict[str, list[float]]:
         process = subprocess.Popen(
             ["taskset", "-c", str(core), browser, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        if not arrived.wait(timeout=300):
-            sys.exit(f"{browser} has not answered within five minutes")
-        process.terminate()
-        process.wait()
+        try:
+            if not arrived.wait(timeout=300):
+                sys.exit(f"{browser} has not answered within five minutes")
+        finally:
+            process.terminate()
+            process.wait()
     server.shutdown()
     return found
 
@@ -132,7 +134,10 @@ def main() -> None:
     checkouts = [TOP] + ([given.against] if given.against else [])
     with tempfile.TemporaryDirectory() as folder:
         pages = {str(checkout): page_of(checkout, folder) for checkout in checkouts}
-    for browser in filter(shutil.which, given.browsers):
+    for browser in given.browsers:
+        if not shutil.which(browser):
+            print(f"{browser:12} is not installed: left out")
+            continue
         rounds = [{name: measured(browser, page) for name, page in pages.items()} for _ in range(given.rounds)]
         for name in pages:
             for machine in FAULTS:

@@ -71,7 +71,7 @@ def umap_points(*embeddings: np.ndarray, seed: int = 0) -> list[np.ndarray]:
     points: list[np.ndarray] = []
     # The spectral start asks for more than three points.
     start: str | np.ndarray = "spectral" if few > 3 else "random"
-    with torch_threads_kept():
+    with _torch_threads_kept():
         for x in embeddings:
             maker = umap.UMAP(
                 n_neighbors=min(NEIGHBOURS, len(x) - 1),
@@ -86,7 +86,7 @@ def umap_points(*embeddings: np.ndarray, seed: int = 0) -> list[np.ndarray]:
 
 
 @contextmanager
-def torch_threads_kept() -> Iterator[None]:
+def _torch_threads_kept() -> Iterator[None]:
     """As many threads for torch afterwards as before.
 
     numba, on which UMAP stands, sets the number for the whole process when it starts,

@@ -59,8 +59,8 @@ def style(app):
     copy2(Path(__file__).parents[1] / "mark" / "card.png", static / "card.png")
     for family, styles in FONTS.items():
         folder = resources.files(f"font_source_{family.lower()}_pro") / "files"
-        for style in styles:
-            copy2(folder / f"Source{family}Pro-{style}.ttf", static / "fonts")
+        for cut in styles:
+            copy2(folder / f"Source{family}Pro-{cut}.ttf", static / "fonts")
         copy2(folder / "LICENSE.txt", static / "fonts" / f"Source{family}Pro-LICENSE.txt")
 
 
