@@ -15,9 +15,9 @@ LIVE := _build/live/sources
 .PHONY: help test soak mutants book benchmark live format clean
 
 help:
-	@echo "make book    build the book into _build/html (first call: about 15 minutes on 2 cores)"
+	@echo "make book    build the book into _build/html (first call: about 20 minutes on 2 cores)"
 	@echo "make live    serve the book while you write it, with reload"
-	@echo "make test    run every test (first call: about 8 minutes on 2 cores)"
+	@echo "make test    run every test (about 20 minutes on 2 cores, set-up apart)"
 	@echo "make soak    the long forms of some tests (about an hour)"
 	@echo "make mutants  make mistakes on purpose: would the tests notice? (about half an hour)"
 	@echo "make benchmark  measure how fast it is on this machine, which should be idle (about 20 minutes)"
