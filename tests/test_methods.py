@@ -255,9 +255,11 @@ def first_gradients(out: Path) -> None:
                     gradients[f"{name} {kind} {len(optimizers)} {i}"] = p.grad.clone().contiguous()
 
     hook = register_optimizer_step_pre_hook(watch)
-    for name, kind in LEARNING:
-        optimizers = []
-        train(name, clips_of(kind, of_each(8), seed=0), folder=out / f"{name} {kind}", validation=0.25)
+    # One group for all of them: each new one is a new connection, and a connection may stall.
+    with processes.process_group("cpu"):
+        for name, kind in LEARNING:
+            optimizers = []
+            train(name, clips_of(kind, of_each(8), seed=0), folder=out / f"{name} {kind}", validation=0.25)
     hook.remove()
     if processes.is_first():
         save_file(gradients, out / "gradients.safetensors")
@@ -267,7 +269,9 @@ def test_two_processes_do_what_one_does(tmp_path):
     one, two = (tmp_path / "one", tmp_path / "two")
     script = tmp_path / "script.py"
     script.write_text(
-        f"from pathlib import Path\nfrom tests.test_methods import first_gradients\nfirst_gradients(Path({str(two)!r}))\n"
+        "import faulthandler\nfrom pathlib import Path\nfrom tests.test_methods import first_gradients\n"
+        "faulthandler.dump_traceback_later(240, exit=True)\n"  # if it hangs, it says where
+        f"first_gradients(Path({str(two)!r}))\n"
     )
     first_gradients(one)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(script)]
