@@ -243,7 +243,7 @@ def test_nearest_is_the_mean_surprise_over_the_views_against_cross_scores_of_the
     machines = np.repeat(["fan/0", "fan/1"], 9)
     x = np.random.default_rng(12).normal(size=(18, 1, 5, 4)).astype(np.float32)
     known, asked = Clips((x,), machines), Clips((x[::4] + 0.5,), machines[::4])
-    found = nearest.score(None, known, asked)
+    found = nearest.score(nearest.train(known, budget=nearest.BUDGET), known, asked)
     assert set(found) == set(PLAIN_SCORERS)
     views = views_of(known), views_of(asked)
     for name, scorer in PLAIN_SCORERS.items():
@@ -274,7 +274,7 @@ def test_tones_that_hide_in_the_noise_of_the_mel_bands_stand_out_in_the_long_spe
     by_view = {name: auc(truth, plain_mahalanobis(views[0][name], views[1][name])) for name in views[0]}
     assert by_view["spectrum"] > 0.9
     assert max(by_view["levels"], by_view["modulation"]) < by_view["spectrum"] - 0.05
-    assert auc(truth, nearest.score(None, known, asked)["mahalanobis"]) > 0.85
+    assert auc(truth, nearest.score(nearest.train(known, budget=nearest.BUDGET), known, asked)["mahalanobis"]) > 0.85
 
 
 @pytest.mark.parametrize("config", [

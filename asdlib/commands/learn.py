@@ -20,7 +20,7 @@ from asdlib.commands import (
     one_of,
     print_table,
 )
-from asdlib.commands.settings import preset_of, seconds_in, settings
+from asdlib.commands.settings import config_of, method_named, seconds_in, settings
 from asdlib.errors import AsdError
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ Method = Annotated[
     str | None,
     typer.Option(
         metavar="METHOD",
-        parser=one_of("asdlib.commands.settings:METHODS"),
+        parser=method_named,
         help="ensemble, as --preset best; clp-scf, the paper's alone, as --preset "
-        "book.",
+        "book; or another of asd methods.",
     ),
 ]
 Short = Annotated[
@@ -166,7 +166,7 @@ def train(
     if budget is not None and epochs is not None:
         raise AsdError("--budget and --epochs both say how long: leave one out")
     chosen = settings(
-        preset_of(method, preset),
+        config_of(method, preset),
         config,
         no_pretrain=no_pretrain,
         features={"seconds": seconds, "sample_rate": sample_rate},

@@ -14,9 +14,9 @@ from asdlib.commands import (
     Words,
     app,
     found_in,
-    one_of,
     print_table,
 )
+from asdlib.commands.settings import method_named, spelled
 from asdlib.errors import AsdError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="METHOD",
-            parser=one_of("asdlib.methods:names"),
+            parser=method_named,
             help="May be repeated (default: nearest, which takes seconds).",
         ),
     ] = None,
@@ -91,7 +91,9 @@ def compare(
                         "without both there is nothing to compare by"
                     )
                 average = type_table(table).loc["average"]
-                rows.append({"method": name, "scorer": scorer, **average.to_dict()})
+                rows.append(
+                    {"method": spelled(name), "scorer": scorer, **average.to_dict()}
+                )
     if as_json:
         print(json.dumps({"seed": seed, "averages": rows}, indent=1))
         return
@@ -143,3 +145,44 @@ def parts_of(
         for part in (training, test)
     )
     return known, asked, np.array([clip.label for clip in test])
+
+
+@app.command(name="methods")
+def list_methods(as_json: Json = False) -> None:
+    """The methods that there are: the idea, where it is from, what it takes.
+
+    Each can be trained (asd train DATA --method NAME --run RUN) and compared.
+    """
+    from asdlib import methods
+
+    found = {name: methods.detector(name) for name in methods.every_name()}
+    if as_json:
+        about = [
+            {
+                "method": spelled(name),
+                "name": method.NAME,
+                "idea": method.IDEA,
+                "paper": method.PAPER,
+                "inputs": list(method.INPUTS),
+                "scorers": list(method.SCORERS),
+                "epochs": method.BUDGET.epochs,
+                "seconds": method.COST,
+            }
+            for name, method in found.items()
+        ]
+        print(json.dumps(about, indent=1))
+        return
+    print_table(
+        "methods; seconds of a core to train on 1,380 clips of 2 s",
+        ("method", "idea", "paper", "reads", "seconds"),
+        [
+            (
+                spelled(name),
+                method.IDEA,
+                method.PAPER,
+                " and ".join(method.INPUTS),
+                f"{method.COST:.0f}",
+            )
+            for name, method in found.items()
+        ],
+    )

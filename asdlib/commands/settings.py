@@ -11,7 +11,6 @@ from asdlib.errors import AsdError
 if TYPE_CHECKING:
     from asdlib.use.config import RunConfig
 
-METHODS = {"ensemble": "best", "clp-scf": "book"}  # and the preset that is meant
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -28,26 +27,48 @@ def seconds_in(text: str) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
-def preset_of(method: str | None, preset: str | None) -> str | None:
-    """The preset that is meant.
+def method_named(text: str) -> str:
+    """The name of a method, which may be spelled with - for _.
 
-    Raises :class:`AsdError` where it is one of another method.
+    Raises :class:`typer.BadParameter` where there is none.
     """
-    from asdlib.use.config import PRESETS
+    from asdlib.methods import every_name
+
+    name = text.replace("-", "_")
+    if name not in every_name():
+        choices = ", ".join(spelled(name) for name in every_name())
+        raise typer.BadParameter(f"{text!r} is not one of {choices}")
+    return name
+
+
+def spelled(method: str) -> str:
+    """The name of a method as the command line has it."""
+    return method.replace("_", "-")
+
+
+def config_of(method: str | None, preset: str | None) -> "RunConfig | None":
+    """The settings that are meant, by a method or a preset; None where neither is.
+
+    Raises :class:`AsdError` where the preset is one of another method.
+    """
+    from asdlib.use.config import PRESETS, of_method
 
     if method is None or preset is None:
-        return preset if method is None else METHODS[method]
-    of_preset = PRESETS[preset].method.replace("_", "-")
+        if method is not None:
+            return of_method(method)
+        return PRESETS[preset] if preset is not None else None
+    of_preset = PRESETS[preset].method
     if of_preset != method:
         raise AsdError(
-            f"the preset {preset} is one of {of_preset}, not of {method}: "
+            f"the preset {preset} is one of {spelled(of_preset)}, "
+            f"not of {spelled(method)}: "
             "leave out --method or --preset"
         )
-    return preset
+    return PRESETS[preset]
 
 
 def settings(
-    preset: str | None,
+    base: "RunConfig | None",
     file: Path | None,
     *,
     no_pretrain: bool,
@@ -56,7 +77,7 @@ def settings(
     reading: dict[str, Any],
     run: dict[str, Any],
 ) -> "RunConfig":
-    """The settings of a preset, then those in a file, then those that are not None."""
+    """The settings of ``base``, then those in a file, then those that are not None."""
     from dataclasses import replace
 
     from asdlib.use.config import PRESETS
@@ -65,11 +86,9 @@ def settings(
     def given(values: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in values.items() if value is not None}
 
-    if file is None:
-        config = PRESETS[preset or "best"]
-    else:
-        first = PRESETS[preset or "best"]
-        presets = {preset: first} if preset else {"best": first, **PRESETS}
+    config = base or PRESETS["best"]
+    if file is not None:
+        presets = {base.preset: base} if base else {"best": config, **PRESETS}
         config = read_settings(file, presets=presets)
     features = given(features)
     if "sample_rate" in features:

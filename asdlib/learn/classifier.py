@@ -27,7 +27,7 @@ class MachineClassifier(nn.Module):
 
     ``forward(*inputs, labels=None)`` → logits (N, classes), with ``labels`` (N,) int64
     as the class head takes them; ``embed(*inputs)`` → the embedding (N, dim) that the
-    distance-based scorers use.
+    distance-based scorers use, dim = ``embedding_dim``.
 
     Built from a pretrained :class:`ContrastiveModel`, whose encoder and first head
     layer it shares, or from a bare encoder (the single-stage method: same network,
@@ -54,8 +54,10 @@ class MachineClassifier(nn.Module):
             self.first = linear_bn(cast(int, base.embedding_dim))
         if head is None:
             head = partial(ArcFace, margin=margin, scale=scale)
+        self.classes = classes
+        self.embedding_dim = cast(int, self.encoder.embedding_dim)
         # By this name in the weights of every run, whichever head it is.
-        self.arcface = head(cast(int, self.encoder.embedding_dim), classes)
+        self.arcface = head(self.embedding_dim, classes)
 
     def embed(self, *inputs: Tensor) -> Tensor:
         return self.first(self.encoder(*inputs))

@@ -33,7 +33,8 @@ class ContrastiveModel(nn.Module):
     def __init__(self, encoder: nn.Module):
         super().__init__()
         self.encoder = encoder
-        self.head = ProjectionHead(cast(int, encoder.embedding_dim))
+        self.embedding_dim = cast(int, encoder.embedding_dim)
+        self.head = ProjectionHead(self.embedding_dim)
 
     def embed(self, *inputs: Tensor) -> Tensor:
         return self.head.first(self.encoder(*inputs))

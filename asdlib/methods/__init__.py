@@ -4,19 +4,22 @@ They are found by looking into this folder: a new method is one new file here, a
 appears in :func:`names`, in the leaderboard and in the book's reference.
 """
 
+import inspect
 import pkgutil
-from collections.abc import Callable
+from functools import partial
 from importlib import import_module
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from asdlib.errors import AsdError
-from asdlib.learn.embedding import embed
 from asdlib.learn.training import StageConfig
+from asdlib.methods._task import Judges, Task, embedded, judged
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
+
+__all__ = ["Judges", "Task", "embedded", "judged"]
 
 KINDS = ("sound", "spectra")  # of inputs
 
@@ -66,6 +69,53 @@ class Method(Protocol):
         """
 
 
+@runtime_checkable
+class Detecting(Method, Protocol):
+    """A method whose models can be kept, and asked about one clip at a time.
+
+    ``IDEA`` is what it does, in a sentence; ``SCORERS`` are the names of its scorers,
+    the one that it is published with first; ``BUDGET`` is how it is trained where
+    nobody says otherwise, and ``COST`` how many seconds of a core that takes on 1,380
+    clips of 2 s.
+    """
+
+    IDEA: str
+    SCORERS: tuple[str, ...]
+    BUDGET: StageConfig
+    COST: float
+
+    def untrained(self, task: Task) -> nn.Module:
+        """The model for ``task`` before training: ``embed(*inputs)`` → rows (N, dim).
+
+        Its ``embedding_dim`` is dim. What training finds lies in its parameters and
+        buffers, whose shapes depend on ``task`` only.
+        """
+
+    def judge(self, model: nn.Module, known: np.ndarray, label: int) -> Judges:
+        """What scores rows of one machine, by the names of :attr:`SCORERS`.
+
+        ``known`` (N, dim) are the rows of its healthy clips, ``label`` its place among
+        the machines.
+        """
+
+
+class Variant:
+    """A method of a file with some of it changed.
+
+    A file names its variants in ``VARIANTS``: of each what it offers that is not as in
+    the file. Its ``train`` and ``untrained`` take the name of the ``variant``.
+    """
+
+    def __init__(self, module: Any, name: str):
+        self._module, self._own = module, module.VARIANTS[name]
+        self.train = partial(module.train, variant=name)
+        self.untrained = partial(module.untrained, variant=name)
+
+    def __getattr__(self, name: str) -> Any:
+        own = self.__dict__["_own"]
+        return own[name] if name in own else getattr(self.__dict__["_module"], name)
+
+
 def names() -> list[str]:
     """The methods that there are, by the names of their files, sorted.
 
@@ -76,21 +126,36 @@ def names() -> list[str]:
     return sorted(name for name in found if not name.startswith("_"))
 
 
+def every_name() -> list[str]:
+    """As :func:`names`, with the variants of each as ``<name>/<variant>`` behind it.
+
+    >>> [name for name in every_name() if "clp" in name]
+    ['clp_scf', 'clp_scf/contrast', 'clp_scf/single_stage']
+    """
+    return [name for file in names() for name in (file, *_variants(file))]
+
+
+def _variants(file: str) -> list[str]:
+    offered = getattr(import_module(f"{__name__}.{file}"), "VARIANTS", {})
+    return [f"{file}/{variant}" for variant in sorted(offered)]
+
+
 def get(name: str) -> Method:
-    """The method in the file ``<name>.py`` of this folder.
+    """The method in the file ``<name>.py`` of this folder, or a variant of one.
 
     Raises :class:`AsdError` where there is none, or where the file has not all that a
     :class:`Method` has.
     """
-    if name not in names():
-        raise AsdError(f"no method {name!r}: choose one of {', '.join(names())}")
-    method = import_module(f"{__name__}.{name}")
+    file, _, variant = name.partition("/")
+    if file not in names() or (variant and name not in _variants(file)):
+        raise AsdError(f"no method {name!r}: choose one of {', '.join(every_name())}")
+    method = import_module(f"{__name__}.{file}")
     if not isinstance(method, Method):
         raise AsdError(
             f"{method.__file__} is no method: "
             "it must have NAME, PAPER, INPUTS, train and score"
         )
-    return method
+    return Variant(method, variant) if variant else method
 
 
 def kind_of(clips: Clips) -> str:
@@ -123,11 +188,24 @@ def check_kind(clips: Clips, method: str, inputs: tuple[str, ...]) -> None:
         raise AsdError("no clips: give normal clips of each machine")
 
 
-def embedded(
-    model: nn.Module, clips: Clips, *, device: str = "auto"
-) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings (N, dim) of ``clips`` by ``model.embed``, and their machines (N,)."""
-    function = cast(Callable[..., Tensor], model.embed)
-    size = 512 if clips.features is None else 32  # spectra are small
-    rows = embed(function, clips.inputs, device=device, batch_size=size)
-    return rows, clips.machines
+def detector(name: str) -> Detecting:
+    """As :func:`get`, a method that can be kept.
+
+    Raises :class:`AsdError` for one that cannot.
+    """
+    method = get(name)
+    if not isinstance(method, Detecting):
+        raise AsdError(
+            f"the method {name} can be compared, but not kept: its file lacks some of "
+            "IDEA, SCORERS, BUDGET, COST, untrained and judge"
+        )
+    return method
+
+
+def trained(
+    method: Method, clips: Clips, *, budget: StageConfig, **options: Any
+) -> nn.Module:
+    """``method.train`` with those of the ``options`` that it has."""
+    known = inspect.signature(method.train).parameters
+    some = {name: value for name, value in options.items() if name in known}
+    return method.train(clips, budget=budget, **some)

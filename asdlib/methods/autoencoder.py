@@ -7,6 +7,7 @@ one is read at a time.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +21,17 @@ from asdlib.device import find_device, seeded
 from asdlib.errors import AsdError
 from asdlib.learn.embedding import ready
 from asdlib.learn.training import StageConfig, fit
-from asdlib.methods import check_kind
+from asdlib.methods import Judges, Task, check_kind
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
 
 NAME = "autoencoder"
 PAPER = "Koizumi et al., DCASE Workshop 2020, arXiv 2006.05822"
+IDEA = "frames are squeezed through 8 numbers and rebuilt, by one network a type"
 INPUTS = ("sound", "spectra")
+SCORERS = ("reconstruction",)
+BUDGET = StageConfig(40, 64, learning_rate=1e-3)
+COST = 60.0
 CONTEXT = 5  # frames
 STACKS = 512  # in a batch, as in the baseline
 
@@ -52,13 +57,34 @@ class FrameAutoencoder(nn.Module):
 class TypeAutoencoders(nn.Module):
     """One autoencoder for each machine type: ``networks`` in the order of ``names``.
 
-    Each reads ``context`` frames at a time.
+    Each reads ``context`` frames at a time. ``embed(*inputs)`` → how badly each of them
+    rebuilds a clip (B, types).
     """
 
-    def __init__(self, networks: dict[str, nn.Module], *, context: int):
+    def __init__(
+        self,
+        networks: dict[str, nn.Module],
+        *,
+        context: int,
+        machines: Sequence[str] = (),
+    ):
         super().__init__()
         self.names, self.context = list(networks), context
+        self.machines, self.embedding_dim = tuple(machines), len(networks)
         self.networks = nn.ModuleList(networks.values())  # a name may have a dot
+
+    def embed(self, *inputs: Tensor) -> Tensor:
+        picture = inputs[-1] if len(inputs) > 1 else inputs[0][:, 0]
+        stacks = picture.unfold(2, self.context, 1).permute(0, 2, 3, 1).flatten(2)
+        errors = [
+            self.error(network, stacks.flatten(0, 1)).view(len(stacks), -1).mean(dim=1)
+            for network in self.networks
+        ]
+        return torch.stack(errors, dim=1)
+
+    def error(self, network: nn.Module, stacks: Tensor) -> Tensor:
+        """The mean squared error of each of some stacks (n, width): (n,)."""
+        return (network(stacks) - stacks).square().mean(dim=1)
 
     def of(self, machine_type: str) -> nn.Module:
         """The network of a type. Raises :class:`AsdError` where there is none."""
@@ -142,7 +168,20 @@ def train(
             folder=folder and folder / machine_type,
             on_step=on_step,
         )
-    return TypeAutoencoders(networks, context=context).eval()
+    return TypeAutoencoders(networks, context=context, machines=clips.names).eval()
+
+
+def untrained(task: Task) -> TypeAutoencoders:
+    """The autoencoders before any training."""
+    if task.features is not None:
+        bands, context = task.features.n_mels, CONTEXT
+    else:
+        assert task.shape is not None
+        bands, context = task.shape
+    networks: dict[str, nn.Module] = {
+        name: FrameAutoencoder(bands * context) for name in task.types
+    }
+    return TypeAutoencoders(networks, context=context, machines=task.machines)
 
 
 def rebuilding_objective(
@@ -169,6 +208,13 @@ def rebuilt(
     stacks = torch.from_numpy(stacked_frames(picture[None], context)[0])
     out = network(stacks).numpy()
     return out.reshape(len(out), context, len(picture))[:, context // 2].T
+
+
+def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
+    """The error of the network of the machine's own type, in rows (M, types)."""
+    assert isinstance(model, TypeAutoencoders)
+    place = model.names.index(model.machines[label].split("/")[0])
+    return {"reconstruction": lambda rows: np.asarray(rows[:, place], np.float64)}
 
 
 def score(

@@ -15,30 +15,48 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from asdlib.errors import AsdError
-from asdlib.judge.scorers import distance_scores, softmax_score
+from asdlib.judge.scorers import EMBEDDING_SCORERS, scorer_names
 from asdlib.learn.classifier import MachineClassifier, finetune
-from asdlib.learn.contrastive import TEMPERATURE, pretrain
+from asdlib.learn.contrastive import TEMPERATURE, ContrastiveModel, pretrain
 from asdlib.learn.encoders import encoder_for, new_encoder
-from asdlib.learn.heads import MARGIN, SCALE, ArcFace
+from asdlib.learn.heads import MARGIN, SCALE
 from asdlib.learn.training import StageConfig
-from asdlib.methods import check_kind, embedded
+from asdlib.methods import Judges, Task, check_kind, judged
+from asdlib.methods._task import by_distance, by_surprise
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
 
 NAME = "two stages (CLP-SCF)"
 PAPER = "Guan et al., ICASSP 2023, arXiv 2304.03588"
+IDEA = "contrast by machine ID, then a classifier of machine IDs"
 INPUTS = ("sound", "spectra")
+SCORERS = scorer_names()
+BUDGET = StageConfig(32, 64, learning_rate=1e-3, cosine_from=8)
+COST = 390.0
+SHARES = {"": 0.5, "single_stage": 0.0, "contrast": 1.0}  # of stage 1
+VARIANTS: dict[str, dict[str, Any]] = {
+    "single_stage": {
+        "NAME": "single stage (STgram-MFN)",
+        "IDEA": "a classifier of machine IDs with an angular margin",
+        "PAPER": "Liu et al., ICASSP 2022, arXiv 2201.05510",
+    },
+    "contrast": {
+        "NAME": "contrast by machine ID alone",
+        "IDEA": "clips of one machine are pulled together, nothing else",
+        "SCORERS": tuple(EMBEDDING_SCORERS),
+    },
+}
 
 
 def train(
     clips: Clips,
     *,
     budget: StageConfig,
-    first: float = 0.5,
+    variant: str = "",
+    first: float | None = None,
     encoder: Any = None,
     window: float | None = None,
     pretraining: Callable[..., tuple[nn.Module, list[dict]]] = pretrain,
@@ -56,7 +74,8 @@ def train(
     """Train both stages; a :class:`MachineClassifier`.
 
     ``first`` is the share of the budget's epochs that stage 1 has: 0 is the
-    single-stage method, 1 the contrast alone, a :class:`ContrastiveModel`. ``encoder``
+    single-stage method, 1 the contrast alone, a :class:`ContrastiveModel` (None: what
+    ``variant`` says, half of them where it is none of :data:`VARIANTS`). ``encoder``
     is a config of :data:`asdlib.learn.encoders.ENCODERS` (None: the small one for these
     inputs), which sees ``window`` seconds of a clip at a time (None: all).
     ``pretraining`` may be another stage 1, called as
@@ -68,6 +87,7 @@ def train(
     for a machine with one clip only.
     """
     check_kind(clips, NAME, INPUTS)
+    first = SHARES[variant] if first is None else first
     if not 0 <= first <= 1:
         raise AsdError(
             f"a share of {first:g} of the epochs for stage 1 makes no sense: "
@@ -97,49 +117,28 @@ def train(
     return model
 
 
+def untrained(task: Task, *, variant: str = "") -> nn.Module:
+    """The classifier before any training; what stage 1 trains where it is alone."""
+    encoder = task.new_encoder()
+    if variant == "contrast":
+        return ContrastiveModel(encoder)
+    return MachineClassifier(encoder, len(task.machines))
+
+
+def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
+    """The surprise at embeddings, of a classifier, and their distances to ``known``
+    (N, dim)."""
+    if not isinstance(model, MachineClassifier):
+        return by_distance(known)
+    return {**by_surprise(model, label), **by_distance(known)}
+
+
 def score(
     model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
 ) -> dict[str, np.ndarray]:
-    """Scores (M,): distances between embeddings and, of a classifier, the surprise.
+    """Scores (M,) by what :func:`judge` offers.
 
-    Surprise is -log p(own machine). "softmax" has the margin on the own machine,
-    "softmax-plain" has not; a head without a margin has the latter only. The machines
-    of ``known``, sorted, are the classes: give the clips that the classifier was
-    trained on. Raises :class:`AsdError` for a machine that is not among them, and where
-    they are more or fewer than the classes.
+    Raises :class:`AsdError` for a machine of which no clip is known, and where they are
+    of more or fewer machines than the classes.
     """
-    rows = [embedded(model, clips, device=device) for clips in (known, asked)]
-    scores = distance_scores(*rows)
-    if isinstance(model, MachineClassifier):
-        if isinstance(model.arcface, ArcFace):
-            scores["softmax"] = surprise(model, *rows[1], known.names, margin=True)
-        scores["softmax-plain"] = surprise(model, *rows[1], known.names, margin=False)
-    return scores
-
-
-@torch.no_grad()
-def surprise(
-    model: MachineClassifier,
-    embeddings: np.ndarray,
-    machines: np.ndarray,
-    names: list[str],
-    *,
-    margin: bool,
-) -> np.ndarray:
-    """-log p(own machine) (M,) of ``embeddings`` (M, dim) of these ``machines`` (M,).
-
-    ``names`` are the machines in the order of the classes. Raises :class:`AsdError`
-    where they are more or fewer than the classes.
-    """
-    x, scores = torch.from_numpy(embeddings), np.empty(len(machines))
-    classes = model.arcface(x[:1]).shape[1]
-    if classes != len(names):
-        raise AsdError(
-            f"a classifier of {classes} machines, and known clips of {len(names)}: "
-            "give the clips that it was trained on"
-        )
-    for machine in np.unique(machines):
-        own, label = machines == machine, names.index(machine)
-        labels = torch.full((int(own.sum()),), label) if margin else None
-        scores[own] = softmax_score(model.arcface(x[own], labels).numpy(), label)
-    return scores
+    return judged(judge, model, known, asked, device=device)

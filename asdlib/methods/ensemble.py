@@ -12,6 +12,7 @@ A recipe of this package, not of a paper.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,10 +25,11 @@ from asdlib.judge.fusion import cross_scales, known_levels, learned_scales
 from asdlib.judge.rehearsal import Play, Rehearsal
 from asdlib.judge.scorers import Rows
 from asdlib.learn.training import StageConfig
-from asdlib.methods import check_kind, embedded, sub_cluster
+from asdlib.methods import Judges, Task, check_kind, embedded, sub_cluster
 from asdlib.methods._parts import (
     NETWORK,
     Ensemble,
+    judge_of,
     scorer_of,
     surprises,
     with_sums,
@@ -41,7 +43,11 @@ from asdlib.sound.summaries import view_widths
 
 NAME = "plain detectors and a network, side by side"
 PAPER = "a recipe of this package; its parts: Wilkinghoff 2021, Fisher 1932"
+IDEA = "plain detectors and a network, whatever earns its place in a rehearsal"
 INPUTS = ("sound", "spectra")
+SCORERS = ("fused", "plain")  # and each part
+BUDGET = sub_cluster.BUDGET
+COST = 420.0
 HELD = 0.2  # share of a machine's clips that the network of the rehearsal does not hear
 REHEARSED = 12  # faults of each machine, at least
 
@@ -116,6 +122,13 @@ def train(
         kept = [part in whole.rehearsal.kept for part in whole.widths]
         whole.kept.copy_(torch.tensor(kept))
     return whole
+
+
+def untrained(task: Task) -> Ensemble:
+    """The views and the network before any training."""
+    network, count = sub_cluster.untrained(task), len(task.machines)
+    widths = view_widths(task.features, task.shape)
+    return Ensemble(network, task.features, widths, count)
 
 
 def around(network: SubClusterClassifier, clips: Clips) -> Ensemble:
@@ -199,6 +212,19 @@ def rehearse(
 
 
 # ------------------------------------------------------------------------------ scores
+
+
+def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
+    """The scores by the names of :func:`with_sums`, "fused" first; ``known`` are rows
+    (N, dim) of a machine's healthy clips."""
+    assert isinstance(model, Ensemble)
+    parts = judge_of(model, known, label)
+
+    def named(rows: np.ndarray, name: str) -> np.ndarray:
+        return with_sums(model, parts(rows))[name]
+
+    names = (*SCORERS, *model.widths)
+    return {name: partial(named, name=name) for name in names}
 
 
 def score(

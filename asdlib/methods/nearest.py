@@ -10,21 +10,43 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from asdlib.errors import AsdError
 from asdlib.judge.fusion import surprise
 from asdlib.judge.plain import PLAIN_SCORERS
 from asdlib.judge.scorers import Scorer, by_machine, cross_scores
 from asdlib.learn.training import StageConfig
-from asdlib.methods import check_kind
+from asdlib.methods import Judges, Task, check_kind, judged
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
-from asdlib.sound.summaries import views_of
+from asdlib.sound.features import FeatureConfig
+from asdlib.sound.summaries import view_widths, views, views_of
 
 NAME = "nearest healthy clips"
 PAPER = "no paper: the plain detectors that every network should be held against"
+IDEA = "how far a clip is from the healthy ones, in numbers nobody had to train"
 INPUTS = ("sound", "spectra")
+SCORERS = ("mahalanobis", "knn", "svm", "local")
+BUDGET = StageConfig(1)
+COST = 10.0
+
+
+class Views(nn.Module):
+    """``embed(*inputs)`` → all the views of clips, side by side: (B, dim) float32."""
+
+    def __init__(self, features: FeatureConfig | None, shape: tuple[int, int] | None):
+        super().__init__()
+        self.features, self.widths = features, view_widths(features, shape)
+        self.embedding_dim = sum(self.widths.values())
+
+    def embed(self, *inputs: Tensor) -> Tensor:
+        return torch.cat([*views(list(inputs), self.features).values()], dim=1)
+
+    def parts(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Each view of rows (N, dim): (N, its width)."""
+        return np.split(rows, np.cumsum([*self.widths.values()])[:-1], axis=1)
 
 
 def train(
@@ -43,7 +65,26 @@ def train(
     """
     check_kind(clips, NAME, INPUTS)
     check_pairs(clips)
-    return nn.Identity().eval()
+    return untrained(Task.of(clips)).eval()
+
+
+def untrained(task: Task) -> Views:
+    """What looks at clips."""
+    return Views(task.features, task.shape)
+
+
+def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
+    """The mean surprise over the views, by each plain scorer.
+
+    ``known`` (N, dim) are rows of two or more healthy clips of a machine.
+    """
+    assert isinstance(model, Views)
+
+    def surprised(asked: np.ndarray, scorer: Scorer) -> np.ndarray:
+        pairs = zip(model.parts(known), model.parts(asked), strict=True)
+        return np.mean([view_surprise(*pair, scorer=scorer) for pair in pairs], axis=0)
+
+    return {name: partial(surprised, scorer=PLAIN_SCORERS[name]) for name in SCORERS}
 
 
 def score(
@@ -55,35 +96,22 @@ def score(
     for fewer, and for a clip of a machine that is not known.
     """
     check_pairs(known)
-    views = views_of(known), views_of(asked)
-    return {
-        name: mean_surprise(
-            scorer, (views[0], known.machines), (views[1], asked.machines)
-        )
-        for name, scorer in PLAIN_SCORERS.items()
-    }
+    return judged(judge, model, known, asked, device=device)
 
 
 def plain_scores(known: Clips, asked: Clips) -> np.ndarray:
     """As :func:`score`, by the Mahalanobis distance alone: (M,), what an ensemble calls
     "plain"."""
     check_pairs(known)
-    views = (views_of(known), known.machines), (views_of(asked), asked.machines)
-    return mean_surprise(PLAIN_SCORERS["mahalanobis"], *views)
-
-
-Views = tuple[dict[str, np.ndarray], np.ndarray]  # rows (N, d) by view, machines (N,)
-
-
-def mean_surprise(scorer: Scorer, known: Views, asked: Views) -> np.ndarray:
-    """How surprising clips are to a plain scorer, mean over the views: (M,) > 0."""
+    scorer = PLAIN_SCORERS["mahalanobis"]
+    seen, new = views_of(known), views_of(asked)
     surprises = [
         by_machine(
             partial(view_surprise, scorer=scorer),
-            (rows, known[1]),
-            (asked[0][view], asked[1]),
+            (seen[view], known.machines),
+            (new[view], asked.machines),
         )
-        for view, rows in known[0].items()
+        for view in seen
     ]
     return np.mean(surprises, axis=0)
 

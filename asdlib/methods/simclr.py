@@ -15,16 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asdlib.judge.scorers import distance_scores
 from asdlib.learn.contrastive import (
     TEMPERATURE,
     ContrastiveModel,
     supervised_contrastive_loss,
     with_new_head,
 )
-from asdlib.learn.encoders import encoder_for, new_encoder
 from asdlib.learn.training import StageConfig, fit
-from asdlib.methods import check_kind, embedded
+from asdlib.methods import Judges, Task, check_kind, judged
+from asdlib.methods._task import by_distance
 from asdlib.processes import all_gather, rank
 from asdlib.progress import OnStep, silent
 from asdlib.sound.augment import MASKS, check_names, disguise, mask_spectra
@@ -33,7 +32,11 @@ from asdlib.sound.features import LogMel
 
 NAME = "contrast of two views (SimCLR)"
 PAPER = "Chen et al., ICML 2020, arXiv 2002.05709"
+IDEA = "two disguises of a clip are told from the disguises of others"
 INPUTS = ("sound", "spectra")
+SCORERS = ("mahalanobis", "knn", "gmm")
+BUDGET = StageConfig(16, 64, learning_rate=1e-3, cosine_from=0)
+COST = 390.0
 
 # The first input of some clips (B, ...) → one disguise of each, as the model's inputs.
 View = Callable[[Tensor, np.random.Generator], tuple[Tensor, ...]]
@@ -44,6 +47,7 @@ def train(
     *,
     budget: StageConfig,
     encoder: Any = None,
+    window: float | None = None,
     augmentations: Sequence[str] = MASKS,
     temperature: float = TEMPERATURE,
     seed: int = 0,
@@ -55,12 +59,13 @@ def train(
     """Train an encoder and a head to find the other view of each clip.
 
     ``encoder`` is a config of :data:`asdlib.learn.encoders.ENCODERS` (None: the small
-    one for these inputs); the rest as in :func:`pretrain`.
+    one for these inputs), which sees ``window`` seconds of a clip at a time (None:
+    all); the rest as in :func:`pretrain`.
     """
     check_kind(clips, NAME, INPUTS)
-    base = new_encoder(encoder or encoder_for(clips), clips.features, seed=seed)
+    task = Task.of(clips, encoder=encoder, window=window, seed=seed)
     model, _ = pretrain(
-        base,
+        task.new_encoder(),
         clips,
         budget,
         augmentations=augmentations,
@@ -156,6 +161,16 @@ def masked_view(clips: Clips) -> View:
     return lambda x, rng: (mask_spectra(x, mean, rng),)
 
 
+def untrained(task: Task) -> ContrastiveModel:
+    """The encoder and its head before any training."""
+    return ContrastiveModel(task.new_encoder())
+
+
+def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
+    """Every distance to the embeddings of the ``known`` clips (N, dim)."""
+    return by_distance(known, first="mahalanobis")
+
+
 def score(
     model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
 ) -> dict[str, np.ndarray]:
@@ -164,5 +179,4 @@ def score(
     Each clip is compared with the ``known`` ones of its machine. Raises
     :class:`AsdError` for a machine of which none are known.
     """
-    rows = [embedded(model, clips, device=device) for clips in (known, asked)]
-    return distance_scores(*rows)
+    return judged(judge, model, known, asked, device=device)

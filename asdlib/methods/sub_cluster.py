@@ -12,6 +12,7 @@ Essential: centres that share a class, soft labels, no bias, distances as the sc
 choices: the sizes of the branches, bins of 1 Hz, pieces of 2 s, a scale that stays.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -22,19 +23,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asdlib.device import seeded
-from asdlib.judge.scorers import distance_scores
-from asdlib.learn.encoders import encoder_for, new_encoder
 from asdlib.learn.heads import SubClusterAdaCos
 from asdlib.learn.spectrogram_encoder import SpectrogramConfig
 from asdlib.learn.training import StageConfig, fit
-from asdlib.methods import check_kind, embedded
+from asdlib.methods import Judges, Task, check_kind, judged
+from asdlib.methods._task import by_distance
 from asdlib.processes import all_gather, rank
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
 
 NAME = "sub-cluster AdaCos"
 PAPER = "Wilkinghoff, IJCNN 2021 and ICASSP 2023"
+IDEA = "a classifier of machine IDs with many centres each, on mixed clips"
 INPUTS = ("sound", "spectra")
+SCORERS = ("knn", "mahalanobis", "gmm")
+BUDGET = StageConfig(12, 64, learning_rate=1e-3, cosine_from=0)
+COST = 200.0
+ENCODER = SpectrogramConfig()
 CENTRES = 16
 MIXED = 0.5  # share of the batches that are mixed
 
@@ -48,9 +53,9 @@ class SubClusterClassifier(nn.Module):
 
     def __init__(self, encoder: nn.Module, classes: int, *, centres: int = CENTRES):
         super().__init__()
-        self.encoder = encoder
-        dim = cast(int, encoder.embedding_dim)
-        self.head = SubClusterAdaCos(dim, classes, centres=centres)
+        self.encoder, self.classes = encoder, classes
+        self.embedding_dim = cast(int, encoder.embedding_dim)
+        self.head = SubClusterAdaCos(self.embedding_dim, classes, centres=centres)
 
     def embed(self, *inputs: Tensor) -> Tensor:
         return self.encoder(*inputs)
@@ -84,15 +89,12 @@ def train(
     at log-mels is shown mixtures of log-mels in dB.
     """
     check_kind(clips, NAME, INPUTS)
-    if encoder is None:
-        encoder = SpectrogramConfig() if clips.features else encoder_for(clips)
-    base = new_encoder(encoder, clips.features, window=window, seed=seed)
-    with seeded(seed, "sub-cluster"):
-        model = SubClusterClassifier(base, len(clips.names), centres=centres)
+    task = Task.of(clips, encoder=encoder, window=window, seed=seed)
+    model = untrained(task, centres=centres)
     fit(
         model,
         partial(mixed_objective, mixed=mixed),
-        seen_by(encoder, clips),
+        seen_by(with_encoder(task).encoder, clips),
         budget,
         stage=stage,
         seed=seed,
@@ -103,6 +105,19 @@ def train(
         on_step=on_step,
     )
     return model
+
+
+def with_encoder(task: Task) -> Task:
+    """``task`` with the encoder of this method, where it names none."""
+    default = ENCODER if task.features else task.default_encoder
+    return replace(task, encoder=task.encoder or default)
+
+
+def untrained(task: Task, *, centres: int = CENTRES) -> SubClusterClassifier:
+    """The classifier before any training."""
+    base = with_encoder(task).new_encoder()
+    with seeded(task.seed, "sub-cluster"):
+        return SubClusterClassifier(base, len(task.machines), centres=centres)
 
 
 def seen_by(encoder: Any, clips: Clips) -> Clips:
@@ -149,6 +164,11 @@ def mixed_objective(
     return (kept * losses[0] + (1 - kept) * losses[1]).mean()
 
 
+def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
+    """Every distance to the embeddings of the ``known`` clips (N, dim)."""
+    return by_distance(known)
+
+
 def score(
     model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
 ) -> dict[str, np.ndarray]:
@@ -157,5 +177,4 @@ def score(
     Each clip is compared with the ``known`` ones of its machine. Raises
     :class:`AsdError` for a machine of which none are known.
     """
-    rows = [embedded(model, clips, device=device) for clips in (known, asked)]
-    return distance_scores(*rows)
+    return judged(judge, model, known, asked, device=device)

@@ -9,21 +9,16 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
+from torch import nn
 
+from asdlib import methods
 from asdlib.errors import AsdError
 from asdlib.files import atomic_write
 from asdlib.judge.rehearsal import Rehearsal
-from asdlib.judge.scorers import (
-    EMBEDDING_SCORERS,
-    cross_scores,
-    scorer_names,
-    softmax_score,
-)
-from asdlib.learn.classifier import MachineClassifier
+from asdlib.judge.scorers import cross_scores
 from asdlib.learn.tensors import write_tensors
 from asdlib.methods._parts import Ensemble, cross_surprises, with_sums
 from asdlib.use.config import RunConfig
@@ -36,41 +31,30 @@ Percentiles = dict[str, dict[str, list[float]]]
 UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OSError, RecursionError)
 
 
-@torch.no_grad()
-def machine_softmax(
-    model: MachineClassifier, embeddings: np.ndarray, label: int, *, margin: bool
-) -> np.ndarray:
-    """The softmax scores (N,) of ``embeddings`` (N, dim) for the machine ``label``.
+def scorers_of(
+    model: nn.Module, config: RunConfig, bank: np.ndarray, labels: np.ndarray
+) -> tuple[str, ...]:
+    """The names of the scorers that a model has, the one to use first.
 
-    With ``margin``, the logit of that machine is the one of training, with ArcFace's
-    margin.
+    ``bank`` (N, dim) are the embeddings of the training clips, ``labels`` (N,) whose
+    they are.
     """
-    x = torch.as_tensor(embeddings)
-    logits = model.arcface(x, torch.full((len(x),), label) if margin else None)
-    return softmax_score(logits.numpy(), label)
-
-
-Model = MachineClassifier | Ensemble  # what a run holds
-
-
-def scorers_of(model: Model) -> tuple[str, ...]:
-    """The names of the scorers that a model has, the one to use first."""
-    if isinstance(model, Ensemble):
+    if isinstance(model, Ensemble):  # without fitting it
         return ("fused", "plain", *model.widths)
-    return scorer_names()
+    return tuple(methods.detector(config.method).judge(model, bank[labels == 0], 0))
 
 
-def width_of(model: Model) -> int:
+def width_of(model: nn.Module) -> int:
     """How many numbers ``model.embed`` gives of a clip."""
     if isinstance(model, Ensemble):
         return sum(model.widths.values())
-    return cast(int, model.encoder.embedding_dim)
+    return int(model.embedding_dim)  # type: ignore[arg-type]  # of every method
 
 
 def save_bank(
     run: Path,
     config: RunConfig,
-    model: Model,
+    model: nn.Module,
     bank: np.ndarray,
     labels: np.ndarray,
 ) -> None:
@@ -79,7 +63,8 @@ def save_bank(
     ``bank`` (N, dim) float32 are the embeddings of the training clips, ``labels`` (N,)
     int64 whose they are. Raises OSError where they cannot be written.
     """
-    percentiles = percentiles_of(config, model, bank, labels, scorers_of(model))
+    names = scorers_of(model, config, bank, labels)
+    percentiles = percentiles_of(config, model, bank, labels, names)
     tensors = {"embeddings": torch.from_numpy(bank), "labels": torch.from_numpy(labels)}
     about = {"run": config.mark}
     write_tensors(tensors, run / "embeddings.safetensors", metadata=about)
@@ -89,7 +74,7 @@ def save_bank(
 
 def percentiles_of(
     config: RunConfig,
-    model: Model,
+    model: nn.Module,
     bank: np.ndarray,
     labels: np.ndarray,
     scorers: Iterable[str],
@@ -106,7 +91,9 @@ def percentiles_of(
             every = with_sums(model, cross_surprises(model, own, label))
             scores = {name: every[name] for name in scorers}
         else:
-            scores = {name: _known_scores(model, own, label, name) for name in scorers}
+            scores = {
+                name: _known_scores(model, config, own, label, name) for name in scorers
+            }
         found[machine] = {
             name: np.percentile(values, range(101)).tolist()
             for name, values in scores.items()
@@ -115,12 +102,15 @@ def percentiles_of(
 
 
 def _known_scores(
-    model: MachineClassifier, own: np.ndarray, label: int, scorer: str
+    model: nn.Module, config: RunConfig, own: np.ndarray, label: int, scorer: str
 ) -> np.ndarray:
-    """Scores (N,) of a machine's training clips (N, dim), known to a classifier."""
-    if scorer in EMBEDDING_SCORERS:
-        return cross_scores(EMBEDDING_SCORERS[scorer], own)
-    return machine_softmax(model, own, label, margin=scorer == "softmax")
+    """Scores (N,) of a machine's training clips (N, dim), each held against others."""
+    judge = methods.detector(config.method).judge
+
+    def score(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        return judge(model, known, label)[scorer](asked)
+
+    return cross_scores(score, own)
 
 
 def read_bank(
@@ -154,7 +144,7 @@ def read_bank(
 def read_percentiles(
     run: Path,
     config: RunConfig,
-    model: Model,
+    model: nn.Module,
     bank: np.ndarray,
     labels: np.ndarray,
 ) -> Percentiles:
@@ -169,7 +159,8 @@ def read_percentiles(
         content = json.loads(path.read_text())
         of_this, kept = is_of(content, config), content["percentiles"]
         rows_of = [kept[machine] for machine in config.machines]
-        there = [n for n in scorers_of(model) if all(n in rows for rows in rows_of)]
+        names = scorers_of(model, config, bank, labels)
+        there = [name for name in names if all(name in rows for rows in rows_of)]
         found = {
             machine: {name: np.asarray(rows[name], float) for name in there}
             for machine, rows in zip(config.machines, rows_of, strict=True)
@@ -186,7 +177,7 @@ def read_percentiles(
             f"{path} is damaged (not 101 finite scores for each machine and scorer): "
             "train it again"
         )
-    missing = [name for name in scorers_of(model) if name not in there]
+    missing = [name for name in names if name not in there]
     new = percentiles_of(config, model, bank, labels, missing)
     return {
         machine: {name: row.tolist() for name, row in by_scorer.items()} | new[machine]

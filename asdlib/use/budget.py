@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from asdlib import processes
+from asdlib import methods, processes
 from asdlib.errors import AsdError, spelled
 from asdlib.learn.batches import plan_batches
 from asdlib.learn.classifier import finetune
@@ -24,6 +24,7 @@ log = logging.getLogger("asdlib")
 TIMED = 6  # steps of a training; the first one is not counted
 RESERVE = 0.1  # of the budget, for what is not foreseen
 LOOKS = 6  # times that an ensemble's training looks at every clip without learning
+NOTHING = 1e-3  # seconds; what an epoch takes where nothing is trained
 FEW_STEPS = 250  # below which a network is known to be poor
 
 Train = Callable[..., nn.Module]
@@ -47,6 +48,8 @@ def within(
     looking, of_stages = costs(config, clips, device=device)
     left = (1 - RESERVE) * seconds - looking - (time.perf_counter() - begun)
     once = sum(of_stages)  # an epoch of each stage
+    if once <= NOTHING:
+        return config
     if left < once:
         raise AsdError(
             f"{seconds:.0f} s are left of the budget, and one epoch takes "
@@ -79,6 +82,8 @@ def with_epochs_of(config: RunConfig, earlier: RunConfig) -> RunConfig:
 
 def costs(config: RunConfig, clips: Clips, *, device: str) -> tuple[float, list[float]]:
     """Seconds for all looks at the clips, and for an epoch of each stage."""
+    if config.method not in ("ensemble", "clp_scf"):
+        return cost_of_other(config, clips, device=device)
     looks, networks = 1, 1.0
     if config.method == "ensemble":
         learned, _, _ = ensemble.rehearsal_rows(clips, seed=config.seed)
@@ -91,6 +96,33 @@ def costs(config: RunConfig, clips: Clips, *, device: str) -> tuple[float, list[
     embedded(model, some, device=device)
     look = (time.perf_counter() - begun) / len(some)
     return looks * look * len(clips), timed
+
+
+def cost_of_other(
+    config: RunConfig, clips: Clips, *, device: str
+) -> tuple[float, list[float]]:
+    """As :func:`costs`, of a method whose steps are its own affair.
+
+    By what two epochs more take on some of the clips.
+    """
+    method, stage = methods.detector(config.method), config.finetune
+    some, seconds = some_of(clips, stage), []
+    how: dict[str, Any] = {
+        "encoder": config.encoder,
+        "window": config.window,
+        "seed": config.seed,
+        "device": device,
+    }
+    for epochs in (1, 3):
+        begun = time.perf_counter()
+        short = replace(stage, clips_per_label=None).of(epochs)
+        model = methods.trained(method, some, budget=short, **how)
+        seconds.append(time.perf_counter() - begun)
+    begun = time.perf_counter()
+    embedded(model, some, device=device)
+    share = len(clips) / len(some)
+    looking = share * (time.perf_counter() - begun)
+    return looking, [max(share * (seconds[1] - seconds[0]) / 2, NOTHING)]
 
 
 def trainings(config: RunConfig, device: str) -> list[tuple[StageConfig, Train]]:
@@ -124,16 +156,18 @@ def steps_of(stage: StageConfig, clips: Clips, config: RunConfig) -> int:
     return plan_batches(clips.labels, stage, validation=share, seed=seed).steps
 
 
+def some_of(clips: Clips, stage: StageConfig) -> Clips:
+    """A few batches of ``clips``, as many of each machine, two at least."""
+    each = max(2, -(-TIMED * stage.batch_size // len(clips.names)))
+    firsts = [np.flatnonzero(clips.labels == i)[:each] for i in range(len(clips.names))]
+    return clips.only(np.sort(np.concatenate(firsts)))
+
+
 def time_of_step(
     train: Train, clips: Clips, stage: StageConfig
 ) -> tuple[float, nn.Module, Clips]:
-    """Seconds that a step takes, the model that was trained, and the clips.
-
-    They are a few batches of ``clips``, as many of each machine, two at least.
-    """
-    each = max(2, -(-TIMED * stage.batch_size // len(clips.names)))
-    firsts = [np.flatnonzero(clips.labels == i)[:each] for i in range(len(clips.names))]
-    some = clips.only(np.sort(np.concatenate(firsts)))
+    """Seconds that a step takes, the model that was trained, and the clips."""
+    some = some_of(clips, stage)
     epochs = -(-TIMED // max(1, len(some) // stage.batch_size))
     short = replace(stage, clips_per_label=None).of(epochs)
     ticks: list[float] = []

@@ -7,10 +7,11 @@ has its default; a setting that this version does not know is refused by name.
 
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
+from inspect import signature
 from types import UnionType
 from typing import Any, get_args, get_origin
 
-from asdlib import __version__
+from asdlib import __version__, methods
 from asdlib.errors import AsdError
 from asdlib.learn import encoders
 from asdlib.learn.batches import StageConfig
@@ -21,7 +22,6 @@ from asdlib.learn.spectrogram_encoder import SpectrogramConfig
 from asdlib.sound.computed import ReadOptions
 from asdlib.sound.features import FeatureConfig
 
-METHODS = ("ensemble", "clp_scf")  # that a run directory can hold
 # What training fills in, and nobody chooses.
 FILLED_IN = ("machines", "rates", "data", "identity")
 
@@ -37,8 +37,8 @@ class RunConfig:
     the single-stage method. ``encoder`` is a config of
     :data:`asdlib.learn.encoders.ENCODERS`.
 
-    ``method`` is one of :data:`METHODS`, by the name of its file in
-    :mod:`asdlib.methods`; the ensemble trains its network as ``finetune`` says. With
+    ``method`` is the name of a file in :mod:`asdlib.methods`; all but clp_scf are
+    trained as ``finetune`` says. With
     ``whole_clips``, clips are as long as they are on disk, instead of
     ``features.seconds``. The network of the two stages sees ``window`` seconds of a
     clip at a time (None: all; see :mod:`asdlib.learn.pieces`). No stage has fewer steps
@@ -75,11 +75,7 @@ class RunConfig:
     mark: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise AsdError(
-                f"no run can be made by the method {self.method!r}: "
-                f"choose one of {', '.join(METHODS)}"
-            )
+        methods.detector(self.method)
         if not 0 <= self.validation < 1:
             raise AsdError(
                 f"a held-out share (validation) of {self.validation:g} makes no sense: "
@@ -160,6 +156,39 @@ PRESETS = {
         finetune=StageConfig(16, 64, learning_rate=1e-3, cosine_from=0),
     ),
 }
+
+
+def of_method(name: str) -> RunConfig:
+    """The settings by which a method is trained where nobody says otherwise.
+
+    Of the ensemble and of the two stages the presets best and book. Raises
+    :class:`AsdError` for a method that cannot be kept in a run.
+    """
+    for preset in ("best", "book"):
+        if PRESETS[preset].method == name:
+            return PRESETS[preset]
+    method = methods.detector(name)
+    encoder = getattr(method, "ENCODER", BOOK_ENCODER)
+    own_pieces = isinstance(encoder, SpectrogramConfig)  # it cuts clips itself
+    return replace(
+        PRESETS["book"],
+        method=name,
+        encoder=encoder,
+        window=None if own_pieces else PRESETS["book"].window,
+        pretrain=None,
+        finetune=method.BUDGET,
+        validation=0.0,
+    )
+
+
+def check_precision(config: RunConfig) -> None:
+    """Raise :class:`AsdError` where the method of ``config`` computes in 32 bits
+    only."""
+    known = signature(methods.get(config.method).train).parameters
+    if config.precision != "32" and "precision" not in known:
+        raise AsdError(
+            f"the method {config.method} is trained in 32 bits: leave out the precision"
+        )
 
 
 def _merged(kind: type, base: Any, values: dict[str, Any]) -> Any:

@@ -4,27 +4,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import nn
 
+from asdlib import methods
 from asdlib.errors import AsdError, spelled
 from asdlib.judge.rehearsal import Rehearsal
-from asdlib.judge.scorers import EMBEDDING_SCORERS
 from asdlib.judge.threshold import are_known
 from asdlib.learn.embedding import embed
+from asdlib.methods import Judges, Task
 from asdlib.methods._parts import Ensemble, Judge, judge_of, with_sums
-from asdlib.methods.sub_cluster import SubClusterClassifier
 from asdlib.progress import OnStep, silent
 from asdlib.sound.cache import features_of
 from asdlib.sound.clips import Clips
 from asdlib.sound.computed import ReadOptions
 from asdlib.sound.data import Clip, listed
-from asdlib.sound.summaries import view_widths
 from asdlib.use.bank import (
-    Model,
     Percentiles,
-    machine_softmax,
     read_bank,
     read_percentiles,
     read_rehearsal,
@@ -38,14 +36,18 @@ if TYPE_CHECKING:  # `asd score` of one clip does not wait for it
     import pandas as pd
 
 
-def untrained(config: RunConfig) -> Model:
+def untrained(config: RunConfig) -> nn.Module:
     """The model of ``config`` before any training."""
-    if config.method == "ensemble":
-        count = len(config.machines)
-        network = SubClusterClassifier(new_encoder(config), count)
-        widths = view_widths(config.features)
-        return Ensemble(network, config.features, widths, count)
-    return new_classifier(new_encoder(config), config)
+    if config.method == "clp_scf":
+        return new_classifier(new_encoder(config), config)
+    task = Task(
+        config.machines,
+        config.features,
+        encoder=config.encoder,
+        window=config.window,
+        seed=config.seed,
+    )
+    return methods.detector(config.method).untrained(task)
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,15 @@ class Detector:
     """
 
     config: RunConfig
-    model: Model
+    model: Any
     bank: np.ndarray
     bank_labels: np.ndarray
     percentiles: Percentiles
     rehearsal: Rehearsal | None = None
     # What is fitted to the bank of a machine once it is asked about, by its label.
-    _judges: dict[int, Judge] = field(default_factory=dict, repr=False, compare=False)
+    _judges: dict[int, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def load(cls, run: str | Path) -> "Detector":
@@ -92,7 +96,7 @@ class Detector:
     @property
     def scorers(self) -> tuple[str, ...]:
         """The names of the scorers, the one that is meant where none is named first."""
-        return scorers_of(self.model)
+        return scorers_of(self.model, self.config, self.bank, self.bank_labels)
 
     def label(self, machine: str) -> int:
         """The label of ``machine`` (``type/id``).
@@ -151,22 +155,23 @@ class Detector:
                 f"{self.bank.shape[1]} numbers as this detector makes them"
             )
         names = self.scorers if scorers is None else [self.scorer(n) for n in scorers]
-        known = self.bank[self.bank_labels == label]
-        if isinstance(self.model, Ensemble):
-            if label not in self._judges:
-                self._judges[label] = judge_of(self.model, known, label)
-            every = with_sums(self.model, self._judges[label](embeddings))
+        judge = self._judge(label)
+        if callable(judge):  # of an ensemble: every score at once
+            every = judge(embeddings)
             return {name: every[name] for name in names}
-        found = {}
-        for name in names:
-            if name in EMBEDDING_SCORERS:
-                found[name] = EMBEDDING_SCORERS[name](known, embeddings)
+        return {name: judge[name](embeddings) for name in names}
+
+    def _judge(self, label: int) -> "Judge | Judges":
+        """What scores rows of one machine; made once, when it is first asked about."""
+        if label not in self._judges:
+            known = self.bank[self.bank_labels == label]
+            if isinstance(self.model, Ensemble):
+                parts = judge_of(self.model, known, label)
+                self._judges[label] = lambda rows: with_sums(self.model, parts(rows))
             else:
-                margin = name == "softmax"
-                found[name] = machine_softmax(
-                    self.model, embeddings, label, margin=margin
-                )
-        return found
+                method = methods.detector(self.config.method)
+                self._judges[label] = method.judge(self.model, known, label)
+        return self._judges[label]
 
     def score_clips(
         self,

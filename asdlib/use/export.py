@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from asdlib.errors import AsdError
 from asdlib.files import writable
+from asdlib.learn.classifier import MachineClassifier
 from asdlib.learn.encoder import fold_batch_norms
 from asdlib.learn.heads import ArcFace
 from asdlib.methods._parts import Ensemble
@@ -74,6 +75,12 @@ def export(run: str | Path | Detector, path: str | Path) -> None:
         raise AsdError(
             "the packages for ONNX are not installed: pip install 'asdlib[export]'"
         ) from error
+    if not isinstance(detector.model, Ensemble | MachineClassifier):
+        raise AsdError(
+            f"the method {detector.config.method} cannot be exported: its score is no "
+            "graph of tensors, so score with asdlib, or train an ensemble or a "
+            "classifier of machine IDs"
+        )
     features = detector.config.features
     module: WholeDetector | WholeEnsemble
     ensemble = isinstance(detector.model, Ensemble)

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from asdlib import processes
+from asdlib import methods, processes
 from asdlib.device import find_device
 from asdlib.errors import AsdError, spelled
 from asdlib.files import atomic_write, locked, pipes_kept
 from asdlib.learn.batches import plan_batches
-from asdlib.learn.classifier import MachineClassifier, finetune
+from asdlib.learn.classifier import finetune
 from asdlib.learn.contrastive import ContrastiveModel, pretrain
 from asdlib.learn.embedding import embed
-from asdlib.methods import ensemble
+from asdlib.methods._parts import Ensemble
 from asdlib.progress import OnStep, silent
 from asdlib.sound.cache import features_of
 from asdlib.sound.clips import Clips
@@ -29,7 +29,7 @@ from asdlib.sound.data import Clip, check_clips, listed, training_clips
 from asdlib.sound.stretches import cut_long, look_into
 from asdlib.use.bank import save_bank, save_rehearsal
 from asdlib.use.budget import with_epochs_of, within
-from asdlib.use.config import RunConfig
+from asdlib.use.config import RunConfig, check_precision
 from asdlib.use.detector import Detector, untrained
 from asdlib.use.fitting import digest, fitted_to
 from asdlib.use.run import (
@@ -94,6 +94,7 @@ def train(
             config, budget = with_epochs_of(config, read_config(run)), None
     config = fitted_to(config, clips, looks)
     labels = Clips((), np.array([clip.machine for clip in clips])).labels
+    check_precision(config)
     for stage in config.stages:
         plan_batches(labels, stage, validation=config.validation, seed=config.seed)
     data = digest(clips) if processes.is_first() else ""
@@ -157,11 +158,11 @@ def _fill(
             "folder": run,
             "on_step": on_step,
         }
-        if kept.method == "ensemble":
-            _ensemble(run, kept, arrays, options)
-        else:
+        if kept.method == "clp_scf":
             base = _stage_1(run, kept, arrays, options)
             _stage_2(run, kept, base, arrays, options)
+        else:
+            _other(run, kept, arrays, options)
         if processes.is_first():
             weights = run / "weights.safetensors"
             model = loaded(partial(untrained, kept), weights, kept)
@@ -260,16 +261,15 @@ def _stage_2(
         _keep(model, path, config)
 
 
-def _ensemble(
-    run: Path, config: RunConfig, clips: Clips, options: dict[str, Any]
-) -> None:
-    """Leave the weights of an ensemble in the run, unless they are there."""
+def _other(run: Path, config: RunConfig, clips: Clips, options: dict[str, Any]) -> None:
+    """Leave the weights of any other method in the run, unless they are there."""
     path = run / "weights.safetensors"
     if path.exists():
         return
-    stage, encoder = config.finetune, config.encoder
-    model = ensemble.train(clips, budget=stage, encoder=encoder, **options)
-    if processes.is_first():
+    method = methods.detector(config.method)
+    how = options | {"encoder": config.encoder, "window": config.window}
+    model = methods.trained(method, clips, budget=config.finetune, **how)
+    if isinstance(model, Ensemble) and processes.is_first():
         save_rehearsal(run, config, model.rehearsal)
     _keep(model, path, config)
 
@@ -277,22 +277,18 @@ def _ensemble(
 def _tidy(run: Path) -> None:
     """Remove what a finished training no longer needs; one log is left, of all."""
     (run / "checkpoint.safetensors").unlink(missing_ok=True)
-    folders = [run / name for name in ("rehearsal", "network")]
-    logs = [folder / "log.csv" for folder in folders if (folder / "log.csv").exists()]
-    if len(logs) == len(folders):
-        head, *_ = lines = logs[0].read_text().splitlines(keepends=True)
-        rows = lines[1:] + logs[1].read_text().splitlines(keepends=True)[1:]
+    # In the order in which they were begun: that of an ensemble's rehearsal first.
+    logs = sorted(run.glob("*/**/log.csv"), key=lambda log: log.stat().st_mtime_ns)
+    parts = [log.read_text().splitlines(keepends=True) for log in logs]
+    if parts:
+        rows = [row for lines in parts for row in lines[1:]]
         with atomic_write(run / "log.csv") as temporary:
-            temporary.write_text("".join([head, *rows]))
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+            temporary.write_text("".join([parts[0][0], *rows]))
+    for log in logs:
+        shutil.rmtree(run / log.relative_to(run).parts[0], ignore_errors=True)
 
 
-def _keep(
-    model: MachineClassifier | ContrastiveModel | ensemble.Ensemble,
-    path: Path,
-    config: RunConfig,
-) -> None:
+def _keep(model: nn.Module, path: Path, config: RunConfig) -> None:
     """Save a stage's weights, by one process, before any goes on."""
     processes.barrier()  # each has seen by now that they were not there
     if processes.is_first():

@@ -1,0 +1,172 @@
+"""Every method as a detector: trained into a run directory, and from there it answers what it would answer in memory."""
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from asdlib import methods
+from asdlib.cache import features_of
+from asdlib.cli import main
+from asdlib.data import scan
+from asdlib.detector import Detector, train
+from asdlib.errors import AsdError
+from asdlib.export import export
+from asdlib.run import PRESETS, of_method
+from asdlib.spectrogram_encoder import SpectrogramConfig
+from asdlib.training import StageConfig
+from tests.conftest import SMALL
+
+NAMES = [name for name in methods.every_name() if "sound" in methods.get(name).INPUTS]
+ENCODERS = {type(SMALL.encoder): SMALL.encoder, SpectrogramConfig: SpectrogramConfig(0.5, width=8, embedding_dim=16)}
+
+
+def small(name):
+    """The settings of a method, in miniature."""
+    config, stage = of_method(name), StageConfig(2, 16, 1e-3)
+    encoder = ENCODERS[type(config.encoder)]
+    common = {"features": SMALL.features, "whole_clips": False, "least_steps": 0, "validation": 0.0}
+    first = None if config.pretrain is None else stage
+    window = config.window and 0.5
+    return replace(config, encoder=encoder, window=window, pretrain=first, finetune=stage, **common)
+
+
+@pytest.fixture
+def asd(monkeypatch, capsys):
+    """Run ``asd`` with some words in this process: (exit code, standard output, standard error)."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["asd", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def runs(small_park, tmp_path_factory):
+    """Each method's run, and its detector as the training returned it; made when it is asked for."""
+    made = {}
+
+    def run_of(name):
+        if name not in made:
+            run = tmp_path_factory.mktemp("runs") / name.replace("/", " ")
+            cache = tmp_path_factory.getbasetemp() / "feature-cache"
+            made[name] = run, train(scan(small_park), run, small(name), cache=cache, device="cpu")
+        return made[name]
+
+    return run_of
+
+
+@pytest.fixture(scope="module")
+def parts(small_park):
+    """Training clips, and test clips with what is on disk."""
+    clips = scan(small_park)
+    train, test = ([clip for clip in clips if clip.split == split] for split in ("train", "test"))
+    return features_of(train, SMALL.features), features_of(test, SMALL.features), test
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_answers_what_the_method_does_in_memory(name, runs, parts):
+    known, asked, clips = parts
+    run, _ = runs(name)
+    detector = Detector.load(run)
+    assert detector.config.method == name
+    table = detector.score_clips(clips, device="cpu")
+    expected = methods.get(name).score(detector.model, known, asked, device="cpu")
+    assert set(expected) == set(detector.scorers)
+    for scorer, values in expected.items():
+        np.testing.assert_allclose(table[scorer], values, rtol=1e-4, atol=1e-6, err_msg=scorer)
+    assert set(methods.detector(name).SCORERS) <= set(detector.scorers)
+    assert detector.scorers[0] == methods.detector(name).SCORERS[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_holds_what_training_left_and_nothing_of_its_way(name, runs):
+    run, detector = runs(name)
+    assert not [path for path in run.iterdir() if path.is_dir() or path.name == "checkpoint.safetensors"]
+    weights = detector.model.state_dict()
+    again = Detector.load(run).model.state_dict()
+    assert weights.keys() == again.keys()
+    assert (run / "log.csv").exists() == (name != "nearest" and "twfr" not in name)
+    assert all(value.isfinite().all() for value in again.values())
+    for machine in detector.config.machines:
+        for scorer in detector.scorers:
+            assert np.isfinite(detector.percentiles[machine][scorer]).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_detector_is_exported_or_says_why_not(name, runs, tmp_path):
+    run, detector = runs(name)
+    path = tmp_path / "detector.onnx"
+    exportable = hasattr(detector.model, "arcface") or name == "ensemble"
+    if not exportable:
+        with pytest.raises(AsdError, match=rf"the method {name} cannot be exported: .* train an ensemble or a classifier"):
+            export(run, path)
+        assert not path.exists()
+        return
+    export(run, path)
+    assert path.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "sub_cluster", "nearest"])
+def test_the_commands_work_for_every_method(name, runs, small_park, tmp_path, asd):
+    run, _ = runs(name)
+    fan = sorted((small_park / "fan" / "test").glob("normal_id_00*.wav"))
+    machine = ("--run", run, "--machine", "fan/id_00", "--device", "cpu")
+    for words in (
+        ("evaluate", small_park, "--run", run, "--device", "cpu"),
+        ("threshold", *fan, *machine, "--method", "gamma"),
+        ("score", fan[0], *machine),
+        ("report", *fan, *machine, "--out", tmp_path / "report.html"),
+    ):
+        code, _, error = asd(*words)
+        assert code == 0, (words[0], error)
+    sound, _ = soundfile.read(fan[0], dtype="float32")
+    scored = StreamScorer(run, "fan/id_00", device="cpu").push(sound)
+    assert scored[0].score == pytest.approx(float(re.search(r"[0-9]\.[0-9e-]+", asd("score", fan[0], *machine, "--json")[1])[0]), 1e-3)
+
+
+def test_methods_are_listed_and_trained_by_the_names_in_the_list(small_park, tmp_path, asd):
+    listed = json.loads(asd("methods", "--json")[1])
+    assert [about["method"].replace("-", "_") for about in listed] == methods.every_name()
+    for about in listed:
+        assert all(about[key] for key in ("idea", "paper", "inputs", "scorers", "seconds")), about
+    table = asd("methods")[1]
+    assert all(about["idea"] in table for about in listed)
+    run, chosen = tmp_path / "run", ("--method", "clp-scf/single-stage")
+    code, _, error = asd("train", small_park, "--run", run, *chosen, "--epochs", 1, "--seconds", 1, "--device", "cpu")
+    assert code == 0, error
+    assert Detector.load(run).config.method == "clp_scf/single_stage"
+    printed = asd("train", *chosen, "--print-config")[1]
+    (tmp_path / "settings.json").write_text(printed)
+    assert asd("train", "--config", tmp_path / "settings.json", "--print-config")[1] == printed
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--method", "magic"), "'magic' is not one of "),
+        (("--method", "autoencoder", "--precision", "bf16"), "the method autoencoder is trained in 32 bits"),
+        (("--method", "autoencoder", "--preset", "best"), "the preset best is one of ensemble, not of autoencoder"),
+    ],
+)
+def test_what_a_method_cannot_do_is_refused_in_a_sentence(small_park, tmp_path, asd, words, said):
+    code, _, error = asd("train", small_park, "--run", tmp_path / "run", *words)
+    assert code != 0
+    assert said in " ".join(error.replace("│", " ").split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_settings_of_a_method_are_its_presets_or_its_own_budget():
+    assert of_method("ensemble") is PRESETS["best"]
+    assert of_method("clp_scf") is PRESETS["book"]
+    for name in set(methods.every_name()) - {"ensemble", "clp_scf"}:
+        assert of_method(name).finetune == methods.detector(name).BUDGET
+        assert of_method(name).pretrain is None
