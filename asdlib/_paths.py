@@ -51,6 +51,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "plain": ("judge.plain",),
     "normalise": ("judge.normalise",),
     "fusion": ("judge.fusion",),
+    "ranks": ("judge.ranks",),
     "metrics": ("judge.metrics",),
     "challenge": ("judge.challenge",),
     "evaluation": ("judge.scorers", "judge.metrics"),
