@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,18 +13,16 @@ from asdlib.commands import (
     Layout,
     Words,
     app,
-    found_in,
     print_table,
 )
-from asdlib.commands.settings import method_named, spelled
-from asdlib.errors import AsdError
+from asdlib.commands.settings import method_named, seconds_in, spelled
 
-if TYPE_CHECKING:
-    import numpy as np
+ALL = "all"
 
-    from asdlib.progress import OnStep
-    from asdlib.sound.clips import Clips
-    from asdlib.use.config import RunConfig
+
+def method_or_all(text: str) -> str:
+    """As :func:`method_named`, or :data:`ALL`."""
+    return text if text == ALL else method_named(text)
 
 
 @app.command()
@@ -39,112 +37,141 @@ def compare(
     method: Annotated[
         list[str] | None,
         typer.Option(
+            "--method",
+            "--methods",
             metavar="METHOD",
-            parser=method_named,
-            help="May be repeated (default: nearest, which takes seconds).",
+            parser=method_or_all,
+            help="May be repeated; all: every one of asd methods that reads DATA "
+            "(default: nearest, which takes seconds).",
         ),
     ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="How many seeds each method is trained with.")
+    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
     epochs: Annotated[
         int,
         typer.Option(min=1, help="Of each method, in all; few clips make more."),
     ] = 12,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    device: Device = "auto",
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="TIME",
+            parser=seconds_in,
+            help="Compare a second time, with as many epochs of each method as fit "
+            "into so much time of a core: 90s, 5m, 2h.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for results and the page; the same command goes on with what "
+            "is missing there (default: nothing is kept).",
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD",
+            parser=method_named,
+            help="Whom the others are held against (default: the first method).",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Jobs at a time (default: one a core).")
+    ] = None,
+    device: Device = "cpu",
     cache: Cache = None,
     layout: Layout = None,
     words: Words = None,
     as_json: Json = False,
 ) -> None:
-    """Train methods and score labelled test clips; nothing is kept.
+    """Train methods with several seeds and hold them against each other on test clips.
 
     Spectra are an .npz file of arrays train, train_machine, test, test_machine and
     test_is_anomaly.
     """
-    import pandas as pd
+    from tempfile import TemporaryDirectory
 
-    from asdlib import methods
-    from asdlib.judge.metrics import machine_table, type_table
-    from asdlib.progress import progress_bar
-    from asdlib.use.config import PRESETS
-    from asdlib.use.fitting import enough_steps
-
-    chosen = method or ["nearest"]
-    rows = []
-    with progress_bar() as on_step:
-        known, asked, labels = parts_of(
-            data, PRESETS["best"], cache, on_step, layout=layout, words=words
-        )
-        preset = PRESETS["best"]
-        budget = enough_steps(preset.finetune.of(epochs), known.labels, preset)
-        for name in chosen:
-            able = methods.get(name)
-            model = able.train(
-                known, budget=budget, seed=seed, device=device, on_step=on_step
-            )
-            found = able.score(model, known, asked, device=device)
-            for scorer, scores in found.items():
-                columns = {"machine": asked.machines, "label": labels, "score": scores}
-                table = machine_table(pd.DataFrame(columns), resamples=0)
-                if not len(table):
-                    raise AsdError(
-                        f"{data} has no machine with normal and anomalous test clips: "
-                        "without both there is nothing to compare by"
-                    )
-                average = type_table(table).loc["average"]
-                rows.append(
-                    {"method": spelled(name), "scorer": scorer, **average.to_dict()}
-                )
-    if as_json:
-        print(json.dumps({"seed": seed, "averages": rows}, indent=1))
-        return
-    print(f"{len(known)} training clips and {len(asked)} test clips")
-    print_table(
-        "average over the types (%)",
-        ("method", "scorer", "AUC", "pAUC", "mAUC"),
-        [
-            (
-                row["method"],
-                row["scorer"],
-                *(f"{100 * row[name]:.2f}" for name in ("auc", "pauc", "mauc")),
-            )
-            for row in rows
-        ],
-    )
-
-
-def parts_of(
-    data: Path,
-    config: "RunConfig",
-    cache: Path | None,
-    on_step: "OnStep",
-    *,
-    layout: str | None = None,
-    words: str | None = None,
-) -> "tuple[Clips, Clips, np.ndarray]":
-    """Training clips, test clips, and what is known of each of the latter (M,)."""
     import numpy as np
 
-    from asdlib.sound.cache import features_of
-    from asdlib.sound.data import training_clips
-    from asdlib.sound.spectra import read_spectra
-    from asdlib.use.fitting import fitted_to
+    from asdlib import methods
+    from asdlib.progress import progress_bar
+    from asdlib.use import comparing, leaderboard
+    from asdlib.use.jobs import parts_of
 
-    if data.suffix == ".npz":
-        spectra = read_spectra(data)
-        truth = np.where(spectra.test_is_anomaly, "anomaly", "normal")
-        return spectra.train, spectra.test, truth
-    clips = found_in(data, layout, words)
-    training = training_clips(clips)
-    machines = {clip.machine for clip in training}
-    test = [c for c in clips if c.split == "test" and c.machine in machines]
-    if not test:
-        raise AsdError(f"{data} has no test clip of a machine with training clips")
-    features = fitted_to(config, training).features
-    known, asked = (
-        features_of(part, features, folder=cache, on_step=on_step)
-        for part in (training, test)
+    plan = comparing.new_plan(
+        data,
+        epochs=epochs,
+        seconds=budget,
+        layout=layout,
+        words=words,
+        device=device,
+        cache=cache,
     )
-    return known, asked, np.array([clip.label for clip in test])
+    known, asked, labels, _ = parts_of(plan)
+    leaderboard.table_of(np.zeros(len(labels)), asked.machines, labels)  # or refuse
+    kind = methods.kind_of(known)
+    names = list(dict.fromkeys(method or ["nearest"]))
+    if ALL in names:
+        every = methods.every_name()
+        names = [name for name in every if kind in methods.get(name).INPUTS]
+    with TemporaryDirectory() as temporary, progress_bar() as on_step:
+        folder = out or Path(temporary)
+        jobs = comparing.compare(
+            plan,
+            folder,
+            names,
+            range(seed, seed + seeds),
+            workers=workers,
+            on_step=on_step,
+        )
+        found = leaderboard.leaderboard(
+            plan, folder, jobs, asked.machines, labels, against=against
+        )
+        if out is not None:
+            leaderboard.write(found, out)
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    print(f"{len(known)} training clips and {len(asked)} test clips")
+    tell(found)
+
+
+def tell(found: "dict[str, Any]") -> None:
+    """Print a leaderboard: a table for each budget."""
+
+    def percent(pair: list[float]) -> str:
+        return f"{100 * pair[0]:.2f}" + f" ± {100 * pair[1]:.2f}" * (pair[1] > 0)
+
+    titles = {
+        "examples": f"{found['epochs']} epochs or as few clips need",
+        "seconds": f"{found['seconds'] or 0:g} s of a core",
+    }
+    for budget in dict.fromkeys(row["budget"] for row in found["rows"]):
+        rows = [row for row in found["rows"] if row["budget"] == budget]
+        print_table(
+            f"average over the types (%), {len(found['seeds'])} seeds, "
+            f"{titles[budget]}",
+            ("method", "scorer", "AUC", "95 %", "pAUC", "mAUC", "CPU s", "parameters"),
+            [
+                (
+                    spelled(row["method"]),
+                    row["scorer"],
+                    percent(row["auc"]),
+                    " to ".join(f"{100 * x:.1f}" for x in row["interval"]),
+                    percent(row["pauc"]),
+                    percent(row["mauc"]),
+                    f"{row['costs']['train']:.0f}",
+                    f"{row['costs']['parameters']:,.0f}",
+                )
+                for row in rows
+                if "error" not in row
+            ],
+        )
+        for row in rows:
+            if "error" in row:
+                print(f"{spelled(row['method'])}: n/a: {row['error']}")
 
 
 @app.command(name="methods")

@@ -1,10 +1,12 @@
 """Methods of anomalous sound detection, one a file, all of one shape (:class:`Method`).
 
 They are found by looking into this folder: a new method is one new file here, and then
-appears in :func:`names`, in the leaderboard and in the book's reference.
+appears in :func:`names`, in the leaderboard and in the book's reference. Methods of
+your own may lie in another folder, or several, that ``$ASDLIB_METHODS`` names.
 """
 
 import inspect
+import os
 import pkgutil
 from functools import partial
 from importlib import import_module
@@ -22,6 +24,8 @@ from asdlib.sound.clips import Clips
 __all__ = ["Judges", "Task", "embedded", "judged"]
 
 KINDS = ("sound", "spectra")  # of inputs
+FOLDERS = "ASDLIB_METHODS"
+__path__ += [place for place in os.environ.get(FOLDERS, "").split(os.pathsep) if place]
 
 
 @runtime_checkable

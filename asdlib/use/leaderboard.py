@@ -1,0 +1,185 @@
+"""What a comparison has found: one row a method and budget, with its chances and costs.
+
+What counts is each method's own scorer, the first of its ``SCORERS``, and nothing is
+chosen on test clips: the other scorers are there to be looked at.
+"""
+
+import json
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asdlib import methods
+from asdlib.errors import AsdError
+from asdlib.files import atomic_write
+from asdlib.judge.metrics import machine_table, type_table
+from asdlib.judge.ranks import auc_draws, differences, interval, ranking
+from asdlib.use.jobs import Job, Plan, Result, read
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PACKAGES = ("asdlib", "torch", "numpy", "scikit-learn")
+FIGURES = ("auc", "pauc", "mauc")
+COSTS = ("parameters", "macs", "train", "score", "memory", "epochs")
+
+
+def leaderboard(
+    plan: Plan,
+    folder: Path,
+    jobs: Sequence[Job],
+    machines: np.ndarray,
+    labels: np.ndarray,
+    *,
+    against: str | None = None,
+) -> dict[str, Any]:
+    """All that can be said of finished ``jobs``, as plain values for JSON.
+
+    ``machines`` (M,) and ``labels`` (M,) are those of the test clips. ``rows`` has one
+    entry for each budget and method, the best AUC first: under ``scorers`` AUC, pAUC
+    and mAUC of each seed (fractions), under ``machines`` the AUC of each, ``interval``
+    and ``difference`` to the method ``against`` (None: the first that is named), and
+    the costs, means over the seeds. ``ranking`` has the ranks for each budget.
+    """
+    results = {job: read(job.path(folder)) for job in jobs}
+    names = list(dict.fromkeys(job.method for job in jobs))
+    rows, ranks = [], {}
+    for budget in dict.fromkeys(job.budget for job in jobs):
+        of_budget = {
+            name: [
+                results[job]
+                for job in jobs
+                if (job.method, job.budget) == (name, budget)
+            ]
+            for name in names
+        }
+        found = {
+            name: standing(name, some, machines, labels)
+            for name, some in of_budget.items()
+        }
+        able = [name for name in names if "error" not in found[name]]
+        scores = {
+            name: np.stack([x.scores[found[name]["scorer"]] for x in of_budget[name]])
+            for name in able
+        }
+        known = labels != "unknown"
+        draws = auc_draws(
+            (labels[known] == "anomaly").astype(int),
+            machines[known],
+            {name: x[:, known] for name, x in scores.items()},
+        )
+        base = against if against in able else next(iter(able), None)
+        gains = differences(draws, base) if base else {}
+        for name in able:
+            found[name]["interval"] = interval(draws[name])
+            if name in gains:
+                found[name]["difference"] = vars(gains[name]) | {"against": base}
+        rows += [{"method": name, "budget": budget, **found[name]} for name in names]
+        areas = {name: np.array([*found[name]["machines"].values()]) for name in able}
+        if len(able) > 2 and len(next(iter(areas.values()))) > 1:
+            told = ranking(areas)
+            ranks[budget] = vars(told) | {"alike": told.alike}
+    rows.sort(key=lambda row: (row["budget"], -row.get("auc", [0.0, 0.0])[0]))
+    return {
+        "data": Path(plan.data).name,
+        "digest": plan.digest,
+        "clips": len(labels),
+        "epochs": plan.epochs,
+        "seconds": plan.seconds,
+        "seeds": sorted({job.seed for job in jobs}),
+        "unit": "fractions, 0 to 1; seconds of a core; MB",
+        "versions": {name: version(name) for name in PACKAGES},
+        "machine": platform.machine(),
+        "rows": rows,
+        "ranking": ranks,
+    }
+
+
+def standing(
+    name: str, results: Sequence[Result], machines: np.ndarray, labels: np.ndarray
+) -> dict[str, Any]:
+    """One row: figures by scorer, a list of one a seed, and what they cost.
+
+    ``machines`` (M,) and ``labels`` (M,) are those of the test clips.
+    """
+    method = methods.get(name)
+    about: dict[str, Any] = {"name": method.NAME, "paper": method.PAPER}
+    about["idea"] = getattr(method, "IDEA", "")
+    errors = [result.error for result in results if result.error]
+    if errors:
+        return about | {"error": errors[0]}
+    scorers = getattr(method, "SCORERS", ()) or tuple(results[0].scores)
+    of_scorer, by_machine = {}, {}
+    for scorer in results[0].scores:
+        tables = [table_of(x.scores[scorer], machines, labels) for x in results]
+        averages = [type_table(table).loc["average"] for table in tables]
+        of_scorer[scorer] = {
+            key: [float(average.to_dict()[key]) for average in averages]
+            for key in FIGURES
+        }
+        if scorer == scorers[0]:
+            areas = np.mean([table.auc.to_numpy() for table in tables], axis=0)
+            by_machine = dict(
+                zip(map(str, tables[0].index), areas.tolist(), strict=True)
+            )
+    own = of_scorer[scorers[0]]
+    figures = {key: [float(np.mean(own[key])), spread(own[key])] for key in FIGURES}
+    costs = {
+        key: float(np.mean([result.costs[key] for result in results]))
+        for key in COSTS
+        if all(key in result.costs for result in results)
+    }
+    about |= {"scorer": scorers[0], **figures, "costs": costs}
+    return about | {"scorers": of_scorer, "machines": by_machine}
+
+
+def table_of(
+    scores: np.ndarray, machines: np.ndarray, labels: np.ndarray
+) -> "pd.DataFrame":
+    """AUC and pAUC of each machine by ``scores`` (M,).
+
+    Raises :class:`AsdError` where no machine has healthy and faulty test clips.
+    """
+    import pandas as pd
+
+    columns = {"machine": machines, "label": labels, "score": scores}
+    table = machine_table(pd.DataFrame(columns), resamples=0)
+    if not len(table):
+        raise AsdError(
+            "no machine has normal and anomalous test clips: "
+            "without both there is nothing to compare by"
+        )
+    return table
+
+
+def spread(values: Sequence[float]) -> float:
+    """Standard deviation over the seeds; 0 of one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def write(found: dict[str, Any], folder: Path) -> None:
+    """Write ``leaderboard.json`` and ``leaderboard.csv``, in % where people read it."""
+    import pandas as pd
+
+    with atomic_write(folder / "leaderboard.json") as temporary:
+        temporary.write_text(json.dumps(found, indent=1) + "\n")
+    rows = [flat(row) for row in found["rows"] if "error" not in row]
+    with atomic_write(folder / "leaderboard.csv") as temporary:
+        pd.DataFrame(rows).to_csv(temporary, index=False)
+
+
+def flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the leaderboard for a spreadsheet: figures in %, costs beside them."""
+    out: dict[str, Any] = {key: row[key] for key in ("method", "budget", "scorer")}
+    for key in FIGURES:
+        out[key], out[f"{key} spread"] = (round(100 * x, 2) for x in row[key])
+    out["from"], out["to"] = (round(100 * x, 2) for x in row["interval"])
+    if "difference" in row:
+        gain = row["difference"]
+        out[f"ahead of {gain['against']}"] = round(100 * gain["mean"], 2)
+        out["p"] = round(gain["p"], 4)
+    return out | {key: round(value, 2) for key, value in row["costs"].items()}

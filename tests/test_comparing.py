@@ -1,0 +1,217 @@
+"""Methods held against each other: jobs in processes of their own, taken up again after a kill, and what is said of them."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from asdlib import methods
+from asdlib.errors import AsdError
+from asdlib.use import comparing, leaderboard
+from asdlib.use.jobs import EXAMPLES, SECONDS, Job, parts_of, read, stage_of
+
+NAMES = ("nearest", "autoencoder", "clp_scf/contrast")
+OWN = '''"""The distance to the mean spectrum of the machine."""
+import numpy as np
+from torch import nn
+from asdlib.judge.scorers import by_machine
+NAME, PAPER, INPUTS = "nearest centroid", "none", ("spectra",)
+
+def train(clips, *, budget, seed=0, device="auto", on_step=None, validation=0.0, folder=None):
+    return nn.Identity()
+
+def far(known, asked):
+    return np.linalg.norm((asked - known.mean(axis=0)).reshape(len(asked), -1), axis=1)
+
+def score(model, known, asked, *, device="auto"):
+    return {"distance": by_machine(far, (known.inputs[0], known.machines), (asked.inputs[0], asked.machines))}
+'''
+
+
+@pytest.fixture(scope="module")
+def spectra(tmp_path_factory):
+    """Spectra of three machines whose faults are more or less plain."""
+    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("data") / "spectra.npz"
+    machines = np.repeat(["fan/id_00", "fan/id_02", "pump/id_00"], 24)
+    truth = np.tile([0, 1], 36)
+    place = np.repeat([0, 5, 10], 24)[:, None, None]
+    arrays = {
+        "train": rng.normal(size=(72, 12, 4)) + place,
+        "test": rng.normal(size=(72, 12, 4)) + place + 0.5 * truth[:, None, None],
+    }
+    np.savez(path, train_machine=machines, test_machine=machines, test_is_anomaly=truth, **arrays)
+    return path
+
+
+@pytest.fixture(scope="module")
+def plan(spectra):
+    return comparing.new_plan(spectra, epochs=1, seconds=0.5)
+
+
+@pytest.fixture(scope="module")
+def compared(plan, tmp_path_factory):
+    """A comparison that nothing interrupted: its folder, its jobs, and the leaderboard."""
+    folder = tmp_path_factory.mktemp("comparison") / "out"
+    seen = []
+    jobs = comparing.compare(plan, folder, NAMES, range(2), on_step=lambda *step: seen.append(step))
+    _, asked, labels, _ = parts_of(plan)
+    found = leaderboard.leaderboard(plan, folder, jobs, asked.machines, labels)
+    leaderboard.write(found, folder)
+    assert seen[-1][1:] == (12, 12)
+    return folder, jobs, found
+
+
+def test_there_is_a_job_for_each_method_seed_and_budget_and_it_does_what_the_method_does_here(plan, compared):
+    folder, jobs, _ = compared
+    assert len(jobs) == len(set(jobs)) == len(NAMES) * 2 * 2
+    known, asked, _, _ = parts_of(plan)
+    for name in ("autoencoder", "clp_scf/contrast"):
+        method = methods.get(name)
+        stage = stage_of(name, known, plan.epochs)
+        model = methods.trained(method, known, budget=stage, seed=1, device="cpu")
+        kept = read(Job(1, EXAMPLES, name).path(folder))
+        for scorer, expected in method.score(model, known, asked, device="cpu").items():
+            np.testing.assert_allclose(kept.scores[scorer], expected, rtol=1e-4, atol=1e-6)
+        assert kept.costs["epochs"] == stage.epochs
+        assert kept.costs["parameters"] == sum(p.numel() for p in model.parameters())
+        assert kept.costs["memory"] > 50  # MB; torch alone is more
+        assert 0 < kept.costs["train"] < kept.costs["wall"] * os.cpu_count()
+    linear = 48 * 128 + 6 * 128 * 128 + 2 * 128 * 8 + 48 * 128  # of an autoencoder, of which there are two
+    assert read(Job(0, EXAMPLES, "autoencoder").path(folder)).costs["macs"] == 2 * linear
+
+
+def test_every_seed_has_the_epochs_that_were_measured_to_fit_into_the_seconds(compared):
+    folder, jobs, _ = compared
+    for name in NAMES:
+        epochs = json.loads((folder / "epochs" / f"{name.replace('/', '+')}.json").read_text())["epochs"]
+        of_seeds = [read(job.path(folder)).costs["epochs"] for job in jobs if (job.method, job.budget) == (name, SECONDS)]
+        assert of_seeds == [epochs, epochs]
+        assert epochs == 1 or name != "nearest"
+    assert epochs > 1
+
+
+def test_the_leaderboard_says_what_scikit_learn_says_of_the_same_scores(plan, compared):
+    folder, _, found = compared
+    _, asked, labels, _ = parts_of(plan)
+    truth = labels == "anomaly"
+    assert [row["budget"] for row in found["rows"]] == [EXAMPLES] * 3 + [SECONDS] * 3
+    for row in found["rows"]:
+        areas = []
+        for seed in (0, 1):
+            scores = read(Job(seed, row["budget"], row["method"]).path(folder)).scores[row["scorer"]]
+            of = {m: roc_auc_score(truth[asked.machines == m], scores[asked.machines == m]) for m in asked.names}
+            areas.append(((of["fan/id_00"] + of["fan/id_02"]) / 2 + of["pump/id_00"]) / 2)
+        assert row["auc"] == pytest.approx([np.mean(areas), np.std(areas, ddof=1)])
+        assert row["interval"][0] < row["auc"][0] < row["interval"][1]
+        assert row["scorer"] == methods.detector(row["method"]).SCORERS[0]
+        assert ("difference" in row) == (row["method"] != NAMES[0])
+        assert set(row["machines"]) == set(asked.names)
+    for budget in (EXAMPLES, SECONDS):
+        first = [row["auc"][0] for row in found["rows"] if row["budget"] == budget]
+        assert first == sorted(first, reverse=True)
+        assert sum(found["ranking"][budget]["ranks"].values()) == pytest.approx(6)
+    kept = json.loads((folder / "leaderboard.json").read_text())
+    assert kept["rows"][0]["auc"] == found["rows"][0]["auc"]
+    lines = list(csv.DictReader((folder / "leaderboard.csv").open()))
+    assert [line["method"] for line in lines] == [row["method"] for row in found["rows"]]
+    assert float(lines[0]["auc"]) == pytest.approx(100 * found["rows"][0]["auc"][0], abs=0.006)
+
+
+def test_a_comparison_that_is_killed_goes_on_to_what_an_uninterrupted_one_has(plan, compared, tmp_path):
+    whole, jobs, _ = compared
+    folder = tmp_path / "out"
+    program = (
+        "import sys; from pathlib import Path; from asdlib.use import comparing; from asdlib.use.jobs import Plan\n"
+        f"plan = Plan(**{vars(plan)!r})\ncomparing.compare(plan, Path(sys.argv[1]), {NAMES!r}, range(2))\n"
+    )
+    running = subprocess.Popen([sys.executable, "-c", program, str(folder)])
+    until = time.monotonic() + 120
+    while len(list(folder.glob("jobs/*.npz"))) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    time.sleep(3)  # its jobs see within a second that it is gone
+    left = len(list(folder.glob("jobs/*.npz")))
+    time.sleep(2)
+    assert 2 <= left == len(list(folder.glob("jobs/*.npz"))) < len(jobs)
+    # The epochs that fit into the seconds are measured anew where they were not kept: take those of the other.
+    for path in (whole / "epochs").glob("*.json"):
+        (folder / "epochs").mkdir(exist_ok=True)
+        (folder / "epochs" / path.name).write_bytes(path.read_bytes())
+    for path in folder.glob("jobs/*seconds*"):
+        path.unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("jobs/*.npz")}
+    comparing.compare(plan, folder, NAMES, range(2))
+    for job in jobs:
+        one, two = (read(job.path(place)) for place in (whole, folder))
+        assert one.scores.keys() == two.scores.keys()
+        assert all(np.array_equal(one.scores[name], two.scores[name]) for name in one.scores), job
+    after = {path.name: path.stat().st_mtime_ns for path in folder.glob("jobs/*.npz")}
+    assert before.items() <= after.items()  # what was done was not done again
+
+
+def test_a_method_of_ones_own_takes_part_from_its_own_folder(plan, compared, tmp_path, monkeypatch):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "nearest_centroid.py").write_text(OWN)
+    (tmp_path / "own" / "fails.py").write_text(OWN.replace("return nn.Identity()", "raise ValueError('no idea')"))
+    refuses = OWN.replace("return nn.Identity()", "from asdlib.errors import AsdError; raise AsdError('too few: give more')")
+    (tmp_path / "own" / "refuses.py").write_text(refuses)
+    monkeypatch.setenv("ASDLIB_METHODS", str(tmp_path / "own"))
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path / "own")])
+    folder, plan = tmp_path / "out", replace(plan, seconds=None)
+    names = ("nearest", "nearest_centroid", "refuses")
+    jobs = comparing.compare(plan, folder, names, [0])
+    _, asked, labels, _ = parts_of(plan)
+    rows = {row["method"]: row for row in leaderboard.leaderboard(plan, folder, jobs, asked.machines, labels)["rows"]}
+    assert rows["nearest_centroid"]["name"] == "nearest centroid"
+    assert rows["nearest_centroid"]["auc"][0] > 0.7
+    assert rows["nearest_centroid"]["difference"]["against"] == "nearest"
+    assert rows["refuses"]["error"] == "too few: give more"
+    with pytest.raises(
+        AsdError, match=r"fails, seed 0, crashed \(ValueError: no idea\): what was done is in .* leave the method out"
+    ):
+        comparing.compare(plan, folder, [*names, "fails"], [0])
+    assert len(comparing.compare(plan, folder, names, [0])) == 3  # and is as it was
+
+
+def test_another_comparison_in_the_folder_and_anything_else_there_are_left_alone(plan, compared, tmp_path, spectra):
+    folder, _, _ = compared
+    for other in (replace(plan, epochs=2), replace(plan, digest="another"), replace(plan, seconds=None)):
+        with pytest.raises(AsdError, match="holds a comparison on other clips, or with other budgets: name a new folder"):
+            comparing.compare(other, folder, NAMES, [0])
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(AsdError, match="holds something else already, and is left as it is"):
+        comparing.compare(plan, tmp_path, NAMES, [0])
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+    with pytest.raises(AsdError, match=r"there is no file .*gone\.npz: give spectra"):
+        comparing.new_plan(Path(tmp_path / "gone.npz"), epochs=1)
+
+
+def test_time_that_is_left_is_that_of_the_same_methods_and_then_what_they_say_of_themselves(plan, compared):
+    folder, jobs, _ = compared
+    clock = comparing.Clock(plan)
+    job, other = Job(0, EXAMPLES, "clp_scf/contrast"), Job(0, EXAMPLES, "autoencoder")
+    guessed = clock.guess(other.method, EXAMPLES)
+    assert clock.left([other]) == pytest.approx(guessed)
+    clock.note(job, folder)
+    wall = read(job.path(folder)).costs["wall"]
+    assert clock.left([Job(1, EXAMPLES, job.method)] * 2) == pytest.approx(2 * wall)
+    assert clock.left([other]) == pytest.approx(guessed * wall / clock.guess(job.method, EXAMPLES))
+    assert clock.left([]) == 0
+
+
+def test_a_result_that_is_damaged_is_named(compared, tmp_path):
+    folder, jobs, _ = compared
+    path = tmp_path / "bad.npz"
+    path.write_bytes(jobs[0].path(folder).read_bytes()[:100])
+    with pytest.raises(AsdError, match=r"bad\.npz is damaged .*: remove it, and it is computed again"):
+        read(path)
