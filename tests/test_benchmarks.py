@@ -12,7 +12,7 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from asdlib import machines, methods
+from asdlib import machines
 from asdlib.cache import features_now
 from asdlib.classifier import MachineClassifier
 from asdlib.clips import Clips
@@ -28,7 +28,6 @@ TOP = Path(__file__).parents[1]
 sys.path.append(str(TOP / "benchmarks"))
 
 import ablations  # noqa: E402
-import leaderboard  # noqa: E402
 import playground  # noqa: E402
 import real_claim  # noqa: E402
 import real_levers  # noqa: E402
@@ -374,88 +373,6 @@ def test_the_ablations_on_the_park_are_complete():
     }
     assert set(runs) == expected
     assert all(len(machines) == 23 for machines in runs.values())
-
-
-# -------------------------------------------------------------------------------------------------------- the leaderboard
-
-MEAN_DISTANCE = '''"""A method in one file: how far a spectrum is from its machine's mean. There is nothing to train."""
-
-import numpy as np
-from torch import nn
-
-NAME, PAPER, INPUTS = "distance to the mean", "none", ("spectra",)
-
-
-def train(clips, *, budget, seed=0, device="auto", on_step=lambda *step: None):
-    return nn.Identity()
-
-
-def score(model, known, asked, *, device="auto"):
-    own = {name: known.of(name).inputs[0].mean(axis=0) for name in known.names}
-    pairs = zip(asked.inputs[0], asked.machines, strict=True)
-    return {"distance": np.array([np.linalg.norm(x - own[name]) for x, name in pairs], np.float64)}
-'''
-
-
-def written(path, spectra):
-    parts = {"train": spectra.train, "test": spectra.test}
-    arrays = {part: clips.inputs[0][:, 0] for part, clips in parts.items()}
-    arrays |= {f"{part}_machine": clips.machines for part, clips in parts.items()}
-    np.savez(path, **arrays, test_is_anomaly=spectra.test_is_anomaly)
-    return path
-
-
-def test_a_new_method_is_on_the_leaderboard_with_its_file_and_nothing_else(spectra, tmp_path, monkeypatch, capsys):
-    spectra.test.inputs[0][spectra.test_is_anomaly] += 0.5
-    data = written(tmp_path / "spectra.npz", spectra)
-    before = {name for name in methods.names() if "spectra" in methods.get(name).INPUTS}
-    (tmp_path / "methods").mkdir()
-    (tmp_path / "methods" / "mean_distance.py").write_text(MEAN_DISTANCE)
-    (tmp_path / "methods" / "deaf.py").write_text(MEAN_DISTANCE.replace('("spectra",)', '("sound",)'))
-    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path / "methods")])
-    out = tmp_path / "out" / "board.json"
-    leaderboard.main([str(data), "--seeds", "0", "1", "--epochs", "1", "--device", "cpu", "--out", str(out)])
-    lines = [line for line in capsys.readouterr().out.splitlines() if "done" not in line]
-    content = json.loads(out.read_text())
-    runs = keys_of(content["records"], "method", "scorer", "seed")
-    assert all(sorted(machines) == MACHINES for machines in runs.values())
-    board = {(method, scorer) for method, scorer, _ in runs}
-    assert {method for method, _ in board} == {*before, "mean_distance"}
-    assert {seed for *_, seed in runs} == {0, 1}
-    assert {scorer for method, scorer in board if method == "clp_scf"} == set(SCORERS)
-    assert ["deaf", "n/a:", "reads", "sound", "only"] in [line.split() for line in lines]
-    ranked = [line.split("AUC") for line in lines if "n/a:" not in line]
-    assert {tuple(head.split()) for head, *_ in ranked} == board
-    # The mean over the types of the mean over their machines, and its spread over the seeds.
-    for head, area, _ in ranked:
-        method, scorer = head.split()
-        by_seed = [
-            np.mean([
-                np.mean([r["auc"] for r in content["records"] if (r["method"], r["scorer"], r["seed"]) == (method, scorer, seed)
-                         and r["machine"].startswith(kind)])
-                for kind in ("fan/", "pump/")
-            ])
-            for seed in (0, 1)
-        ]  # fmt: skip
-        mean, spread = (float(number) for number in area.removesuffix("p").split("±"))
-        assert mean == pytest.approx(100 * np.mean(by_seed), abs=0.06)
-        assert spread == pytest.approx(100 * np.std(by_seed, ddof=1), abs=0.06)
-    means = [float(area.split("±")[0]) for _, area, _ in ranked]
-    assert means == sorted(means, reverse=True)
-    assert content["header"]["epochs"] == 1
-    assert not (results.FOLDER / "board.json").exists()
-
-
-def test_the_leaderboard_reads_recordings_too_and_says_what_it_cannot_know_of_one_seed(
-    small_park, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(methods, "__path__", [str(tmp_path)])
-    method = MEAN_DISTANCE.replace('("spectra",)', '("sound", "spectra")').replace(".inputs[0]", ".log_mels.astype(float)")
-    (tmp_path / "mean_picture.py").write_text(method)
-    leaderboard.main([str(small_park), "--seeds", "3", "--epochs", "1", "--seconds", "1"])
-    *_, line = capsys.readouterr().out.splitlines()
-    assert line.startswith("mean_picture     distance         AUC ")
-    assert "± ?" in line
 
 
 PARTS = {"real_methods", "real_scores", "results", "speed_parts"}  # of other benchmarks; nobody calls them

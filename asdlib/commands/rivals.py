@@ -1,6 +1,7 @@
 """Hold methods against each other, on recordings or on ready spectra, without a run."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -114,8 +115,11 @@ def compare(
     kind = methods.kind_of(known)
     names = list(dict.fromkeys(method or ["nearest"]))
     if ALL in names:
-        every = methods.every_name()
-        names = [name for name in every if kind in methods.get(name).INPUTS]
+        every = {name: methods.get(name).INPUTS for name in methods.every_name()}
+        names = [name for name, inputs in every.items() if kind in inputs]
+        for name in sorted(set(every) - set(names)):
+            reads = " and ".join(every[name])
+            print(f"{spelled(name)}: n/a: reads {reads} only", file=sys.stderr)
     with TemporaryDirectory() as temporary, progress_bar() as on_step:
         folder = out or Path(temporary)
         jobs = comparing.compare(

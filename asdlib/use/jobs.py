@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ from asdlib.use.fitting import enough_steps, fitted_to
 
 EXAMPLES, SECONDS = "examples", "seconds"  # what is the same for every method
 OF_SPECTRA = 128  # in a batch: they are small
+NOTHING = 1e-3  # seconds of an epoch where nothing is trained
 DEFAULT = StageConfig(12, 64, learning_rate=1e-3, cosine_from=0)
 
 
@@ -159,9 +161,9 @@ def stage_within(folder: Path, plan: Plan, name: str, clips: Clips) -> StageConf
                 begun = time.process_time()
                 trained(plan, name, clips, stage.of(epochs), seed=0)
                 taken.append(time.process_time() - begun)
-            each = max(taken[1] - taken[0], 1e-3)
+            each = max(taken[1] - taken[0], NOTHING)
             left = plan.seconds - (taken[0] - each)
-            epochs = max(1, int(left / each)) if each > 0.01 else 1
+            epochs = max(1, int(left / each)) if each > NOTHING else 1
             with atomic_write(kept) as temporary:
                 temporary.write_text(json.dumps({"epochs": epochs, "each": each}))
     return stage.of(json.loads(kept.read_text())["epochs"])
@@ -236,7 +238,7 @@ def read(path: Path) -> Result:
             about = json.loads(str(arrays["about"]))
             names = [name for name in arrays.files if name != "about"]
             scores = {name.removeprefix("score "): arrays[name] for name in names}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise AsdError(
             f"{path} is damaged ({error}): remove it, and it is computed again"
         ) from error
