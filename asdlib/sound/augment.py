@@ -135,14 +135,16 @@ def at_pace(x: Tensor, rate: float) -> Tensor:
     """
     from asdlib.sound._torchaudio import torchaudio
 
-    window, hop = torch.hann_window(WINDOW).to(x), WINDOW // 4
+    # Phases add up to thousands of turns, which float32 knows to a hundredth only.
+    wide, hop = x.double(), WINDOW // 4
+    window = torch.hann_window(WINDOW).to(wide)
     spectrum = torch.stft(
-        x, WINDOW, hop, window=window, pad_mode="constant", return_complex=True
+        wide, WINDOW, hop, window=window, pad_mode="constant", return_complex=True
     )
-    advance = torch.linspace(0, math.pi * hop, len(spectrum)).to(x)[:, None]
-    paced = torchaudio.functional.phase_vocoder(spectrum, rate, advance)
+    advance = math.pi * hop * torch.arange(len(spectrum)).to(wide) / (WINDOW // 2)
+    paced = torchaudio.functional.phase_vocoder(spectrum, rate, advance[:, None])
     length = max(1, round(len(x) / rate))
-    return torch.istft(paced, WINDOW, hop, window=window, length=length)
+    return torch.istft(paced, WINDOW, hop, window=window, length=length).to(x)
 
 
 # The eight of Hojjati and Armanfard (ICASSP 2022), each alone.
