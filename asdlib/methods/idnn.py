@@ -19,7 +19,7 @@ One network a machine type; it knows nothing of machine IDs. Spectra (bands,
 modulations) have no time in which a frame could lie in the middle: of them a band, with
 all its modulations, is guessed from the two bands below and the two above. That is the
 nearest thing, and not what the paper does: neighbouring bands need not resemble each
-other as neighbouring moments do.
+other as neighbouring moments do, and of real machines it tells little.
 
 On the development data of DCASE 2020 Task 2 a public re-implementation gives AUC 75.44
 and pAUC 62.06 (%; valve 82.14, where the autoencoder has 55.57).
@@ -66,13 +66,14 @@ class Interpolator(nn.Module):
         self.network = FrameAutoencoder(width - self.bands, self.bands)
 
     def forward(self, stacks: Tensor) -> Tensor:
-        before, _, after = self.parts(stacks)
+        outer = CONTEXT // 2 * self.bands
+        before, _, after = stacks.split([outer, self.bands, outer], dim=1)
         return self.network(torch.cat([before, after], dim=1))
 
-    def parts(self, stacks: Tensor) -> tuple[Tensor, ...]:
-        """Two frames, the one in the middle (N, bands), and two frames."""
-        outer = CONTEXT // 2 * self.bands
-        return stacks.split([outer, self.bands, outer], dim=1)
+
+def middle_of(stacks: Tensor) -> Tensor:
+    """The frame in the middle (N, bands) of stacks (N, 5 · bands)."""
+    return stacks.chunk(CONTEXT, dim=1)[CONTEXT // 2]
 
 
 class TypeInterpolators(TypeAutoencoders):
@@ -92,9 +93,7 @@ class TypeInterpolators(TypeAutoencoders):
 
     def error(self, network: nn.Module, stacks: Tensor) -> Tensor:
         """The mean squared error of the middle frames of stacks (n, width): (n,)."""
-        bands = stacks.shape[1] // CONTEXT
-        middle = stacks[:, CONTEXT // 2 * bands :][:, :bands]
-        return (network(stacks) - middle).square().mean(dim=1)
+        return (network(stacks) - middle_of(stacks)).square().mean(dim=1)
 
 
 def read(clips: Clips) -> tuple[np.ndarray, int]:
@@ -131,7 +130,7 @@ def train(
         guessing_objective,
         replace(budget, batch_size=STACKS, accumulation_steps=1, clips_per_label=None),
         read=read,
-        name="idnn",
+        name="interpolation",
         seed=seed,
         device=device,
         validation=validation,
@@ -164,9 +163,7 @@ def guessing_objective(
 
     In the form that :func:`asdlib.learn.training.fit` calls.
     """
-    bands = inputs[0].shape[1] // CONTEXT
-    middle = inputs[0][:, CONTEXT // 2 * bands :][:, :bands]
-    return F.mse_loss(model(*inputs), middle)
+    return F.mse_loss(model(*inputs), middle_of(inputs[0]))
 
 
 def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
