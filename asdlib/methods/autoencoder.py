@@ -7,9 +7,10 @@ one is read at a time.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from asdlib.device import find_device, seeded
 from asdlib.errors import AsdError
 from asdlib.learn.embedding import ready
-from asdlib.learn.training import StageConfig, fit
+from asdlib.learn.training import Objective, StageConfig, fit
 from asdlib.methods import Judges, Task, check_kind
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
@@ -37,18 +38,25 @@ STACKS = 512  # in a batch, as in the baseline
 
 
 class FrameAutoencoder(nn.Module):
-    """(N, width) → (N, width) by way of 8 numbers.
+    """(N, width) → (N, width), or (N, out), by way of 8 numbers.
 
     Four hidden layers of 128 on either side, with batch norm and ReLU.
     """
 
-    def __init__(self, width: int, *, hidden: int = 128, bottleneck: int = 8):
+    def __init__(
+        self,
+        width: int,
+        out: int | None = None,
+        *,
+        hidden: int = 128,
+        bottleneck: int = 8,
+    ):
         super().__init__()
         sizes = [width, *[hidden] * 4, bottleneck, *[hidden] * 4]
         layers: list[nn.Module] = []
         for cin, cout in itertools.pairwise(sizes):
             layers += [nn.Linear(cin, cout), nn.BatchNorm1d(cout), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(hidden, width))
+        self.layers = nn.Sequential(*layers, nn.Linear(hidden, out or width))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
@@ -74,13 +82,21 @@ class TypeAutoencoders(nn.Module):
         self.networks = nn.ModuleList(networks.values())  # a name may have a dot
 
     def embed(self, *inputs: Tensor) -> Tensor:
-        picture = inputs[-1] if len(inputs) > 1 else inputs[0][:, 0]
-        stacks = picture.unfold(2, self.context, 1).permute(0, 2, 3, 1).flatten(2)
+        stacks = (
+            self.picture(inputs)
+            .unfold(2, self.context, 1)
+            .permute(0, 2, 3, 1)
+            .flatten(2)
+        )
         errors = [
             self.error(network, stacks.flatten(0, 1)).view(len(stacks), -1).mean(dim=1)
             for network in self.networks
         ]
         return torch.stack(errors, dim=1)
+
+    def picture(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """What is read of inputs, each (B, ...): (B, bands, frames)."""
+        return inputs[-1] if len(inputs) > 1 else inputs[0][:, 0]
 
     def error(self, network: nn.Module, stacks: Tensor) -> Tensor:
         """The mean squared error of each of some stacks (n, width): (n,)."""
@@ -108,7 +124,7 @@ def stacked_frames(pictures: np.ndarray, context: int = CONTEXT) -> np.ndarray:
     if pictures.shape[-1] < context:
         raise AsdError(
             f"clips of {pictures.shape[-1]} frames are too short: "
-            f"the autoencoder reads {context} at a time"
+            f"the network reads {context} at a time"
         )
     windows = sliding_window_view(np.asarray(pictures), context, axis=2)
     count, bands, stacks, _ = windows.shape
@@ -144,31 +160,61 @@ def train(
     if clips.features is not None:
         budget = replace(budget, accumulation_steps=1, clips_per_label=None)
         budget = replace(budget, batch_size=STACKS)
+    networks = one_a_type(
+        clips,
+        FrameAutoencoder,
+        rebuilding_objective,
+        budget,
+        seed=seed,
+        device=device,
+        validation=validation,
+        folder=folder,
+        on_step=on_step,
+    )
+    _, context = pictures_of(clips)
+    return TypeAutoencoders(networks, context=context, machines=clips.names).eval()
+
+
+def one_a_type(
+    clips: Clips,
+    new_network: Callable[[int], nn.Module],
+    objective: Objective,
+    budget: StageConfig,
+    *,
+    read: Callable[[Clips], tuple[np.ndarray, int]] = pictures_of,
+    name: str = "autoencoder",
+    seed: int = 0,
+    folder: Path | None = None,
+    **fit_options: Any,
+) -> dict[str, nn.Module]:
+    """A network for each machine type, trained on the stacks of what ``read`` reads.
+
+    ``new_network(width)`` makes one for stacks of so many numbers; ``name`` is its
+    stage in the log. ``fit_options`` go to :func:`asdlib.learn.training.fit`. Raises
+    :class:`AsdError` for a type of which there is one stack only.
+    """
     networks: dict[str, nn.Module] = {}
     for machine_type, own in clips.by_type():
-        pictures, context = pictures_of(own)
-        stacks = stacked_frames(pictures, context)
+        stacks = stacked_frames(*read(own))
         machines = np.repeat(own.machines, stacks.shape[1])
         if len(machines) < 2:
             raise AsdError(
                 f"only one clip of the type {machine_type}: batch norms need a spread, "
                 "so give two or more, or leave it out"
             )
-        with seeded(seed, f"autoencoder {machine_type}"):
-            networks[machine_type] = FrameAutoencoder(stacks.shape[2])
+        with seeded(seed, f"{name} {machine_type}"):
+            networks[machine_type] = new_network(stacks.shape[2])
         fit(
             networks[machine_type],
-            rebuilding_objective,
+            objective,
             Clips((stacks.reshape(len(machines), -1),), machines),
             budget,
-            stage=f"autoencoder {machine_type}",
+            stage=f"{name} {machine_type}",
             seed=seed,
-            device=device,
-            validation=validation,
             folder=folder and folder / machine_type,
-            on_step=on_step,
+            **fit_options,
         )
-    return TypeAutoencoders(networks, context=context, machines=clips.names).eval()
+    return networks
 
 
 def untrained(task: Task) -> TypeAutoencoders:

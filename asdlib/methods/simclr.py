@@ -124,9 +124,23 @@ def two_view_loss(
 ) -> Tensor:
     """The NT-Xent loss of two views of the clips ``x`` (B, ...), a scalar.
 
+    The loss compares the views of all processes that share a batch.
+    """
+    views, clip = two_views(x, view, rng)
+    z, clip = all_gather(model(*views), clip)
+    # With one positive each, the other view, this is the NT-Xent loss.
+    return supervised_contrastive_loss(z, clip, temperature=temperature)
+
+
+def two_views(
+    x: Tensor, view: View, rng: np.random.Generator
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Two views of the clips ``x`` (B, ...), each part (2B, ...), and the number of the
+    clip in its batch (2B,).
+
     Where several processes share a batch, each disguises the whole of it, as the first
-    process's ``rng`` says, and keeps the views of its own clips; the loss compares
-    those of all. So many processes do what one does.
+    process's ``rng`` says, and keeps the views of its own clips. So many processes do
+    what one does.
     """
     drawn = torch.tensor([rng.integers(2**62)], device=x.device)
     drawn, whole = all_gather(drawn, x)
@@ -136,11 +150,8 @@ def two_view_loss(
     own = slice(begin, begin + len(x))
     with torch.no_grad():
         views = [[part[own] for part in view(whole, common)] for _ in range(2)]
-    z = model(*(torch.cat(parts) for parts in zip(*views, strict=True)))
     clip = torch.arange(len(whole), device=x.device)[own].repeat(2)
-    z, clip = all_gather(z, clip)
-    # With one positive each, the other view, this is the NT-Xent loss.
-    return supervised_contrastive_loss(z, clip, temperature=temperature)
+    return tuple(torch.cat(parts) for parts in zip(*views, strict=True)), clip
 
 
 def sound_view(clips: Clips, augmentations: Sequence[str]) -> View:
