@@ -63,6 +63,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "NAME": "feature exchange (FeatEx)",
         "PAPER": "Wilkinghoff, ICASSP 2024, arXiv 2312.09578",
         "IDEA": "a classifier that also tells halves of two clips from a whole one",
+        "COST": 110.0,
     },
 }
 
