@@ -1,9 +1,12 @@
 """Plain detectors, what they look at, and scores on one scale: against scikit-learn, SciPy and cases worked out by hand."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from scipy.signal import periodogram
+from scipy.spatial.distance import cdist
 from scipy.stats import norm
 from sklearn.covariance import LedoitWolf, ledoit_wolf_shrinkage
 from sklearn.neighbors import NearestNeighbors
@@ -16,8 +19,9 @@ from asdlib.evaluation import auc, by_machine
 from asdlib.features import FeatureConfig, log_mel
 from asdlib.fusion import surprise
 from asdlib.methods import nearest
-from asdlib.plain import PLAIN_SCORERS, plain_knn, plain_local, plain_mahalanobis, plain_svm, standardised
-from asdlib.scorers import cross_scores
+from asdlib.normalise import knn_local
+from asdlib.plain import PLAIN_SCORERS, plain_knn, plain_local, plain_mahalanobis, plain_svm, standardised, sub_bands
+from asdlib.scorers import cross_scores, knn_score
 from asdlib.scorers import ledoit_wolf_shrinkage as our_shrinkage
 from asdlib.summaries import levels, long_spectrum, modulation, view_widths, views, views_of
 
@@ -244,7 +248,8 @@ def test_nearest_is_the_mean_surprise_over_the_views_against_cross_scores_of_the
     x = np.random.default_rng(12).normal(size=(18, 1, 5, 4)).astype(np.float32)
     known, asked = Clips((x,), machines), Clips((x[::4] + 0.5,), machines[::4])
     found = nearest.score(nearest.train(known, budget=nearest.BUDGET), known, asked)
-    assert set(found) == set(PLAIN_SCORERS)
+    assert tuple(found) == nearest.SCORERS
+    assert set(PLAIN_SCORERS) < set(found)
     views = views_of(known), views_of(asked)
     for name, scorer in PLAIN_SCORERS.items():
         expected = np.mean(
@@ -292,3 +297,96 @@ def test_views_are_as_wide_as_is_told_of_them(config):
     assert all(rows.isfinite().all() for rows in found.values())
     spectra = views([torch.zeros(2, 1, 6, 4)], None)
     assert {name: rows.shape[1] for name, rows in spectra.items()} == view_widths(None, (6, 4))
+
+
+# ------------------------------------------------------------------------------------------- the numbers of clips alone
+
+
+def spectra(count, *, seed, bands=7, each=3, spread=1.0):
+    draw = np.random.default_rng(seed)
+    return (5 + spread * draw.normal(size=(count, 1, bands, each))).astype(np.float32)
+
+
+def scorers_of(known, asked, machine="fan/0"):
+    """What the four say of spectra of one machine."""
+    known, asked = (Clips((x,), [machine] * len(x)) for x in (known, asked))
+    found = nearest.score(nearest.train(known, budget=nearest.BUDGET), known, asked)
+    return {name: found[name] for name in nearest.SCORERS[4:]}
+
+
+def test_the_four_are_those_of_scipy_and_scikit_learn():
+    known, asked = spectra(30, seed=0), spectra(9, seed=1)
+    k, a = (x.reshape(len(x), -1).astype(np.float64) for x in (known, asked))
+    found = scorers_of(known, asked)
+    far, between = cdist(a, k, "cosine"), cdist(k, k, "cosine")
+    np.testing.assert_allclose(found["cosine"], far.min(axis=1), rtol=1e-9)
+    around = np.sort(between, axis=1)[:, 1:5].mean(axis=1)
+    np.testing.assert_allclose(found["ldn"], (far / around).min(axis=1), rtol=1e-9)
+    k, a = scaled(k, a)
+    covariance = np.cov(k.T, bias=True) + 1e-3 * np.eye(21)
+    expected = cdist(a, k.mean(axis=0)[None], "mahalanobis", VI=np.linalg.inv(covariance))[:, 0] ** 2
+    np.testing.assert_allclose(found["raw"], expected, rtol=1e-4)
+    by_band = []
+    for part in (slice(15), slice(15, 21)):  # five bands, and the two that are left
+        tree = NearestNeighbors(n_neighbors=5).fit(k[:, part])
+        around = tree.kneighbors(k[:, part])[0][:, 1:].mean(axis=1)
+        by_band.append((cdist(a[:, part], k[:, part]) / around).min(axis=1))
+    np.testing.assert_allclose(found["bands"], np.mean(by_band, axis=0), rtol=1e-4)
+
+
+def test_where_clips_lie_ten_times_as_far_apart_a_normal_clip_is_no_more_surprising_by_ldn():
+    """The ratio of two clusters' median scores: 1:10 by the distance, 1:1 by the local one."""
+    draw = np.random.default_rng(3)
+    tight, wide = 0.01 * draw.normal(size=(400, 8)), 0.1 * draw.normal(size=(400, 8))
+    places = np.eye(8)[[0, 1]] * 10
+    known = np.concatenate([places[0] + tight[:200], places[1] + wide[:200]])
+    near, far = places[0] + tight[200:], places[1] + wide[200:]
+    for scorer, expected in ((partial(knn_score, neighbours=1), 0.01), (knn_local, 1.0)):
+        ratio = np.median(scorer(known, near)) / np.median(scorer(known, far))
+        assert ratio == pytest.approx(expected, rel=0.15)  # a cosine distance grows with the square of a distance
+    for scorer, expected in ((lambda k, a: cdist(a, k).min(axis=1), 0.1), (partial(sub_bands, width=8), 1.0)):
+        ratio = np.median(scorer(known, near)) / np.median(scorer(known, far))
+        assert ratio == pytest.approx(expected, rel=0.1)
+
+
+def test_the_four_do_not_depend_on_the_unit_of_the_numbers():
+    known, asked = spectra(20, seed=4), spectra(6, seed=5)
+    one, other = scorers_of(known, asked), scorers_of(1000 * known, 1000 * asked)
+    for name in one:
+        np.testing.assert_allclose(other[name], one[name], rtol=1e-3, err_msg=name)
+
+
+def test_a_training_clip_is_at_no_distance_of_itself_though_it_be_there_twice():
+    known = spectra(12, seed=6)
+    known = np.concatenate([known, known[:3], known[:3], known[:3], known[:3], known[:3]])
+    found = scorers_of(known, np.concatenate([known, spectra(4, seed=7)]))
+    for name in ("cosine", "ldn", "bands"):
+        np.testing.assert_allclose(found[name][:27], 0, atol=1e-5, err_msg=name)
+        assert np.isfinite(found[name]).all(), name
+        assert found[name][27:].min() > 1e-3, name
+
+
+def test_more_test_clips_change_no_score():
+    known, asked = spectra(20, seed=8), spectra(6, seed=9)
+    alone, among = scorers_of(known, asked[:2]), scorers_of(known, asked)
+    for name in alone:
+        np.testing.assert_allclose(among[name][:2], alone[name], rtol=1e-9, err_msg=name)
+
+
+def test_numbers_are_scaled_by_the_clips_of_all_machines_and_keep_it():
+    x = np.concatenate([spectra(10, seed=10), 50 + spectra(10, seed=11)])
+    model = nearest.train(Clips((x,), np.repeat(["fan/0", "pump/0"], 10)), budget=nearest.BUDGET)
+    rows = model.embed(torch.from_numpy(x)).numpy()
+    np.testing.assert_array_equal(model.numbers(rows), x.reshape(20, 21))
+    np.testing.assert_allclose(model.scaled(rows), StandardScaler().fit_transform(x.reshape(20, 21)), atol=1e-4)
+    assert {"mean", "spread"} == set(model.state_dict())
+
+
+def test_the_numbers_of_a_sound_are_the_mean_and_the_95th_percentile_of_each_mel_band():
+    x = clips(np.random.default_rng(15).normal(size=(4, FEATURES.samples)) * 0.1, ["a/0"] * 4)
+    model = nearest.train(x, budget=nearest.BUDGET)
+    rows = model.embed(torch.from_numpy(x.waveforms / np.float32(2**15)), torch.from_numpy(x.log_mels)).numpy()
+    mels = x.log_mels.astype(np.float32)
+    numbers = model.numbers(rows).reshape(4, 128, 2)
+    np.testing.assert_allclose(numbers[:, :, 0], mels.mean(axis=2), rtol=1e-4)
+    np.testing.assert_allclose(numbers[:, :, 1], np.percentile(mels, 95, axis=2), rtol=1e-4)

@@ -12,8 +12,8 @@ from asdlib.clips import Clips
 from asdlib.encoders import new_encoder
 from asdlib.errors import AsdError
 from asdlib.features import FeatureConfig
-from asdlib.heads import SubClusterAdaCos
-from asdlib.methods import sub_cluster
+from asdlib.heads import AdaProj, SubClusterAdaCos
+from asdlib.methods import Task, _feat_ex, sub_cluster
 from asdlib.spectrogram_encoder import SpectrogramConfig, SpectrogramEncoder
 from asdlib.training import StageConfig
 
@@ -190,3 +190,125 @@ def test_of_sound_the_two_branches_are_trained_without_a_look_at_the_log_mels():
     scores = sub_cluster.score(model, known, known.only(np.arange(0, 16, 4)), device="cpu")
     assert set(scores) == {"knn", "mahalanobis", "gmm"}
     assert scores["knn"].max() < 0.5
+
+
+# --------------------------------------------------------------------------------------------------------------- AdaProj
+
+
+def test_of_axes_at_right_angles_the_logit_is_the_length_of_the_projection():
+    torch.manual_seed(2)
+    head, x = AdaProj(12, 4, axes=5), torch.randn(9, 12)
+    head.weight.copy_(torch.linalg.qr(torch.randn(4, 12, 5))[0].mT)
+    projected = torch.einsum("ckd,nd->nck", head.weight, F.normalize(x)).norm(dim=2)
+    torch.testing.assert_close(head(x), math.sqrt(2) * math.log(19) * projected)
+
+
+def test_of_any_axes_it_is_the_cosine_to_the_weighted_sum_of_them():
+    torch.manual_seed(3)
+    head, x = AdaProj(6, 3, axes=8), torch.randn(20, 6)  # more axes than dimensions
+    torch.testing.assert_close(head.weight.norm(dim=2), torch.ones(3, 8))
+    logits = head(x)
+    for c in range(3):
+        w = head.weight[c]
+        projection = F.normalize(x) @ w.T @ w
+        torch.testing.assert_close(logits[:, c], head.scale * F.cosine_similarity(x, projection))
+    assert logits.min() >= 0
+    assert logits.max() <= head.scale
+    torch.testing.assert_close(head(-x), logits)  # blind to the sign
+    torch.testing.assert_close(head(5 * x), logits)
+    with pytest.raises(AsdError, match="0 axes of a subspace make no sense"):
+        AdaProj(6, 3, axes=0)
+
+
+def test_a_subspace_of_one_axis_is_a_line_with_no_direction():
+    torch.manual_seed(4)
+    head, x = AdaProj(6, 3, axes=1), torch.randn(20, 6)
+    cosine = F.cosine_similarity(x[:, None], head.weight[None, :, 0], dim=2)
+    assert cosine.min() < 0
+    torch.testing.assert_close(head(x), head.scale * cosine.abs())
+
+
+# ---------------------------------------------------------------------------------------------------------------- FeatEx
+
+
+def test_labels_of_exchanged_halves_are_those_of_both_clips():
+    mine, theirs = torch.tensor([[1.0, 0, 0], [0.3, 0.7, 0]]), torch.tensor([[0, 0, 1.0], [0, 1, 0]])
+    found = _feat_ex.exchange_labels(mine, theirs, torch.tensor([True, False]))
+    torch.testing.assert_close(found[0], torch.tensor([0, 0, 0, 0.5, 0, 0, 0, 0, 0.5]))
+    torch.testing.assert_close(found[1], torch.tensor([0.3, 0.7, 0, 0, 0, 0, 0, 0, 0]))
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(2))
+
+
+class Halves(torch.nn.Module):
+    """Gives back what it is given, and keeps what is exchanged."""
+
+    classes = 3
+
+    def forward(self, x, *, exchange):
+        self.whole, self.put_together = x, exchange(x)
+        return x[:, :3], self.put_together
+
+
+@pytest.mark.parametrize("exchanged", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("mixed", [0.0, 1.0])
+def test_the_loss_is_that_of_the_whole_clip_and_of_the_one_put_together(exchanged, mixed, monkeypatch):
+    torch.manual_seed(5)
+    model, x, y = Halves().train(), torch.randn(64, 9), torch.arange(64) % 3
+    seen = []
+    monkeypatch.setattr(_feat_ex.F, "cross_entropy", lambda logits, soft: seen.append((logits, soft)) or (logits * soft).sum())
+    loss = _feat_ex.exchange_objective(model, (x,), y, np.random.default_rng(0), mixed=mixed, exchanged=exchanged)
+    (narrow, soft), (wide, triple) = seen
+    torch.testing.assert_close(loss, (narrow * soft).sum() + (wide * triple).sum())
+    assert torch.equal(model.whole, x) == (mixed == 0)
+    torch.testing.assert_close(soft.sum(dim=1), torch.ones(64))
+    torch.testing.assert_close(triple.sum(dim=1), torch.ones(64))
+    here = (triple[:, :3].sum(dim=1) == 0).float()
+    assert here.mean() == pytest.approx(exchanged, abs=0.2)  # at 0 only the first C classes are left
+    torch.testing.assert_close(model.put_together[:, 4:], model.whole[:, 4:])  # the second half stays
+    for row in range(64):
+        if not here[row]:
+            torch.testing.assert_close(model.put_together[row], model.whole[row])
+            torch.testing.assert_close(triple[row, :3], soft[row])
+            continue
+        torch.testing.assert_close(triple[row, 3:6], soft[row] / 2)
+        giver = (model.whole[:, :4] - model.put_together[row, :4]).abs().sum(dim=1).argmin()
+        torch.testing.assert_close(model.put_together[row, :4], model.whole[giver, :4])
+        torch.testing.assert_close(triple[row, 6:], soft[giver] / 2)
+
+
+def test_when_scoring_nothing_is_mixed_or_exchanged():
+    model, x, y = Halves().eval(), torch.randn(6, 9), torch.arange(6) % 3
+    loss = _feat_ex.exchange_objective(model, (x,), y, np.random.default_rng(0), mixed=1.0, exchanged=1.0)
+    torch.testing.assert_close(loss, F.cross_entropy(x[:, :3], y) + F.cross_entropy(x, y))
+
+
+def test_the_branches_of_spectra_are_the_means_of_the_bands_and_the_rest():
+    model = sub_cluster.untrained(Task(("a/0", "a/1"), shape=(12, 4)), variant="feat_ex").eval()
+    x = torch.randn(5, 1, 12, 4)
+    whole = model.embed(x)
+    assert whole.shape == (5, 256)
+    louder = model.embed(x + torch.randn(1, 1, 12, 1))  # other means, the same rest
+    torch.testing.assert_close(louder[:, 128:], whole[:, 128:], rtol=1e-3, atol=1e-5)
+    assert (louder[:, :128] - whole[:, :128]).norm() > 0.01 * whole[:, :128].norm()
+    turned = model.embed(x.flip(3))  # the same means
+    torch.testing.assert_close(turned[:, :128], whole[:, :128], rtol=1e-3, atol=1e-5)
+    assert (turned[:, 128:] - whole[:, 128:]).norm() > 0.01 * whole[:, 128:].norm()
+
+
+def test_the_branches_of_sound_are_those_of_the_method_and_any_other_encoder_has_the_steady_one_beside_it():
+    model = sub_cluster.untrained(Task(("a/0", "a/1"), FEATURES, encoder=SMALL), variant="feat_ex")
+    assert model.embed(noise(2)).shape == (2, 8)
+    assert [name for name, _ in model.encoder.steady.named_children()] == ["steady"]
+    assert [name for name, _ in model.encoder.moving.named_children()] == ["moving"]
+
+
+@pytest.mark.parametrize(("variant", "frozen"), [("adaproj", "head.weight"), ("feat_ex", "head.frozen.weight")])
+def test_frozen_weights_are_those_that_were_drawn_and_the_rest_is_trained(variant, frozen):
+    x = np.random.default_rng(0).normal(size=(12, 1, 12, 4)).astype(np.float32)
+    spectra = Clips((x,), ["a/0"] * 6 + ["a/1"] * 6)
+    before = sub_cluster.untrained(Task.of(spectra, seed=0), variant=variant).state_dict()
+    after = sub_cluster.train(spectra, budget=StageConfig(2, 4), variant=variant, device="cpu").state_dict()
+    assert before.keys() == after.keys()
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert frozen not in changed
+    assert {key for key in before if key.endswith("layers.0.0.weight")} <= changed

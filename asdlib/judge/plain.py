@@ -4,7 +4,8 @@ that nobody had to train.
 A plain scorer is an entry of :data:`PLAIN_SCORERS`, called as those of embeddings are:
 ``(known (N, d), asked (M, d)) -> (M,)``. It first brings every number to mean 0 and
 variance 1 over the machine's healthy clips. What is solved is solved in the space of
-the clips, so d may be far larger than N.
+the clips, so d may be far larger than N. Two others, :func:`sub_bands` and
+:func:`ridged_mahalanobis`, take the numbers as they are given.
 """
 
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from asdlib.judge.normalise import local_ratio
-from asdlib.judge.scorers import Fitted, Scorer, distances, fit_distance
+from asdlib.judge.scorers import Distance, Fitted, Scorer, distances, fit_distance
 
 LEAST = 0.1  # spread of a number, in shares of the median one: few clips may agree
 NEIGHBOURS = 2
 AROUND = 4  # clips that tell how far apart clips are where a clip is
+RIDGE = 1e-3  # variance
 OUTSIDE = 0.1  # share of the healthy clips that the one-class machine may leave out
 
 
@@ -105,6 +107,37 @@ def plain_svm(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     share = machine.dual_coef_[0] / machine.dual_coef_.sum()
     square = distances(machine.support_vectors_, asked) ** 2
     return -logsumexp(-gamma * square, b=share, axis=1)  # far away it is no exact 0
+
+
+def sub_bands(known: np.ndarray, asked: np.ndarray, *, width: int) -> np.ndarray:
+    """The mean over sub-bands of how far a clip is from the nearest there: (M,) ≥ 0.
+
+    A sub-band is ``width`` numbers in a row of ``known`` (N, d) and ``asked`` (M, d).
+    Each has its own nearest clip, by the Euclidean distance in units of how far apart
+    clips are there (:func:`asdlib.judge.normalise.local_ratio`).
+    """
+    known, asked = (np.asarray(rows, np.float64) for rows in (known, asked))
+    ratios = []
+    for first in range(0, known.shape[1], width):
+        k, a = (rows[:, first : first + width] for rows in (known, asked))
+        far, between = distances(k, a), distances(k, k)
+        ratios.append(local_ratio(far, between, neighbours=AROUND))
+    return np.mean(ratios, axis=0)
+
+
+def ridged_mahalanobis(
+    known: np.ndarray, asked: np.ndarray, *, ridge: float = RIDGE
+) -> np.ndarray:
+    """Squared Mahalanobis distance, of numbers as they are: (M,) ≥ 0.
+
+    The covariance of ``known`` (N, d) has ``ridge`` more in every direction, instead of
+    being shrunk: with fewer clips than numbers, what no known clip has counts for much.
+    """
+    known = np.asarray(known, np.float64)
+    mean = known.mean(axis=0)
+    _, singular, axes = np.linalg.svd(known - mean, full_matrices=False)
+    inside = singular**2 / len(known) + ridge
+    return Distance(mean, axes, inside, ridge)(np.asarray(asked, np.float64))
 
 
 PLAIN_SCORERS: dict[str, Scorer] = {

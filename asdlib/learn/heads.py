@@ -132,23 +132,64 @@ class SubClusterAdaCos(nn.Module):
     ``centres`` of class j: their softmax is the sum of the softmax over all centres. No
     margin, so labels are not needed, and may be soft. The scale is that of AdaCos
     (Zhang et al., CVPR 2019) before it adapts, :math:`s = \sqrt2 \log(CK - 1)`, kept
-    fixed. Raises :class:`AsdError` for fewer centres than one.
+    fixed. With ``frozen`` the centres stay where they are drawn, too. Raises
+    :class:`AsdError` for fewer centres than one.
     """
 
-    def __init__(self, dim: int, classes: int, *, centres: int = 16):
+    def __init__(
+        self, dim: int, classes: int, *, centres: int = 16, frozen: bool = False
+    ):
         super().__init__()
         if centres < 1:
             raise AsdError(f"{centres} centres a class make no sense: choose 1 or more")
         self.centres = centres
         # One class with one centre has nothing to tell apart, at any scale.
         self.scale = math.sqrt(2) * math.log(max(2, classes * centres - 1))
-        self.weight = nn.Parameter(torch.randn(classes * centres, dim))
+        weight = torch.randn(classes * centres, dim)
+        self.weight: Tensor
+        if frozen:
+            self.register_buffer("weight", weight)
+        else:
+            self.weight = nn.Parameter(weight)
 
     def forward(self, embeddings: Tensor, labels: Tensor | None = None) -> Tensor:
         with torch.autocast(embeddings.device.type, enabled=False):
             x = F.normalize(embeddings.float())
             logits = self.scale * F.linear(x, F.normalize(self.weight))
             return logits.unflatten(1, (-1, self.centres)).logsumexp(dim=2)
+
+
+class AdaProj(nn.Module):
+    r"""A subspace for each class, frozen as it was drawn: AdaProj.
+
+    Wilkinghoff, DCASE Workshop 2024 (arXiv 2403.14179). ``forward(embeddings (N, D),
+    labels=None)`` → logits (N, classes) from 0 to ``scale``: with the embedding brought
+    to length 1, :math:`s \langle x, P_c / |P_c| \rangle`, where :math:`P_c = \sum_j
+    \langle x, w_{cj} \rangle w_{cj}` sums over the ``axes`` of class c, of length 1
+    each. Were they at right angles, this would be the cosine of the angle between the
+    embedding and the subspace. ``weight`` (classes, axes, D) is never trained. The
+    scale is that of :class:`SubClusterAdaCos` with as many centres, fixed (a choice of
+    ours: one that adapts shrinks where clips are mixed, and the loss stalls). Raises
+    :class:`AsdError` for fewer axes than one.
+    """
+
+    def __init__(self, dim: int, classes: int, *, axes: int = 32):
+        super().__init__()
+        if axes < 1:
+            raise AsdError(f"{axes} axes of a subspace make no sense: choose 1 or more")
+        self.scale = math.sqrt(2) * math.log(max(2, classes * axes - 1))
+        self.weight: Tensor
+        rows = F.normalize(torch.randn(classes, axes, dim), dim=2)
+        self.register_buffer("weight", rows)
+
+    def forward(self, embeddings: Tensor, labels: Tensor | None = None) -> Tensor:
+        with torch.autocast(embeddings.device.type, enabled=False):
+            x = F.normalize(embeddings.float())
+            along = torch.einsum("nd,ckd->nck", x, self.weight)
+            angles = self.weight @ self.weight.mT  # cosines between the axes
+            length = torch.einsum("nck,ckl,ncl->nc", along, angles, along)
+            onto = along.square().sum(dim=2)  # <x, P>
+            return self.scale * onto / length.clamp(min=1e-12).sqrt()
 
 
 class LinearHead(nn.Module):

@@ -4,6 +4,18 @@ What stands beside every network, because a network that loses to it has learned
 nothing. Each view of a clip (:mod:`asdlib.sound.summaries`) is held against those of
 the machine's healthy clips, by a plain detector (:mod:`asdlib.judge.plain`); the score
 is the mean surprise over the views (:mod:`asdlib.judge.fusion`).
+
+Four more scorers look at a clip's numbers alone: those of a spectrum, of sound the mean
+and the 95th percentile of each band of the log-mel.
+
+* "cosine" is the cosine distance to the nearest, of the numbers as they are, and
+* "ldn" the same in units of how far apart the four clips around that one lie (local
+  density normalisation, Wilkinghoff et al., ICASSP 2025): min over y of D(x, y) /
+  mean over k of D(y, y_k).
+* "bands" does so for every five bands on their own, with Euclidean distances, and takes
+  the mean (after BEAM, 2026, arXiv 2603.13749, known to us in outline only);
+* "raw" is the Mahalanobis distance with a small ridge. For these two each number has
+  mean 0 and variance 1 over the training clips of all machines.
 """
 
 from functools import partial
@@ -15,10 +27,11 @@ from torch import Tensor, nn
 
 from asdlib.errors import AsdError
 from asdlib.judge.fusion import surprise
-from asdlib.judge.plain import PLAIN_SCORERS
-from asdlib.judge.scorers import Scorer, by_machine, cross_scores
+from asdlib.judge.normalise import knn_local
+from asdlib.judge.plain import PLAIN_SCORERS, ridged_mahalanobis, sub_bands
+from asdlib.judge.scorers import Fitted, Scorer, by_machine, cross_scores, knn_score
 from asdlib.learn.training import StageConfig
-from asdlib.methods import Judges, Task, check_kind, judged
+from asdlib.methods import Judges, Task, check_kind, embedded, judged
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
 from asdlib.sound.features import FeatureConfig
@@ -28,18 +41,31 @@ NAME = "nearest healthy clips"
 PAPER = "no paper: the plain detectors that every network should be held against"
 IDEA = "how far a clip is from the healthy ones, in numbers nobody had to train"
 INPUTS = ("sound", "spectra")
-SCORERS = ("mahalanobis", "knn", "svm", "local")
+SCORERS = ("mahalanobis", "knn", "svm", "local", "cosine", "ldn", "bands", "raw")
 BUDGET = StageConfig(1)
 COST = 10.0
+SUB_BAND = 5  # bands
+nearest_cosine = partial(knn_score, neighbours=1)
 
 
 class Views(nn.Module):
-    """``embed(*inputs)`` → all the views of clips, side by side: (B, dim) float32."""
+    """``embed(*inputs)`` → all the views of clips, side by side: (B, dim) float32.
+
+    ``mean`` and ``spread`` (d,) are those of the :meth:`numbers` of training clips.
+    """
 
     def __init__(self, features: FeatureConfig | None, shape: tuple[int, int] | None):
         super().__init__()
         self.features, self.widths = features, view_widths(features, shape)
         self.embedding_dim = sum(self.widths.values())
+        if features is not None:
+            shape = features.n_mels, 2
+        assert shape is not None
+        self.bands, self.each = shape
+        self.mean: Tensor
+        self.spread: Tensor
+        self.register_buffer("mean", torch.zeros(self.bands * self.each))
+        self.register_buffer("spread", torch.ones(self.bands * self.each))
 
     def embed(self, *inputs: Tensor) -> Tensor:
         return torch.cat([*views(list(inputs), self.features).values()], dim=1)
@@ -47,6 +73,29 @@ class Views(nn.Module):
     def parts(self, rows: np.ndarray) -> list[np.ndarray]:
         """Each view of rows (N, dim): (N, its width)."""
         return np.split(rows, np.cumsum([*self.widths.values()])[:-1], axis=1)
+
+    def numbers(self, rows: np.ndarray) -> np.ndarray:
+        """What lies in rows (N, dim) of the numbers themselves: (N, d).
+
+        d is ``bands`` times ``each``: one band after the other. Of sound these are the
+        mean and the 95th percentile of a band.
+        """
+        by_name = dict(zip(self.widths, self.parts(rows), strict=True))
+        if self.features is None:
+            return by_name["numbers"]
+        levels = by_name["levels"].reshape(len(rows), -1, self.bands)
+        return levels[:, [0, -1]].swapaxes(1, 2).reshape(len(rows), -1)
+
+    def fit(self, rows: np.ndarray) -> None:
+        """Take mean and spread over rows (N, dim)."""
+        numbers = self.numbers(rows).astype(np.float64)
+        spread = numbers.std(axis=0)
+        self.mean.copy_(torch.from_numpy(numbers.mean(axis=0)))
+        self.spread.copy_(torch.from_numpy(np.where(spread > 0, spread, 1.0)))
+
+    def scaled(self, rows: np.ndarray) -> np.ndarray:
+        """:meth:`numbers` of rows (N, dim), less the mean, in units of the spread."""
+        return (self.numbers(rows) - self.mean.numpy()) / self.spread.numpy()
 
 
 def train(
@@ -61,11 +110,14 @@ def train(
 ) -> nn.Module:
     """A module without weights: there is nothing to train, and nothing is drawn.
 
-    Raises :class:`AsdError` for a machine with a single clip.
+    It keeps how much numbers vary over ``clips``. Raises :class:`AsdError` for a
+    machine with a single clip.
     """
     check_kind(clips, NAME, INPUTS)
     check_pairs(clips)
-    return untrained(Task.of(clips)).eval()
+    model = untrained(Task.of(clips)).eval()
+    model.fit(embedded(model, clips, device=device)[0])
+    return model
 
 
 def untrained(task: Task) -> Views:
@@ -74,23 +126,36 @@ def untrained(task: Task) -> Views:
 
 
 def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
-    """The mean surprise over the views, by each plain scorer.
+    """The mean surprise over the views, by each plain scorer, and the four others.
 
     ``known`` (N, dim) are rows of two or more healthy clips of a machine.
     """
     assert isinstance(model, Views)
+    parts = model.parts
 
     def surprised(asked: np.ndarray, scorer: Scorer) -> np.ndarray:
-        pairs = zip(model.parts(known), model.parts(asked), strict=True)
+        pairs = zip(parts(known), parts(asked), strict=True)
         return np.mean([view_surprise(*pair, scorer=scorer) for pair in pairs], axis=0)
 
-    return {name: partial(surprised, scorer=PLAIN_SCORERS[name]) for name in SCORERS}
+    def seen(asked: np.ndarray, scorer: Scorer, look: Fitted) -> np.ndarray:
+        return scorer(look(known), look(asked))
+
+    by_band = partial(sub_bands, width=SUB_BAND * model.each)
+    return {
+        **{
+            name: partial(surprised, scorer=PLAIN_SCORERS[name]) for name in SCORERS[:4]
+        },
+        "cosine": partial(seen, scorer=nearest_cosine, look=model.numbers),
+        "ldn": partial(seen, scorer=knn_local, look=model.numbers),
+        "bands": partial(seen, scorer=by_band, look=model.scaled),
+        "raw": partial(seen, scorer=ridged_mahalanobis, look=model.scaled),
+    }
 
 
 def score(
     model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
 ) -> dict[str, np.ndarray]:
-    """Scores (M,) > 0 by each of :data:`asdlib.judge.plain.PLAIN_SCORERS`.
+    """Scores (M,) ≥ 0 by each of :data:`SCORERS`.
 
     ``known`` are two or more healthy clips of each machine. Raises :class:`AsdError`
     for fewer, and for a clip of a machine that is not known.
