@@ -124,32 +124,32 @@ class Bottleneck(nn.Module):
 
 
 class MobileFaceNet(nn.Module):
-    """Two-channel image (B, 2, mels, frames) → embedding (B, embedding_dim).
+    """Image (B, channels, mels, frames) → embedding (B, embedding_dim).
 
     Instead of averaging over time and frequency, a depthwise convolution as large as
     the last map gives each place in it a weight of its own: the low bands of a fan and
     of a valve need not count alike.
     """
 
-    def __init__(self, config: EncoderConfig, *, mels: int, frames: int):
+    def __init__(
+        self, config: EncoderConfig, *, mels: int, frames: int, channels: int = 2
+    ):
         super().__init__()
         stem = config.stem_channels
         layers: list[nn.Module] = [
-            conv_bn(2, stem, 3, stride=2, padding=1),
+            conv_bn(channels, stem, 3, stride=2, padding=1),
             conv_bn(stem, stem, 3, padding=1, groups=stem),
         ]
-        channels, height, width = stem, _halved(mels), _halved(frames)
+        wide, height, width = stem, _halved(mels), _halved(frames)
         for expansion, cout, repeats, stride in config.table:
             for i in range(repeats):
                 step = stride if i == 0 else 1
-                layers.append(
-                    Bottleneck(channels, cout, expansion=expansion, stride=step)
-                )
-                channels = cout
+                layers.append(Bottleneck(wide, cout, expansion=expansion, stride=step))
+                wide = cout
                 if step == 2:
                     height, width = _halved(height), _halved(width)
         self.map_size = (height, width)
-        self.layers = nn.Sequential(*layers, conv_bn(channels, config.last_channels, 1))
+        self.layers = nn.Sequential(*layers, conv_bn(wide, config.last_channels, 1))
         last = config.last_channels
         self.pool = conv_bn(last, last, self.map_size, groups=last, activation=False)
         self.project = conv_bn(last, config.embedding_dim, 1, activation=False)
