@@ -112,7 +112,10 @@ def compare(
 
 
 def begin(plan: Plan, folder: Path) -> None:
-    """Make the folder of a comparison, or find that it is the one of this plan."""
+    """Make the folder of a comparison, or find that it is the one of this plan.
+
+    Raises :class:`AsdError` where it holds another, or anything else.
+    """
     if (folder / "plan.json").exists():
         kept = Plan.read(folder)
         if replace(kept, data=plan.data, cache=plan.cache) != plan:
