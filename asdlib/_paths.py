@@ -68,6 +68,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "explore": ("show.explore", "show.maps"),
     "live": ("show.live",),
     "playground": ("show.playground",),
+    "board": ("show.board",),
 }
 
 

@@ -15,8 +15,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from asdlib import methods
+from asdlib.clips import Clips
 from asdlib.errors import AsdError
+from asdlib.features import FeatureConfig
 from asdlib.use import comparing, leaderboard
+from asdlib.use.board_page import heard
 from asdlib.use.jobs import EXAMPLES, SECONDS, Job, parts_of, read, stage_of
 
 NAMES = ("nearest", "autoencoder", "nearest_centroid")
@@ -212,6 +215,25 @@ def test_time_that_is_left_is_that_of_the_same_methods_and_then_what_they_say_of
     assert clock.left([Job(1, EXAMPLES, job.method)] * 2) == pytest.approx(2 * wall)
     assert clock.left([other]) == pytest.approx(guessed * wall / clock.guess(job.method, EXAMPLES))
     assert clock.left([]) == 0
+
+
+def test_spectra_cannot_be_heard_and_recordings_are_by_what_they_are(plan, compared):
+    folder, jobs, found = compared
+    _, asked, labels, files = parts_of(plan)
+    assert heard(found, folder, jobs, asked, labels, files) == []
+    waves = (np.linspace(-1, 1, 72)[:, None] * np.ones(100)).astype(np.float32)
+    sound = Clips((waves, np.zeros((72, 4, 3), np.float16)), asked.machines, FeatureConfig())
+    clips = heard(found, folder, jobs, sound, labels, [f"{i}.wav" for i in range(72)])
+    assert [clip.machine for clip in clips] == list(np.repeat(asked.names, 5))
+    for clip in clips:
+        place = int(clip.text.removesuffix(".wav"))
+        assert labels[place] == "anomaly"
+        assert asked.machines[place] == clip.machine
+        np.testing.assert_array_equal(clip.waveform, waves[place])
+        own = (asked.machines == clip.machine) & (labels == "normal")
+        scores = [read(Job(seed, SECONDS, "nearest").path(folder)).scores["mahalanobis"] for seed in (0, 1)]
+        expected = np.mean([(row[own] < row[place]).mean() for row in scores])
+        assert clip.above[SECONDS]["nearest"] == pytest.approx(expected, abs=6e-4)
 
 
 def test_a_result_that_is_damaged_is_named(compared, tmp_path):

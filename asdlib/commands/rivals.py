@@ -99,6 +99,7 @@ def compare(
     from asdlib import methods
     from asdlib.progress import progress_bar
     from asdlib.use import comparing, leaderboard
+    from asdlib.use.board_page import heard, write_page
     from asdlib.use.jobs import parts_of
 
     plan = comparing.new_plan(
@@ -110,7 +111,7 @@ def compare(
         device=device,
         cache=cache,
     )
-    known, asked, labels, _ = parts_of(plan)
+    known, asked, labels, files = parts_of(plan)
     leaderboard.table_of(np.zeros(len(labels)), asked.machines, labels)  # or refuse
     kind = methods.kind_of(known)
     names = list(dict.fromkeys(method or ["nearest"]))
@@ -135,11 +136,16 @@ def compare(
         )
         if out is not None:
             leaderboard.write(found, out)
+            clips = heard(found, out, jobs, asked, labels, files)
+            rate = asked.features.sample_rate if asked.features else 16000
+            write_page(found, clips, out / "index.html", sample_rate=rate)
     if as_json:
         print(json.dumps(found, indent=1))
         return
     print(f"{len(known)} training clips and {len(asked)} test clips")
     tell(found)
+    if out is not None:
+        print(f"the page, to sort and to hear: {out / 'index.html'}")
 
 
 def tell(found: "dict[str, Any]") -> None:

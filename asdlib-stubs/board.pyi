@@ -1,0 +1,1 @@
+from asdlib.show.board import *

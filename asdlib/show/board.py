@@ -1,0 +1,147 @@
+"""The leaderboard to work with: sort it, choose a method, hear what it alone finds."""
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from asdlib.errors import AsdError
+from asdlib.show.explore import PLAYER
+from asdlib.show.spectrogram import top_of
+from asdlib.show.widget import Widget, mp3
+
+EACH = 5  # clips of a machine that can be heard
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A faulty test clip: its ``machine``, what it is, its sound (samples,) in ±1.
+
+    ``above`` says for each method, by budget, which share of the machine's healthy test
+    clips scores below it, 0 to 1.
+    """
+
+    machine: str
+    text: str
+    waveform: np.ndarray
+    above: dict[str, dict[str, float]]
+
+
+def shares_below(scores: np.ndarray, healthy: np.ndarray) -> np.ndarray:
+    """Which share of the ``healthy`` (N,) bool scores below each clip: (N,), 0 to 1.
+
+    ``scores`` (S, N) are those of one machine's clips, a row a seed; the mean over the
+    seeds, ties counting half.
+
+    >>> shares_below(np.array([[1.0, 2.0, 2.0, 3.0]]), np.array([1, 1, 0, 0], bool))
+    array([0.25, 0.75, 0.75, 1.  ])
+    """
+    of_seeds = [
+        (np.sign(row[:, None] - row[healthy]) + 1).mean(axis=1) / 2 for row in scores
+    ]
+    return np.mean(of_seeds, axis=0)
+
+
+def worth_hearing(above: Mapping[str, np.ndarray], *, each: int = EACH) -> np.ndarray:
+    """Places (n,) of the clips of which the methods think most differently.
+
+    ``above`` (N,) are shares by method, of N faulty clips of one machine. By how far
+    the method that stands out most is from the mean of all.
+
+    >>> worth_hearing({"a": np.array([0.5, 0.9]), "b": np.array([0.5, 0.1])}, each=1)
+    array([1])
+    """
+    table = np.array(list(above.values()))
+    apart = np.abs(table - table.mean(axis=0)).max(axis=0)
+    return np.argsort(-apart, kind="stable")[:each]
+
+
+def board(
+    found: Mapping[str, Any], clips: Sequence[Heard] = (), *, sample_rate: int = 16000
+) -> Widget:
+    """The leaderboard ``found`` as a picture to work with, and ``clips`` to be heard.
+
+    ``found`` is what :func:`asdlib.use.leaderboard.leaderboard` gives. Without clips
+    there is nothing to hear, as with spectra. Raises :class:`AsdError` where no method
+    has any figures.
+    """
+    rows = [row for row in found["rows"] if "error" not in row]
+    if not rows:
+        raise AsdError("no method has been compared: there is nothing to show")
+    budgets = list(dict.fromkeys(row["budget"] for row in rows))
+    titles = {
+        "examples": f"the same clips seen ({found['epochs']} times; few, more often)",
+        "seconds": f"the same time ({found['seconds'] or 0:g} s of a core)",
+    }
+    machines = sorted({clip.machine for clip in clips}, key=lambda m: m.split("/"))
+    data = {
+        "rows": [_row(row, found) for row in rows],
+        "budgets": [[name, titles[name]] for name in budgets],
+        "ranks": {
+            name: {key: about[key] for key in ("distance", "p", "blocks")}
+            for name, about in found["ranking"].items()
+        },
+        "sounds": [
+            {
+                "machine": clip.machine,
+                "text": clip.text,
+                "above": clip.above,
+                "sound": mp3(clip.waveform, sample_rate),
+            }
+            for clip in clips
+        ],
+        "top": top_of(clip.waveform for clip in clips) if clips else 0,
+    }
+    options = "".join(f"<option>{html.escape(name)}</option>" for name in machines)
+    hearing = f"""
+<p class="controls"><label>machine
+<select class="machines">{options}</select></label></p>
+<div class="lists"><div><h4>Found by it, by few others</h4><ol class="finds"></ol></div>
+<div><h4>Missed by it, found by others</h4><ol class="misses"></ol></div></div>
+<p class="told" role="status"></p>{PLAYER}"""
+    body = f"""
+<div class="controls"><fieldset class="budgets"><legend>Budget</legend></fieldset></div>
+<div class="panels"><div class="scroll"><table class="standings">
+<thead><tr></tr></thead><tbody></tbody></table></div>
+<figure><svg class="cost" viewBox="0 0 440 300" role="img"></svg>
+<figcaption>AUC and time of training. Filled: no other
+method is better in less time.</figcaption></figure>
+<figure><svg class="ranks" role="img"></svg><figcaption class="apart"></figcaption>
+</figure></div>
+<div class="about"><h3></h3><p class="idea"></p>{hearing if clips else ""}</div>"""
+    best = max(rows, key=lambda row: row["auc"][0])
+    return Widget(
+        "board",
+        body,
+        data,
+        label=f"Leaderboard of {len({row['method'] for row in rows})} methods",
+        text="\n".join(
+            f"{row['method']}, {row['budget']}: AUC {100 * row['auc'][0]:.1f} %"
+            for row in [best, *(row for row in rows if row is not best)]
+        ),
+    )
+
+
+def _row(row: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page needs of a row, figures in %."""
+    ranks = found["ranking"].get(row["budget"], {}).get("ranks", {})
+    figures = {
+        key: [round(100 * x, 2) for x in row[key]] for key in ("auc", "pauc", "mauc")
+    }
+    return {
+        "method": row["method"].replace("_", "-"),
+        "key": row["method"],
+        "budget": row["budget"],
+        "name": row["name"],
+        "idea": row["idea"],
+        "paper": row["paper"],
+        "scorer": row["scorer"],
+        **figures,
+        "interval": [round(100 * x, 2) for x in row["interval"]],
+        "rank": round(ranks[row["method"]], 2) if row["method"] in ranks else None,
+        "train": round(row["costs"]["train"], 1),
+        "parameters": int(row["costs"]["parameters"]),
+        "memory": round(row["costs"]["memory"]),
+    }
