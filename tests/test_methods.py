@@ -273,13 +273,13 @@ def test_two_processes_do_what_one_does(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import faulthandler\nfrom pathlib import Path\nfrom tests.test_methods import first_gradients\n"
-        "faulthandler.dump_traceback_later(240, exit=True)\n"  # if it hangs, it says where
+        "faulthandler.dump_traceback_later(500, exit=True)\n"  # if it hangs, it says where
         f"first_gradients(Path({str(two)!r}))\n"
     )
     first_gradients(one)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(script)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(TOP)}
-    done = subprocess.run(command, cwd=TOP, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=TOP, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     expected, got = (load_file(place / "gradients.safetensors") for place in (one, two))
     assert set(got) == set(expected)
