@@ -6,6 +6,7 @@ import torch
 
 from asdlib.classifier import finetune
 from asdlib.contrastive import pretrain
+from asdlib.encoders import new_encoder
 from asdlib.errors import AsdError
 from asdlib.evaluation import SCORERS, auc, knn_score
 from asdlib.methods import clp_scf
@@ -113,7 +114,7 @@ def test_a_missing_file_and_another_kind_of_file_are_told_apart(tmp_path):
 def test_both_stages_and_every_scorer_run_on_spectra_and_find_what_lies_off_the_pattern(tmp_path, arrays):
     spectra = read_spectra(written(tmp_path, arrays))
     config = StageConfig(20, 24, 1e-2)
-    encoder = SpectrumEncoder(SpectrumConfig(*SHAPE, width=8, embedding_dim=16))
+    encoder = new_encoder(SpectrumConfig(*SHAPE, width=8, embedding_dim=16), None)
     base, _ = pretrain(encoder, spectra.train, config, device="cpu", validation=0)
     assert set(clp_scf.score(base, spectra.train, spectra.test, device="cpu")) == {"knn", "mahalanobis", "gmm"}
     model, _ = finetune(base, spectra.train, config, device="cpu", validation=0)
