@@ -6,6 +6,7 @@ in it; any other then fails, so that continuous integration does not pass by lea
 
 import os
 import shutil
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from asdlib.cli import main
 from asdlib.clips import Clips
 from asdlib.data import scan
 from asdlib.detector import Detector, train
@@ -113,6 +115,22 @@ def real_excerpt() -> Path:
     if not path.is_dir():
         pytest.skip(f"no real recordings in {path}: set ASDLIB_REAL_DATA to the folder that holds them")
     return path
+
+
+@pytest.fixture
+def asd(monkeypatch, capsys):
+    """Run ``asd`` with some words in this process: (exit code, standard output, standard error)."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["asd", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return call
 
 
 def clips_of(inputs, labels) -> Clips:

@@ -14,7 +14,6 @@ import soundfile
 
 from asdlib import machines, methods
 from asdlib.cache import features_now
-from asdlib.cli import main
 from asdlib.data import scan
 from asdlib.domain_shift import ShiftPreset
 from asdlib.evaluation import EMBEDDING_SCORERS, SCORERS, machine_table, type_table
@@ -29,22 +28,6 @@ def nearest_scores(known, asked):
     """What the method nearest makes of clips."""
     method = methods.get("nearest")
     return method.score(method.train(known, budget=method.BUDGET), known, asked)
-
-
-@pytest.fixture
-def asd(monkeypatch, capsys):
-    """Run ``asd`` with some words in this process: (exit code, standard output, standard error)."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["asd", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Every method as a detector: trained into a run directory, and from there it answers what it would answer in memory."""
 
 import json
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,6 @@ import soundfile
 
 from asdlib import methods
 from asdlib.cache import features_of
-from asdlib.cli import main
 from asdlib.data import scan
 from asdlib.detector import Detector, train
 from asdlib.errors import AsdError
@@ -33,22 +31,6 @@ def small(name):
     first = None if config.pretrain is None else stage
     window = config.window and 0.5
     return replace(config, encoder=encoder, window=window, pretrain=first, finetune=stage, **common)
-
-
-@pytest.fixture
-def asd(monkeypatch, capsys):
-    """Run ``asd`` with some words in this process: (exit code, standard output, standard error)."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["asd", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture(scope="module")
