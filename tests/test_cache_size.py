@@ -13,7 +13,6 @@ from asdlib.errors import AsdError
 from asdlib.features import FeatureConfig
 from asdlib.files import locked
 from asdlib.sound import cache_size
-from tests.test_cli import asd  # noqa: F401 (a fixture)
 
 CONFIG = FeatureConfig(seconds=1.0)
 CLIP = 16000 * 4 + 128 * 32 * 2  # bytes of a clip of a second
@@ -107,7 +106,7 @@ def test_a_limit_is_50_gb_or_what_is_set(monkeypatch):
     assert cache_size.limit() == 1.5e9
 
 
-def test_the_command_shows_and_empties_it(clips, tmp_path, monkeypatch, asd):  # noqa: F811
+def test_the_command_shows_and_empties_it(clips, tmp_path, monkeypatch, asd):
     monkeypatch.setenv("ASDLIB_CACHE", str(tmp_path))
     features_of(clips, CONFIG)
     old_cache(tmp_path)
@@ -130,7 +129,7 @@ def test_the_command_shows_and_empties_it(clips, tmp_path, monkeypatch, asd):  #
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "inside", "link"])
-def test_a_folder_that_holds_anything_else_is_left_alone(clips, tmp_path, asd, kind):  # noqa: F811
+def test_a_folder_that_holds_anything_else_is_left_alone(clips, tmp_path, asd, kind):
     folder = tmp_path / "cache"
     features_of(clips, CONFIG, folder=folder)
     (shard,) = folder.iterdir()

@@ -384,13 +384,17 @@ def test_scores_of_a_machine_with_few_training_clips_come_with_a_word(asd, train
 def test_methods_are_compared_on_recordings_without_a_run(asd, small_park, tmp_path):
     code, out, error = asd("compare", small_park, "--json", "--device", "cpu", "--cache", tmp_path / "cache")
     assert code == 0, error
-    rows = {row["scorer"]: row for row in json.loads(out)["averages"]}
-    assert set(rows) == {"knn", "mahalanobis", "svm", "local"}
+    (row,) = json.loads(out)["rows"]
+    assert (row["method"], row["scorer"], row["budget"]) == ("nearest", "mahalanobis", "examples")
     parts = [[c for c in scan(small_park) if c.split == split] for split in ("train", "test")]
     known, asked = (features_now(part, FeatureConfig(seconds=1.0)) for part in parts)
-    for scorer, scores in nearest_scores(known, asked).items():
+    expected = nearest_scores(known, asked)
+    assert row["scorers"].keys() == expected.keys() == set(methods.detector("nearest").SCORERS)
+    for scorer, scores in expected.items():
         table = pd.DataFrame({"machine": asked.machines, "label": [c.label for c in parts[1]], "score": scores})
-        assert rows[scorer]["auc"] == pytest.approx(type_table(machine_table(table, resamples=0)).loc["average", "auc"])
+        average = type_table(machine_table(table, resamples=0)).loc["average"]
+        for figure in ("auc", "pauc", "mauc"):
+            assert row["scorers"][scorer][figure] == [pytest.approx(average[figure])]
 
 
 def test_methods_are_compared_on_ready_spectra(asd, tmp_path):

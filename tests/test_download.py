@@ -22,7 +22,6 @@ from asdlib import download as module
 from asdlib.data import read, scan
 from asdlib.download import MACHINE_TYPES, PARTS, download
 from asdlib.errors import AsdError
-from tests.test_cli import asd  # noqa: F401 (a fixture)
 
 
 class Zenodo(ThreadingHTTPServer):
@@ -505,7 +504,7 @@ def test_what_cannot_be_downloaded_is_said(tmp_path):
         download(tmp_path, layout="dcase2023", part="eval", machine_types=["fan"])
 
 
-def test_the_command_takes_the_layout_and_says_whose_data_it_is(zenodo, tmp_path, monkeypatch, asd):  # noqa: F811
+def test_the_command_takes_the_layout_and_says_whose_data_it_is(zenodo, tmp_path, monkeypatch, asd):
     zenodo.files = {"dev_fan.zip": section_zip("fan", "test/section_00_source_test_normal_0000_m_1")}
     monkeypatch.setattr(module, "download", partial(download, api=zenodo.api))
     code, out, _ = asd("download", tmp_path, "--layout", "dcase2023", "--part", "dev", "--machine", "fan")

@@ -18,7 +18,6 @@ from asdlib.metrics import bootstrap_interval, machine_table, type_table
 from asdlib.report import write_report
 from asdlib.run import PRESETS
 from asdlib.stream import StreamScorer
-from tests.test_cli import asd  # noqa: F401 (a fixture)
 
 CLIP = Clip(Path("a.wav"), "fan", "id_00", "train", "normal")
 
@@ -115,7 +114,7 @@ def test_tables_and_intervals_of_nothing_are_refused():
             bootstrap_interval([0, 0, 1, 1], [1, 3, 2, 4], **options)
 
 
-def test_clips_that_were_trained_on_are_told_where_they_are_judged(small_park, small_run, tmp_path, asd, detector, caplog):  # noqa: F811
+def test_clips_that_were_trained_on_are_told_where_they_are_judged(small_park, small_run, tmp_path, asd, detector, caplog):
     clips = scan(small_park)
     trained = [clip for clip in clips if clip.split == "train"][:3]
     tests = [clip for clip in clips if clip.machine == trained[0].machine and clip.split == "test"]

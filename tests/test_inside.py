@@ -8,7 +8,6 @@ import soundfile
 
 from asdlib.data import Clip, scan
 from asdlib.sound.inside import by_machine, look_inside
-from tests.test_cli import asd  # noqa: F401 (a fixture)
 
 
 def noise(seconds=1.0, channels=1, rate=16000):
@@ -80,7 +79,7 @@ def test_pieces_of_a_long_recording_have_their_own_length_and_must_lie_in_it(tmp
     assert seen == [("read headers", 1, 1)]  # one file
 
 
-def test_info_tells_everything_at_once(mixed, asd):  # noqa: F811
+def test_info_tells_everything_at_once(mixed, asd):
     code, out, _ = asd("info", mixed, "--deep")
     assert code == 0
     for line in [
@@ -100,7 +99,7 @@ def test_info_tells_everything_at_once(mixed, asd):  # noqa: F811
     assert [cell.strip() for cell in row.strip("│").split("│")] == ["pump/id_02", "0", "0", "1", "0", "16000", "1", "2.5"]
 
 
-def test_info_for_scripts_has_a_key_a_machine_and_says_the_rest_on_standard_error(mixed, asd, caplog):  # noqa: F811
+def test_info_for_scripts_has_a_key_a_machine_and_says_the_rest_on_standard_error(mixed, asd, caplog):
     code, out, _ = asd("info", mixed, "--json")
     assert code == 0
     assert json.loads(out) == {
@@ -116,7 +115,7 @@ def test_info_for_scripts_has_a_key_a_machine_and_says_the_rest_on_standard_erro
     assert names(found["fan/id_00"]["files"]["findings"]["damaged"]) == ["0015", "0016"]
 
 
-def test_domains_are_counted_where_they_are_known(tmp_path, asd):  # noqa: F811
+def test_domains_are_counted_where_they_are_known(tmp_path, asd):
     for name in ("train/section_00_source_train_normal_0000_v_1", "test/section_00_target_test_anomaly_0000_v_2"):
         write(tmp_path / "data" / "fan" / f"{name}.wav")
     assert json.loads(asd("info", tmp_path / "data", "--json")[1])["fan/section_00"]["domains"] == {
@@ -126,7 +125,7 @@ def test_domains_are_counted_where_they_are_known(tmp_path, asd):  # noqa: F811
     assert "1 test target, 1 train source" in asd("info", tmp_path / "data")[1]
 
 
-def test_the_list_that_info_writes_is_data_for_every_command(mixed, tmp_path, asd):  # noqa: F811
+def test_the_list_that_info_writes_is_data_for_every_command(mixed, tmp_path, asd):
     before = json.loads(asd("info", mixed, "--json", "--files", "--csv", tmp_path / "clips.csv")[1])
     assert json.loads(asd("info", tmp_path / "clips.csv", "--json", "--files")[1]) == before
     assert scan(tmp_path / "clips.csv") == scan(mixed)
@@ -135,7 +134,7 @@ def test_the_list_that_info_writes_is_data_for_every_command(mixed, tmp_path, as
     assert {clip.machine for clip in scan(tmp_path / "clips.csv")} == {"fan/id_00", "press/7"}
 
 
-def test_words_and_layouts_are_options(tmp_path, asd):  # noqa: F811
+def test_words_and_layouts_are_options(tmp_path, asd):
     for name in ("Säge/prima/1.wav", "Säge/kaputt/1.wav"):
         write(tmp_path / "data" / name)
     code, _, err = asd("info", tmp_path / "data")
@@ -147,7 +146,7 @@ def test_words_and_layouts_are_options(tmp_path, asd):  # noqa: F811
     assert asd("info", tmp_path / "data", "--layout", "nothing")[0] == 2
 
 
-def test_a_folder_of_recordings_may_have_a_config_of_its_own(tmp_path, small_run, asd):  # noqa: F811
+def test_a_folder_of_recordings_may_have_a_config_of_its_own(tmp_path, small_run, asd):
     write(tmp_path / "pump" / "normal" / "1.wav")
     (tmp_path / "config.json").write_text('{"author": "me"}')
     assert "pump/id_00" in asd("info", tmp_path)[1]

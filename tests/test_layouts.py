@@ -9,7 +9,6 @@ from asdlib.data import Clip, scan
 from asdlib.download import download
 from asdlib.errors import AsdError
 from asdlib.sound.layouts import LAYOUTS, Layout, Part
-from tests.test_cli import asd  # noqa: F401 (a fixture)
 from tests.test_download import FAN, content, zenodo, zipped  # noqa: F401 (a fixture)
 
 SECTIONS = Layout(
@@ -36,7 +35,7 @@ def touched(root, *names):
     return [root / name for name in names]
 
 
-def test_another_row_is_found_and_listed_beside_the_first(sections, tmp_path, asd):  # noqa: F811
+def test_another_row_is_found_and_listed_beside_the_first(sections, tmp_path, asd):
     paths = touched(
         tmp_path,
         "new/pump/heldout/unit_00_any_0003.wav",

@@ -16,7 +16,6 @@ from asdlib.machines import render
 from asdlib.report import Judged
 from asdlib.stream import score
 from asdlib.threshold import read_thresholds
-from tests.test_cli import asd  # noqa: F401 (a fixture)
 
 MACHINE = "fan/id_02"
 
@@ -47,7 +46,7 @@ def minute(tmp_path_factory):
     return path
 
 
-def test_a_threshold_is_chosen_kept_and_used(asd, run, healthy, detector):  # noqa: F811
+def test_a_threshold_is_chosen_kept_and_used(asd, run, healthy, detector):
     code, out, err = asd("threshold", *healthy, "--run", run, "--machine", MACHINE)
     assert code == 0, err
     assert "20 healthy clips" in out
@@ -65,7 +64,7 @@ def test_a_threshold_is_chosen_kept_and_used(asd, run, healthy, detector):  # no
     assert read_thresholds(run)[MACHINE]["softmax"].method == "gamma"
 
 
-def test_thresholds_that_would_mislead_are_refused(asd, run, healthy, small_park):  # noqa: F811
+def test_thresholds_that_would_mislead_are_refused(asd, run, healthy, small_park):
     words = ("--run", run, "--machine", MACHINE)
     code, _, err = asd("threshold", *healthy[:5], *words)
     assert code == 2
@@ -83,7 +82,7 @@ def test_thresholds_that_would_mislead_are_refused(asd, run, healthy, small_park
     assert (code, "is damaged" in err) == (2, True)
 
 
-def test_scores_along_a_recording_with_segments_and_csv(asd, run, minute, detector, tmp_path):  # noqa: F811
+def test_scores_along_a_recording_with_segments_and_csv(asd, run, minute, detector, tmp_path):
     track = score(minute, run=detector, machine=MACHINE, every=0.5)
     limit = np.sort(track.score)[-4]
     words = ("score", minute, "--run", run, "--machine", MACHINE, "--every", 0.5, "--threshold", limit)
@@ -99,7 +98,7 @@ def test_scores_along_a_recording_with_segments_and_csv(asd, run, minute, detect
     assert (code, "add --every" in err) == (2, True)
 
 
-def test_every_command_shows_on_which_side_of_the_threshold_a_score_lies(asd, run, healthy, minute):  # noqa: F811
+def test_every_command_shows_on_which_side_of_the_threshold_a_score_lies(asd, run, healthy, minute):
     of_machine = ("--run", run, "--machine", MACHINE)
     exact = json.loads(asd("score", healthy[0], *of_machine, "--json")[1])["scores"][0]["score"]
     for limit, alarm in ((np.nextafter(exact, np.inf), False), (np.nextafter(exact, -np.inf), True)):
@@ -131,7 +130,7 @@ def test_a_stream_gives_the_numbers_of_the_file(run, minute, detector):
     assert {row[2] for row in rows} == {"ALARM"}
 
 
-def test_the_report_is_one_page_that_needs_nothing_else(asd, run, healthy, small_park, tmp_path):  # noqa: F811
+def test_the_report_is_one_page_that_needs_nothing_else(asd, run, healthy, small_park, tmp_path):
     asd("threshold", *healthy, "--run", run, "--machine", MACHINE)
     page = tmp_path / "report.html"
     code, out, err = asd("report", small_park, "--run", run, "--out", page)

@@ -11,7 +11,6 @@ from asdlib.detector import Detector, train
 from asdlib.metrics import machine_table, type_table
 from asdlib.scorers import SCORERS
 from tests.conftest import SMALL
-from tests.test_cli import asd  # noqa: F401 (a fixture)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +44,7 @@ def test_the_table_of_scores_tells_domains(table):
 
 
 @pytest.mark.parametrize("kind", [None, *FORMULAE])
-def test_the_official_score_stands_beside_the_plain_auc(asd, sections, run, table, kind):  # noqa: F811
+def test_the_official_score_stands_beside_the_plain_auc(asd, sections, run, table, kind):
     words = ("evaluate", sections, "--run", run, *(() if kind is None else ("--official", kind)))
     code, out, _ = asd(*words, "--json")
     found = json.loads(out)["official"]
@@ -67,7 +66,7 @@ def test_the_official_score_stands_beside_the_plain_auc(asd, sections, run, tabl
     assert ("AUC source" in out) == (kind != "arithmetic")
 
 
-def test_without_domains_there_is_no_official_score_unless_one_is_asked_for(asd, small_park, small_run):  # noqa: F811
+def test_without_domains_there_is_no_official_score_unless_one_is_asked_for(asd, small_park, small_run):
     assert json.loads(asd("evaluate", small_park, "--run", small_run, "--json")[1])["official"] is None
     assert "official" not in asd("evaluate", small_park, "--run", small_run)[1]
     words = ("evaluate", small_park, "--run", small_run, "--official")
@@ -81,7 +80,7 @@ def test_without_domains_there_is_no_official_score_unless_one_is_asked_for(asd,
     assert asd(*words, "geometric")[0] == 2
 
 
-def test_a_section_without_target_clips_is_told_and_the_rest_is_printed(asd, sections, run, tmp_path):  # noqa: F811
+def test_a_section_without_target_clips_is_told_and_the_rest_is_printed(asd, sections, run, tmp_path):
     shutil.copytree(sections, tmp_path / "data")
     for path in tmp_path.glob("data/fan/test/section_02_target_test_normal_*.wav"):
         path.unlink()
@@ -94,7 +93,7 @@ def test_a_section_without_target_clips_is_told_and_the_rest_is_printed(asd, sec
     assert result["official_lacks"] == ["fan/section_02 has no normal clip of the target domain"]
 
 
-def test_unlabelled_clips_ask_for_no_official_score(asd, sections, run, tmp_path):  # noqa: F811
+def test_unlabelled_clips_ask_for_no_official_score(asd, sections, run, tmp_path):
     """As in the challenge's evaluation set, before the truth is published."""
     test = tmp_path / "fan" / "test"
     test.mkdir(parents=True)

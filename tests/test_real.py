@@ -6,7 +6,6 @@ import pytest
 
 from asdlib.data import read, scan
 from asdlib.features import FeatureConfig, log_mel
-from tests.test_cli import asd  # noqa: F401 (a fixture)
 
 
 def test_the_real_excerpt_is_found_and_read(real_excerpt):
@@ -22,7 +21,7 @@ def test_the_real_excerpt_is_found_and_read(real_excerpt):
         assert -100 < mel.median() < 30
 
 
-def test_real_recordings_are_trained_evaluated_and_scored_from_the_command_line(real_excerpt, tmp_path, asd, caplog):  # noqa: F811
+def test_real_recordings_are_trained_evaluated_and_scored_from_the_command_line(real_excerpt, tmp_path, asd, caplog):
     run = tmp_path / "run"
     words = ("--method", "clp-scf", "--epochs", 16, "--no-pretrain", "--seconds", 1, "--device", "cpu")
     code, _, err = asd("train", real_excerpt, "--run", run, *words)

@@ -20,7 +20,6 @@ from asdlib.detector import Detector, train
 from asdlib.errors import AsdError
 from asdlib.sound.computed import ReadOptions
 from tests.conftest import SMALL
-from tests.test_cli import asd  # noqa: F401 (a fixture)
 
 RATE = 16000
 MACHINE = ("--machine", "fan/id_00")
@@ -42,7 +41,7 @@ def day(tmp_path):
     return tmp_path
 
 
-def test_a_folder_stands_for_the_recordings_in_it(small_run, day, asd):  # noqa: F811
+def test_a_folder_stands_for_the_recordings_in_it(small_run, day, asd):
     run = str(small_run)
     code, out, _ = asd("score", day, "--run", run, *MACHINE, "--json")
     named = asd("score", *(day / f"{i}.flac" for i in range(3)), "--run", run, *MACHINE, "--json")
@@ -56,7 +55,7 @@ def test_a_folder_stands_for_the_recordings_in_it(small_run, day, asd):  # noqa:
 
 
 @pytest.mark.parametrize("along", [(), ("--every", "1")])
-def test_a_bad_recording_costs_that_recording_only(small_run, day, asd, along):  # noqa: F811
+def test_a_bad_recording_costs_that_recording_only(small_run, day, asd, along):
     run = str(small_run)
     good = json.loads(asd("score", day, "--run", run, *MACHINE, "--json", *along)[1])
     (day / "1b.wav").touch()
@@ -74,7 +73,7 @@ def test_a_bad_recording_costs_that_recording_only(small_run, day, asd, along): 
     assert "1b.wav" in err
 
 
-def test_reports_and_evaluations_go_on_and_name_what_they_left_out(small_run, small_park, tmp_path, asd):  # noqa: F811
+def test_reports_and_evaluations_go_on_and_name_what_they_left_out(small_run, small_park, tmp_path, asd):
     bad = small_park / "fan" / "test" / "normal_id_00_99999998.wav"
     run = str(small_run)
     whole = json.loads(asd("evaluate", small_park, "--run", run, "--json")[1])
@@ -157,7 +156,7 @@ def test_long_recordings_become_clips_one_after_the_other(caplog):
     assert not caplog.records
 
 
-def test_a_few_long_recordings_train_a_run_and_choose_a_threshold(tmp_path, asd):  # noqa: F811
+def test_a_few_long_recordings_train_a_run_and_choose_a_threshold(tmp_path, asd):
     for machine in ("00", "02"):
         path = tmp_path / "data/fan/train" / f"normal_id_{machine}_0000.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -199,7 +198,7 @@ def test_neighbours_never_stand_on_both_sides(lengths, seconds, hop, gap):
         assert len(spans["train"]) == int(0.7 * total / hop + 1e-6)
 
 
-def test_cut_writes_clips_that_are_the_recording(tmp_path, asd):  # noqa: F811
+def test_cut_writes_clips_that_are_the_recording(tmp_path, asd):
     x = hum(100)
     soundfile.write(tmp_path / "day.flac", x, RATE)
     code, out, _ = asd("cut", tmp_path / "day.flac", tmp_path / "out", "--machine", "fan/id_00", "--seconds", "4")
@@ -222,7 +221,7 @@ def test_cut_writes_clips_that_are_the_recording(tmp_path, asd):  # noqa: F811
     assert sum(clip.label == "anomaly" for clip in scan(tmp_path / "out" / "clips")) == 25
 
 
-def test_silent_stretches_of_a_long_recording_are_left_out_and_that_is_said(tmp_path, asd, caplog):  # noqa: F811
+def test_silent_stretches_of_a_long_recording_are_left_out_and_that_is_said(tmp_path, asd, caplog):
     """The machine stood still, or the recorder filled up what it missed."""
     x = hum(100)
     x[20 * RATE : 33 * RATE] = 0
@@ -293,7 +292,7 @@ def test_what_comes_out_of_a_pipe_next_is_another_recording(tmp_path):
         feeder.join()
 
 
-def test_many_pipes_are_as_good_as_files(small_run, tmp_path, asd):  # noqa: F811
+def test_many_pipes_are_as_good_as_files(small_run, tmp_path, asd):
     """A command may look at each of them twice."""
     pipes = [tmp_path / f"{i}.wav" for i in range(20)]
     feeders = [threading.Thread(target=pipe.write_bytes, args=(wav(hum(1, seed=i)),)) for i, pipe in enumerate(pipes)]

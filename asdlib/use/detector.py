@@ -155,15 +155,19 @@ class Detector:
                 f"{self.bank.shape[1]} numbers as this detector makes them"
             )
         names = self.scorers if scorers is None else [self.scorer(n) for n in scorers]
-        judge = self._judge(label)
+        judge = self._judge(label, names)
         if callable(judge):  # of an ensemble: every score at once
             every = judge(embeddings)
             return {name: every[name] for name in names}
         return {name: judge[name](embeddings) for name in names}
 
-    def _judge(self, label: int) -> "Judge | Judges":
-        """What scores rows of one machine; made once, when it is first asked about."""
-        if label not in self._judges:
+    def _judge(self, label: int, names: Sequence[str]) -> "Judge | Judges":
+        """What scores rows of one machine; made once, when it is first asked about.
+
+        Again where it lacks some of ``names``: scorers can be added at any time.
+        """
+        kept = self._judges.get(label)
+        if kept is None or not (callable(kept) or set(names) <= set(kept)):
             known = self.bank[self.bank_labels == label]
             if isinstance(self.model, Ensemble):
                 parts = judge_of(self.model, known, label)

@@ -239,7 +239,7 @@ def read(path: Path) -> Result:
     Raises :class:`AsdError` for a file that is damaged.
     """
     try:
-        with np.load(path) as arrays:
+        with np.load(path, allow_pickle=False) as arrays:
             about = json.loads(str(arrays["about"]))
             names = [name for name in arrays.files if name != "about"]
             scores = {name.removeprefix("score "): arrays[name] for name in names}
