@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from asdlib import methods
@@ -20,7 +21,8 @@ from asdlib.errors import AsdError
 from asdlib.features import FeatureConfig
 from asdlib.use import comparing, leaderboard
 from asdlib.use.board_page import heard
-from asdlib.use.jobs import EXAMPLES, SECONDS, Job, parts_of, read, stage_of
+from asdlib.use.jobs import EXAMPLES, REHEARSAL, SECONDS, Job, parts_of, rehearsed, stage_of
+from asdlib.use.results import read
 
 NAMES = ("nearest", "autoencoder", "nearest_centroid")
 OWN = '''"""The distance to the mean spectrum of the machine."""
@@ -189,6 +191,57 @@ def test_a_method_of_ones_own_takes_part_and_one_that_fails_costs_the_others_not
     with pytest.raises(AsdError, match=said):
         comparing.compare(plan, folder, [*names, "fails"], [0])
     assert len(comparing.compare(plan, folder, names, [0])) == 3  # and is as it was
+
+
+def test_a_rehearsal_is_trained_without_the_stranger_and_asked_without_the_test_clips(plan, tmp_path):
+    folder, plan = tmp_path / "out", replace(plan, seconds=None)
+    jobs = comparing.compare(plan, folder, NAMES, [0, 1], rehearse=True)
+    assert [job.budget for job in jobs] == [*([EXAMPLES] * 3 + [REHEARSAL] * 3) * 2]
+    known, asked, labels, _ = parts_of(plan)
+    clip_sets = {}
+    for seed, stranger in ((0, "fan/id_00"), (1, "fan/id_02")):
+        learned, (healthy, *faults) = rehearsed(known, seed=seed)
+        assert sorted({*known.names} - {*learned.names}) == [stranger]
+        assert stranger not in healthy.names
+        own = {row.tobytes() for row in learned.inputs[0]}
+        assert own < {row.tobytes() for row in known.inputs[0]}
+        assert not own & {row.tobytes() for row in healthy.inputs[0]}
+        for part in faults:  # half of the power of a healthy clip of the same machine
+            assert (part.inputs[0] > healthy.inputs[0] + np.log10(0.5) - 1e-4).all()
+            assert part.machines.tolist() == healthy.machines.tolist()
+        clip_sets[seed] = learned, healthy, faults
+    found = leaderboard.leaderboard(plan, folder, jobs, asked.machines, labels)
+    assert {row["budget"] for row in found["rows"]} == {EXAMPLES}
+    for row in found["rows"]:
+        areas = []
+        for seed, (learned, healthy, faults) in clip_sets.items():
+            result = read(Job(seed, REHEARSAL, row["method"]).path(folder))
+            machines = np.concatenate([part.machines for part in (healthy, *faults)])
+            assert result.machines.tolist() == machines.tolist()
+            truth = np.repeat([0, 1], [len(healthy), len(healthy) * len(faults)])
+            scores = result.scores[row["scorer"]]
+            areas.append(np.mean([roc_auc_score(truth[machines == m], scores[machines == m]) for m in learned.names]))
+        assert row["rehearsal"] == pytest.approx([np.mean(areas), np.std(areas, ddof=1)])
+    pairs = [(row["rehearsal"][0], row["auc"][0]) for row in found["rows"]]
+    assert found["trust"]["rho"] == pytest.approx(spearmanr(*zip(*pairs, strict=True)).statistic)
+    assert found["trust"]["count"] == 3
+    leaderboard.write(found, folder)
+    lines = list(csv.DictReader((folder / "leaderboard.csv").open()))
+    assert float(lines[0]["rehearsal"]) == pytest.approx(100 * found["rows"][0]["rehearsal"][0], abs=0.006)
+
+
+def test_where_no_machine_can_be_spared_there_is_no_rehearsal(plan, tmp_path):
+    with np.load(plan.data) as arrays:
+        rows = {part: arrays[f"{part}_machine"] != "fan/id_02" for part in ("train", "test")}
+        fewer = {name: arrays[name][rows[name.split("_")[0]]] for name in arrays.files}
+    np.savez(tmp_path / "two.npz", **fewer)
+    plan = comparing.new_plan(tmp_path / "two.npz", epochs=1)
+    jobs = comparing.compare(plan, tmp_path / "out", ["nearest"], [0], rehearse=True)
+    assert "no machine can be spared for a rehearsal: give two machines of a type" in read(jobs[1].path(tmp_path / "out")).error
+    _, asked, labels, _ = parts_of(plan)
+    found = leaderboard.leaderboard(plan, tmp_path / "out", jobs, asked.machines, labels)
+    assert "rehearsal" not in found["rows"][0]
+    assert found["trust"] is None
 
 
 def test_another_comparison_in_the_folder_and_anything_else_there_are_left_alone(plan, compared, tmp_path, spectra):

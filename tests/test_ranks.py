@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy.stats import friedmanchisquare
+from scipy.stats import friedmanchisquare, spearmanr
 from sklearn.metrics import roc_auc_score
 
 from asdlib.errors import AsdError
-from asdlib.ranks import auc_draws, differences, holm, interval, nemenyi_distance, ranking, two_sided
+from asdlib.ranks import agreement, auc_draws, differences, holm, interval, nemenyi_distance, ranking, two_sided
 
 
 def clips(seed=0, *, machines=("fan/0", "fan/1", "pump/0"), each=30):
@@ -109,6 +109,23 @@ def test_groups_that_cannot_be_told_apart_are_as_large_as_can_be():
 def test_what_cannot_be_ranked_is_refused(areas):
     with pytest.raises(AsdError, match="cannot be ranked: give three methods and two machines or more"):
         ranking(areas)
+
+
+def test_agreement_is_spearmans_rank_correlation_and_its_interval_holds_it():
+    rng = np.random.default_rng(2)
+    one = rng.normal(size=14)
+    other = np.round(one + rng.normal(size=14), 1)  # with ties
+    found = agreement(one, other)
+    assert found.rho == pytest.approx(spearmanr(one, other).statistic)
+    assert -1 <= found.low < found.rho < found.high <= 1
+    assert found.count == 14
+    assert agreement(one, np.exp(one)).low == pytest.approx(1)
+    assert agreement(one, -one).rho == -1
+    bad = r"2 methods have no two orders to compare: give three or more"
+    with pytest.raises(AsdError, match=bad):
+        agreement([0.1, 0.2], [0.1, 0.2])
+    with pytest.raises(AsdError, match="figures that differ"):
+        agreement([0.1, 0.1, 0.1], [0.1, 0.2, 0.3])
 
 
 def test_clips_of_one_kind_are_refused():

@@ -78,6 +78,14 @@ def compare(
             help="Whom the others are held against (default: the first method).",
         ),
     ] = None,
+    rehearse: Annotated[
+        bool,
+        typer.Option(
+            "--rehearse",
+            help="Train each method once more for a rehearsal, without a look at the "
+            "test clips, and say whether that finds the better methods.",
+        ),
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Jobs at a time (default: one a core).")
     ] = None,
@@ -128,6 +136,7 @@ def compare(
             folder,
             names,
             range(seed, seed + seeds),
+            rehearse=rehearse,
             workers=workers,
             on_step=on_step,
         )
@@ -182,6 +191,23 @@ def tell(found: "dict[str, Any]") -> None:
         for row in rows:
             if "error" in row:
                 print(f"{spelled(row['method'])}: n/a: {row['error']}")
+    played = [row for row in found["rows"] if "rehearsal" in row]
+    if played:
+        played.sort(key=lambda row: -row["rehearsal"][0])
+        print_table(
+            "the rehearsal: AUC of strange machines in healthy training clips (%)",
+            ("method", "rehearsal", "test clips"),
+            [
+                (spelled(row["method"]), *map(percent, (row["rehearsal"], row["auc"])))
+                for row in played
+            ],
+        )
+    if found["trust"]:
+        trust = found["trust"]
+        print(
+            f"rank correlation of the two over {trust['count']} methods: "
+            f"{trust['rho']:.2f} (95 %: {trust['low']:.2f} to {trust['high']:.2f})"
+        )
 
 
 @app.command(name="methods")

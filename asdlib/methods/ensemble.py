@@ -38,7 +38,7 @@ from asdlib.methods.nearest import check_pairs
 from asdlib.methods.sub_cluster import SubClusterClassifier
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
-from asdlib.sound.rehearsal import rehearsed_faults, strangers_of
+from asdlib.sound.rehearsal import play_of, strangers_of
 from asdlib.sound.summaries import view_widths
 
 NAME = "plain detectors and a network, side by side"
@@ -49,7 +49,6 @@ SCORERS = ("fused", "plain")  # and each part
 BUDGET = sub_cluster.BUDGET
 COST = 420.0
 HELD = 0.2  # share of a machine's clips that the network of the rehearsal does not hear
-REHEARSED = 12  # faults of each machine, at least
 
 
 def train(
@@ -182,12 +181,9 @@ def rehearse(
 
     ``known`` are the rows that the network has learned from and their machines.
     """
-    repeats = -(-REHEARSED * len(healthy.names) // len(healthy))
-    faults = [
-        rehearsed_faults(healthy, strangers, seed=seed + 1000 * i)
-        for i in range(repeats)
-    ]
-    asked = [embedded(model, clips, device=device) for clips in (healthy, *faults)]
+    clips = play_of(healthy, strangers, seed=seed)
+    repeats = len(clips) - 1
+    asked = [embedded(model, part, device=device) for part in clips]
     rows = tuple(np.concatenate(part) for part in zip(*asked, strict=True))
     found = surprises(model, known, cast(Rows, rows), names)
     truth = np.repeat([0, 1], [len(healthy), repeats * len(healthy)])

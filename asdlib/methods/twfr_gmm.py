@@ -41,10 +41,10 @@ from asdlib.judge.metrics import auc
 from asdlib.judge.scorers import Distance, Fitted, fit_distance
 from asdlib.learn.training import StageConfig
 from asdlib.methods import Judges, Task, check_kind, embedded, judged
-from asdlib.methods.ensemble import REHEARSED, rehearsal_rows
+from asdlib.methods.ensemble import rehearsal_rows
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
-from asdlib.sound.rehearsal import rehearsed_faults
+from asdlib.sound.rehearsal import play_of
 
 NAME = "time-weighted frequencies and Gaussians (TWFR-GMM)"
 PAPER = "Guan et al., ICASSP 2023, arXiv 2305.03328"
@@ -168,18 +168,12 @@ def train(
     if not len(asked) or not len(strange):
         return model
     healthy, strangers = clips.only(asked), clips.only(strange)
-    repeats = -(-REHEARSED * len(healthy.names) // len(healthy))
-    faults = [
-        embedded(
-            model,
-            rehearsed_faults(healthy, strangers, seed=seed + 1000 * i),
-            device=device,
-        )[0]
-        for i in range(repeats)
-    ]
+    (usual, own), *faults = (
+        embedded(model, part, device=device)
+        for part in play_of(healthy, strangers, seed=seed)
+    )
     known, machines = embedded(model, clips.only(learned), device=device)
-    usual, own = embedded(model, healthy, device=device)
-    strange_rows, sources = np.concatenate(faults), np.tile(own, repeats)
+    strange_rows, sources = map(np.concatenate, zip(*faults, strict=True))
     for label, machine_type in enumerate(model.types):
         parts = [
             (

@@ -128,7 +128,9 @@ def _row(row: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     """What the page needs of a row, figures in %."""
     ranks = found["ranking"].get(row["budget"], {}).get("ranks", {})
     figures = {
-        key: [round(100 * x, 2) for x in row[key]] for key in ("auc", "pauc", "mauc")
+        key: [round(100 * x, 2) for x in row[key]]
+        for key in ("auc", "pauc", "mauc", "rehearsal")
+        if key in row
     }
     return {
         "method": row["method"].replace("_", "-"),

@@ -13,6 +13,8 @@ import numpy as np
 from asdlib.sound.clips import Clips, in_unit
 from asdlib.sound.computed import clip_of
 
+REHEARSED = 12  # faults of each machine, at least
+
 
 def strangers_of(machines: Sequence[str], turn: int = 0) -> list[str]:
     """The machines to keep out, one of each type that has two or more.
@@ -28,6 +30,17 @@ def strangers_of(machines: Sequence[str], turn: int = 0) -> list[str]:
         by_type.setdefault(name.split("/")[0], []).append(name)
     left_out = [own[turn % len(own)] for own in by_type.values() if len(own) > 1]
     return left_out if len(set(machines)) - len(left_out) > 1 else []
+
+
+def play_of(healthy: Clips, strangers: Clips, *, seed: int) -> list[Clips]:
+    """``healthy``, and then as often as makes :data:`REHEARSED` faults of each machine
+    :func:`rehearsed_faults` of them, with other strangers each time."""
+    repeats = -(-REHEARSED * len(healthy.names) // len(healthy))
+    faults = [
+        rehearsed_faults(healthy, strangers, seed=seed + 1000 * i)
+        for i in range(repeats)
+    ]
+    return [healthy, *faults]
 
 
 def rehearsed_faults(healthy: Clips, strangers: Clips, *, seed: int = 0) -> Clips:

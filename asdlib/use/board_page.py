@@ -13,7 +13,8 @@ import numpy as np
 from asdlib.files import atomic_write
 from asdlib.show.board import Heard, board, shares_below, worth_hearing
 from asdlib.sound.clips import Clips, in_unit
-from asdlib.use.jobs import EXAMPLES, Job, read
+from asdlib.use.jobs import EXAMPLES, Job
+from asdlib.use.results import read
 
 STYLE = """
 body { font-family: system-ui, sans-serif; color: #222; background: #fff; }

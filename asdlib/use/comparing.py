@@ -26,7 +26,8 @@ from asdlib.progress import OnStep, silent
 from asdlib.sound.layouts import words_in
 from asdlib.sound.scan import scan
 from asdlib.use.fitting import digest
-from asdlib.use.jobs import EXAMPLES, SECONDS, Job, Plan, read
+from asdlib.use.jobs import EXAMPLES, REHEARSAL, SECONDS, Job, Plan
+from asdlib.use.results import read
 
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
@@ -68,16 +69,19 @@ def compare(
     names: Sequence[str],
     seeds: Sequence[int],
     *,
+    rehearse: bool = False,
     workers: int | None = None,
     on_step: OnStep = silent,
 ) -> list[Job]:
     """Do all jobs of methods and seeds that ``folder`` does not hold yet; all of them.
 
+    With ``rehearse``, each method and seed is trained once more for a rehearsal.
     ``workers`` at a time (None: one a core), one thread each. Raises :class:`AsdError`
     where the folder holds another comparison, or a job crashes.
     """
     begin(plan, folder)
-    budgets = [EXAMPLES] + [SECONDS] * (plan.seconds is not None)
+    timed = plan.seconds is not None
+    budgets = [EXAMPLES] + [SECONDS] * timed + [REHEARSAL] * rehearse
     jobs = [
         Job(seed, budget, name)
         for seed in seeds

@@ -13,7 +13,6 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -25,16 +24,20 @@ from asdlib.errors import AsdError
 from asdlib.files import atomic_write, locked
 from asdlib.learn.embedding import on_device
 from asdlib.learn.stage import StageConfig
+from asdlib.methods.ensemble import rehearsal_rows
 from asdlib.sound.cache import features_of
 from asdlib.sound.clips import Clips
 from asdlib.sound.data import training_clips
 from asdlib.sound.layouts import words_in
+from asdlib.sound.rehearsal import play_of
 from asdlib.sound.scan import scan
 from asdlib.sound.spectra import read_spectra
 from asdlib.use.config import PRESETS, of_method
 from asdlib.use.fitting import enough_steps, fitted_to
+from asdlib.use.results import Result, keep
 
 EXAMPLES, SECONDS = "examples", "seconds"  # what is the same for every method
+REHEARSAL = "rehearsal"  # as EXAMPLES, and asked about faults made of training clips
 OF_SPECTRA = 128  # in a batch: they are small
 NOTHING = 1e-3  # seconds of an epoch where nothing is trained
 DEFAULT = StageConfig(12, 64, learning_rate=1e-3, cosine_from=0)
@@ -72,7 +75,7 @@ class Plan:
 
 @dataclass(frozen=True, order=True)
 class Job:
-    """A ``method`` with a ``seed`` and a ``budget``, one of EXAMPLES and SECONDS."""
+    """A ``method`` with a ``seed``, and a ``budget``: EXAMPLES, SECONDS, REHEARSAL."""
 
     seed: int
     budget: str
@@ -82,20 +85,6 @@ class Job:
         """Where its result is kept."""
         name = self.method.replace("/", "+")
         return folder / "jobs" / f"{name} {self.budget} {self.seed}.npz"
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of a job: ``scores`` (M,) of test clips by scorer, and what it cost.
-
-    ``costs`` are "parameters", "macs" (multiply-adds to embed a clip; none where they
-    are not known), "train" and "score" in seconds of a core, "wall" in seconds in all,
-    "memory" in MB and "epochs". ``error`` says why there are no scores.
-    """
-
-    scores: dict[str, np.ndarray]
-    costs: dict[str, float]
-    error: str = ""
 
 
 def parts_of(plan: Plan) -> tuple[Clips, Clips, np.ndarray, list[str]]:
@@ -182,25 +171,53 @@ def trained(
     return methods.trained(methods.get(name), clips, budget=stage, **how)
 
 
+def rehearsed(clips: Clips, *, seed: int) -> tuple[Clips, list[Clips]]:
+    """Training clips, and a play of others: healthy ones first, and faults after them.
+
+    Made of normal ``clips`` alone, as the rehearsal of the ensemble; ``seed`` decides
+    who is the stranger. Raises :class:`AsdError` where no machine can be spared.
+    """
+    learned, fresh, strange = rehearsal_rows(clips, seed=seed)
+    if not len(fresh) or not len(strange):
+        raise AsdError(
+            "no machine can be spared for a rehearsal: give two machines of a type, "
+            "and three clips or more of each"
+        )
+    play = play_of(clips.only(fresh), clips.only(strange), seed=seed)
+    return clips.only(learned), play
+
+
 def run(folder: Path, plan: Plan, job: Job) -> Result:
     """Do one job; its result is also kept in ``folder``."""
     begun = time.perf_counter()
     known, asked, _, _ = parts_of(plan)
+    play = [asked]
     try:
-        if job.budget == EXAMPLES:
-            stage = stage_of(job.method, known, plan.epochs)
-        else:
+        if job.budget == REHEARSAL:
+            known, play = rehearsed(known, seed=job.seed)
+        if job.budget == SECONDS:
             stage = stage_within(folder, plan, job.method, known)
+        else:
+            stage = stage_of(job.method, known, plan.epochs)
         costs: dict[str, float] = {"epochs": stage.epochs}
         start = time.process_time()
         model = trained(plan, job.method, known, stage, seed=job.seed)
         costs["train"] = time.process_time() - start
         start = time.process_time()
         score = methods.get(job.method).score
-        scores = score(model, known, asked, device=plan.device)
+        of_parts = [score(model, known, part, device=plan.device) for part in play]
         costs["score"] = time.process_time() - start
         costs |= size_of(model, asked)
+        scores = {
+            name: np.concatenate([part[name] for part in of_parts])
+            for name in of_parts[0]
+        }
         result = Result(scores, costs)
+        if job.budget == REHEARSAL:
+            truth = ["normal"] + ["anomaly"] * (len(play) - 1)
+            labels = np.repeat(truth, [len(part) for part in play])
+            machines = np.concatenate([part.machines for part in play])
+            result = replace(result, machines=machines, labels=labels)
     except AsdError as error:
         result = Result({}, {}, str(error))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -222,32 +239,6 @@ def size_of(model: nn.Module, clips: Clips) -> dict[str, float]:
             model.embed(*inputs)  # type: ignore[operator]
         found["macs"] = counter.get_total_flops() / 2
     return found
-
-
-def keep(path: Path, result: Result) -> None:
-    """Write a job's result."""
-    path.parent.mkdir(exist_ok=True)
-    about = json.dumps({"costs": result.costs, "error": result.error})
-    arrays = {f"score {name}": values for name, values in result.scores.items()}
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, about=np.array(about), **arrays)  # type: ignore[arg-type]
-
-
-def read(path: Path) -> Result:
-    """The result that :func:`keep` wrote.
-
-    Raises :class:`AsdError` for a file that is damaged.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            about = json.loads(str(arrays["about"]))
-            names = [name for name in arrays.files if name != "about"]
-            scores = {name.removeprefix("score "): arrays[name] for name in names}
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise AsdError(
-            f"{path} is damaged ({error}): remove it, and it is computed again"
-        ) from error
-    return Result(scores, about["costs"], about["error"])
 
 
 def end_with_parent() -> None:

@@ -6,7 +6,7 @@ chosen on test clips: the other scorers are there to be looked at.
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,9 @@ from asdlib import methods
 from asdlib.errors import AsdError
 from asdlib.files import atomic_write
 from asdlib.judge.metrics import machine_table, type_table
-from asdlib.judge.ranks import auc_draws, differences, interval, ranking
-from asdlib.use.jobs import Job, Plan, Result, read
+from asdlib.judge.ranks import agreement, auc_draws, differences, interval, ranking
+from asdlib.use.jobs import EXAMPLES, REHEARSAL, Job, Plan
+from asdlib.use.results import Result, read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,11 +45,16 @@ def leaderboard(
     and mAUC of each seed (fractions), under ``machines`` the AUC of each, ``interval``
     and ``difference`` to the method ``against`` (None: the first that is named), and
     the costs, means over the seeds. ``ranking`` has the ranks for each budget.
+
+    Where there were rehearsals, the rows of EXAMPLES have under ``rehearsal`` the AUC
+    in them, with its spread, and ``trust`` says whether they put the methods into the
+    order in which they find the faults of the test clips.
     """
     results = {job: read(job.path(folder)) for job in jobs}
     names = list(dict.fromkeys(job.method for job in jobs))
     rows, ranks = [], {}
-    for budget in dict.fromkeys(job.budget for job in jobs):
+    budgets = dict.fromkeys(job.budget for job in jobs)
+    for budget in (budget for budget in budgets if budget != REHEARSAL):
         of_budget = {
             name: [
                 results[job]
@@ -83,6 +89,7 @@ def leaderboard(
         if len(able) > 2 and len(next(iter(areas.values()))) > 1:
             told = ranking(areas)
             ranks[budget] = vars(told) | {"alike": told.alike}
+    rehearse(rows, results)
     rows.sort(key=lambda row: (row["budget"], -row.get("auc", [0.0, 0.0])[0]))
     return {
         "data": Path(plan.data).name,
@@ -96,7 +103,32 @@ def leaderboard(
         "machine": platform.machine(),
         "rows": rows,
         "ranking": ranks,
+        "trust": trust_of(rows),
     }
+
+
+def rehearse(rows: Sequence[dict[str, Any]], results: Mapping[Job, Result]) -> None:
+    """Fill in ``rehearsal`` where there were any."""
+    for row in rows:
+        played = [
+            table_of(result.scores[row["scorer"]], result.machines, result.labels)
+            for job, result in results.items()
+            if (job.method, job.budget) == (row["method"], REHEARSAL)
+            and row["budget"] == EXAMPLES
+            and not result.error
+            and "error" not in row
+        ]
+        if played:
+            areas = [type_table(x).loc["average"].to_dict()["auc"] for x in played]
+            row["rehearsal"] = [float(np.mean(areas)), spread(areas)]
+
+
+def trust_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """How well the rehearsals put the methods in order; None of fewer than three."""
+    pairs = [(row["rehearsal"][0], row["auc"][0]) for row in rows if "rehearsal" in row]
+    if len(pairs) < 3 or any(len(set(x)) < 2 for x in zip(*pairs, strict=True)):
+        return None
+    return vars(agreement(*zip(*pairs, strict=True)))
 
 
 def standing(
@@ -182,4 +214,6 @@ def flat(row: dict[str, Any]) -> dict[str, Any]:
         gain = row["difference"]
         out[f"ahead of {gain['against']}"] = round(100 * gain["mean"], 2)
         out["p"] = round(gain["p"], 4)
+    if "rehearsal" in row:
+        out["rehearsal"] = round(100 * row["rehearsal"][0], 2)
     return out | {key: round(value, 2) for key, value in row["costs"].items()}

@@ -12,8 +12,11 @@ function (root, data) {
     ["train", "CPU s", function (row) { return row.train.toFixed(row.train < 10 ? 1 : 0); }],
     ["parameters", "parameters", function (row) { return row.parameters.toLocaleString("en"); }]
   ];
+  if (data.rows.some(function (row) { return row.rehearsal; })) {
+    columns.splice(6, 0, ["rehearsal", "rehearsal (%)", function (row) { return row.rehearsal ? pair(row.rehearsal) : ""; }]);
+  }
   function pair(values) { return values[0].toFixed(1) + (values[1] ? " ± " + values[1].toFixed(1) : ""); }
-  function value(row) { return Array.isArray(row[by]) ? row[by][0] : row[by]; }
+  function value(row) { return Array.isArray(row[by]) ? row[by][0] : row[by] || 0; }
   function shown() { return data.rows.filter(function (row) { return row.budget === budget; }); }
 
   function table() {
@@ -46,7 +49,7 @@ function (root, data) {
     });
   }
   function sortBy(name) {
-    down = by === name ? !down : ["auc", "interval", "pauc", "mauc"].indexOf(name) >= 0;
+    down = by === name ? !down : ["auc", "interval", "pauc", "mauc", "rehearsal"].indexOf(name) >= 0;
     by = name;
     table();
   }
