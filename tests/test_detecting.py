@@ -6,14 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from asdlib import methods
 from asdlib.cache import features_of
+from asdlib.clips import in_unit
 from asdlib.data import scan
 from asdlib.detector import Detector, train
 from asdlib.errors import AsdError
 from asdlib.export import export
+from asdlib.methods import ensemble
 from asdlib.run import PRESETS, of_method
+from asdlib.scorers import EMBEDDING_SCORERS
 from asdlib.spectrogram_encoder import SpectrogramConfig
 from asdlib.stream import StreamScorer
 from asdlib.training import StageConfig
@@ -118,6 +122,41 @@ def test_the_commands_work_for_every_method(name, runs, small_park, tmp_path, as
     assert scored == pytest.approx(told["score"], rel=1e-3)
 
 
+@pytest.mark.parametrize("name", ["os_scl", "clp_scf", "sub_cluster/feat_ex"])
+def test_the_network_of_another_method_is_a_part_of_the_ensemble(name, small_park, parts, tmp_path):
+    known, asked, clips = parts
+    config = replace(small("ensemble"), network=name, encoder=small(name).encoder, window=small(name).window)
+    train(scan(small_park), tmp_path / "run", config, device="cpu")
+    detector = Detector.load(tmp_path / "run")
+    assert type(detector.model.network) is type(methods.get(name).untrained(methods.Task(("a/0", "a/1"), SMALL.features)))
+    assert set(detector.rehearsal.auc) == {*detector.parts, "plain", "all", "kept"}
+    table = detector.score_clips(clips, device="cpu")
+    for scorer, values in ensemble.score(detector.model, known, asked, device="cpu").items():
+        np.testing.assert_allclose(table[scorer], values, rtol=1e-4, atol=1e-6, err_msg=scorer)
+    # What the part says is the distance between embeddings of that network, and it has learned.
+    rows, own = (methods.embedded(detector.model.network, part, device="cpu")[0] for part in (known, asked))
+    fan = known.machines == "fan/id_00", asked.machines == "fan/id_00"
+    distances = EMBEDDING_SCORERS["mahalanobis"](rows[fan[0]], own[fan[1]])
+    assert np.array_equal(np.argsort(table["network"][fan[1]]), np.argsort(distances))
+    begun = methods.detector(name).untrained(methods.Task.of(known, encoder=config.encoder, window=config.window))
+    moved = zip(begun.encoder.parameters(), detector.model.network.encoder.parameters(), strict=True)
+    assert any(not torch.equal(before, after) for before, after in moved)
+    onnxruntime = pytest.importorskip("onnxruntime", reason="asdlib[export] is not installed")
+    export(tmp_path / "run", tmp_path / "detector.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "detector.onnx")
+    score, *_ = session.run(None, {"waveform": in_unit(np.asarray(asked.waveforms))[fan[1]]})
+    place = detector.config.machines.index("fan/id_00")
+    np.testing.assert_allclose(score[:, place], table["fused"][fan[1]], rtol=2e-2)
+
+
+def test_a_network_brings_its_own_encoder_and_budget(asd):
+    values = json.loads(asd("train", "--print-config", "--network", "os-scl", "--seconds", 4)[1])
+    assert (values["method"], values["network"], values["window"]) == ("ensemble", "os_scl", 4.0)
+    assert values["finetune"]["epochs"] == methods.detector("os_scl").BUDGET.epochs
+    assert values["encoder"] == json.loads(asd("train", "--print-config", "--method", "os-scl")[1])["encoder"]
+    assert json.loads(asd("train", "--print-config", "--network", "sub-cluster")[1]) == PRESETS["best"].chosen()
+
+
 def test_methods_are_listed_and_trained_by_the_names_in_the_list(small_park, tmp_path, asd):
     listed = json.loads(asd("methods", "--json")[1])
     assert [about["method"].replace("-", "_") for about in listed] == methods.every_name()
@@ -139,6 +178,10 @@ def test_methods_are_listed_and_trained_by_the_names_in_the_list(small_park, tmp
     [
         (("--method", "magic"), "'magic' is not one of "),
         (("--method", "autoencoder", "--precision", "bf16"), "the method autoencoder is trained in 32 bits"),
+        (("--network", "idnn"), "idnn cannot be the network of an ensemble: it does not score distances"),
+        (("--network", "serial-oe"), "serial_oe cannot be the network of an ensemble"),
+        (("--network", "os-scl", "--precision", "bf16"), "the method os_scl is trained in 32 bits"),
+        (("--network", "os-scl", "--method", "idnn"), "--network says whose network the ensemble has: leave it out"),
         (("--method", "autoencoder", "--preset", "best"), "the preset best is one of ensemble, not of autoencoder"),
     ],
 )

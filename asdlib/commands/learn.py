@@ -45,6 +45,15 @@ Method = Annotated[
         "book; or another of asd methods.",
     ),
 ]
+Network = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METHOD",
+        parser=method_named,
+        help="Whose network is in the ensemble beside the plain detectors (default: "
+        "sub-cluster).",
+    ),
+]
 Short = Annotated[
     str | None,
     typer.Option(
@@ -79,6 +88,7 @@ def train(
     ] = None,
     method: Method = None,
     preset: Preset = None,
+    network: Network = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -166,7 +176,7 @@ def train(
     if budget is not None and epochs is not None:
         raise AsdError("--budget and --epochs both say how long: leave one out")
     chosen = settings(
-        config_of(method, preset),
+        config_of(method, preset, network),
         config,
         no_pretrain=no_pretrain,
         features={"seconds": seconds, "sample_rate": sample_rate},

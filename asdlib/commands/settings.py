@@ -46,13 +46,23 @@ def spelled(method: str) -> str:
     return method.replace("_", "-")
 
 
-def config_of(method: str | None, preset: str | None) -> "RunConfig | None":
+def config_of(
+    method: str | None, preset: str | None, network: str | None = None
+) -> "RunConfig | None":
     """The settings that are meant, by a method or a preset; None where neither is.
 
-    Raises :class:`AsdError` where the preset is one of another method.
+    Raises :class:`AsdError` where the preset is one of another method, or a ``network``
+    is given for another than the ensemble.
     """
-    from asdlib.use.config import PRESETS, of_method
+    from asdlib.use.config import PRESETS, of_ensemble, of_method
 
+    if network is not None:
+        if method not in (None, "ensemble") or preset not in (None, "best"):
+            raise AsdError(
+                "--network says whose network the ensemble has: leave it out, or take "
+                "--method ensemble"
+            )
+        return of_ensemble(network)
     if method is None or preset is None:
         if method is not None:
             return of_method(method)
@@ -128,7 +138,7 @@ def seen_at_once(config: "RunConfig", seconds: float) -> "RunConfig":
     from asdlib.sound.features import FeatureConfig
 
     FeatureConfig(config.features.sample_rate, seconds)  # a length that makes sense?
-    if config.method == "ensemble":
+    if config.method == "ensemble" and config.window is None:
         encoder = replace(config.encoder, seconds=seconds)
         return replace(config, encoder=encoder)
     return replace(config, window=seconds)

@@ -22,7 +22,6 @@ from asdlib.judge.scorers import (
     fit_mahalanobis,
     mahalanobis_score,
 )
-from asdlib.methods.sub_cluster import SubClusterClassifier
 from asdlib.sound.features import FeatureConfig
 from asdlib.sound.summaries import views
 
@@ -42,14 +41,14 @@ class Ensemble(nn.Module):
 
     def __init__(
         self,
-        network: SubClusterClassifier,
+        network: nn.Module,
         features: FeatureConfig | None,
         widths: dict[str, int],
         machines: int,
     ):
         super().__init__()
         self.network, self.features = network, features
-        dim = cast(int, network.encoder.embedding_dim)
+        dim = cast(int, network.embedding_dim)
         self.widths = widths | {NETWORK: dim}
         self.rehearsal = Rehearsal()
         self.mean: Tensor
@@ -68,7 +67,8 @@ class Ensemble(nn.Module):
 
     def embed(self, *inputs: Tensor) -> Tensor:
         seen = views(list(inputs), self.features)
-        return torch.cat([*seen.values(), self.network.embed(*inputs)], dim=1)
+        own = self.network.embed(*inputs)  # type: ignore[operator]
+        return torch.cat([*seen.values(), own], dim=1)
 
     def parts_of(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The numbers of each part: (N, dim) → (N, its width)."""

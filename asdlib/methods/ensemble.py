@@ -1,7 +1,8 @@
 """Plain detectors and a network, side by side, what earns its place kept.
 
 A clip is looked at in several ways that nobody had to train
-(:mod:`asdlib.sound.summaries`) and by a network (:mod:`asdlib.methods.sub_cluster`).
+(:mod:`asdlib.sound.summaries`) and by a network, as a rule that of
+:mod:`asdlib.methods.sub_cluster`, or that of another method.
 Each way gives a distance to the healthy clips of the machine, each distance becomes a
 surprise by clips that the network has not learned from (:mod:`asdlib.judge.fusion`),
 and the score is their mean. Which ways are kept is decided without any fault: by a
@@ -11,7 +12,6 @@ clips that are asked nor the machines that play the strangers.
 A recipe of this package, not of a paper.
 """
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,15 @@ from asdlib.judge.fusion import cross_scales, known_levels, learned_scales
 from asdlib.judge.rehearsal import Play, Rehearsal
 from asdlib.judge.scorers import Rows
 from asdlib.learn.training import StageConfig
-from asdlib.methods import Judges, Task, check_kind, embedded, sub_cluster
+from asdlib.methods import (
+    Judges,
+    Task,
+    check_kind,
+    detector,
+    embedded,
+    sub_cluster,
+    trained,
+)
 from asdlib.methods._parts import (
     NETWORK,
     Ensemble,
@@ -35,7 +43,6 @@ from asdlib.methods._parts import (
     with_sums,
 )
 from asdlib.methods.nearest import check_pairs
-from asdlib.methods.sub_cluster import SubClusterClassifier
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
 from asdlib.sound.rehearsal import play_of, strangers_of
@@ -56,7 +63,8 @@ def train(
     *,
     budget: StageConfig,
     encoder: Any = None,
-    network: Callable[..., SubClusterClassifier] = sub_cluster.train,
+    window: float | None = None,
+    network: str = "sub_cluster",
     seed: int = 0,
     device: str = "auto",
     precision: str = "32",
@@ -66,21 +74,24 @@ def train(
 ) -> Ensemble:
     """Train the network twice: for the rehearsal, and on all clips.
 
-    ``budget`` is that of each, and ``network`` trains it, of ``encoder``, as
-    :func:`asdlib.methods.sub_cluster.train` does. What was found is in the
+    ``budget`` is that of each, and the method ``network`` trains it, of ``encoder``,
+    which sees ``window`` seconds of a clip at a time. What was found is in the
     ``rehearsal`` of the model. Raises :class:`AsdError` for a machine with a single
-    clip, too.
+    clip, too, and for a method whose network cannot be a part (:func:`network_of`).
     """
     check_kind(clips, NAME, INPUTS)
     check_pairs(clips)
+    network_of(network, Task.of(clips, encoder=encoder, window=window))  # or refuse
     learned, asked, strange = rehearsal_rows(clips, seed=seed)
 
-    def trained(rows: np.ndarray, name: str) -> tuple[Ensemble, np.ndarray]:
+    def learner(rows: np.ndarray, name: str) -> tuple[Ensemble, np.ndarray]:
         """A network that has learned from some rows, and how it sees all."""
-        learner = network(
+        able = trained(
+            detector(network),
             clips.only(rows),
             budget=budget,
             encoder=encoder,
+            window=window,
             stage=name,
             seed=seed,
             device=device,
@@ -89,10 +100,10 @@ def train(
             folder=folder and folder / name,
             on_step=on_step,
         )
-        model = around(learner, clips)
+        model = around(able, clips)
         return model, embedded(model, clips, device=device)[0]
 
-    first, rows = trained(learned, "rehearsal")
+    first, rows = learner(learned, "rehearsal")
     parts = first.parts_of(rows)
     fixed = [
         cross_scales(scorer_of(part), x, clips.labels)
@@ -104,7 +115,7 @@ def train(
     )
     first.set_scales([*fixed, (levels + rises, spread)])
     # What it has learned from all clips, none of them can tell: the rise is taken over.
-    whole, rows_of_whole = trained(np.arange(len(clips)), "network")
+    whole, rows_of_whole = learner(np.arange(len(clips)), "network")
     seen = whole.parts_of(rows_of_whole)[NETWORK]
     levels = known_levels(scorer_of(NETWORK), seen, clips.labels)
     whole.set_scales([*fixed, (levels + rises, spread)])
@@ -123,14 +134,31 @@ def train(
     return whole
 
 
-def untrained(task: Task) -> Ensemble:
+def untrained(task: Task, network: str = "sub_cluster") -> Ensemble:
     """The views and the network before any training."""
-    network, count = sub_cluster.untrained(task), len(task.machines)
+    model, count = network_of(network, task), len(task.machines)
     widths = view_widths(task.features, task.shape)
-    return Ensemble(network, task.features, widths, count)
+    return Ensemble(model, task.features, widths, count)
 
 
-def around(network: SubClusterClassifier, clips: Clips) -> Ensemble:
+def network_of(name: str, task: Task) -> nn.Module:
+    """The model of the method ``name`` before training, to be a part of an ensemble.
+
+    Raises :class:`AsdError` where its clips are not embeddings of one encoder, which
+    have distances.
+    """
+    method = detector(name)
+    if "mahalanobis" in method.SCORERS:
+        model = method.untrained(task)
+        if hasattr(model, "encoder"):
+            return model
+    raise AsdError(
+        f"{name} cannot be the network of an ensemble: it does not score distances "
+        "between the embeddings of one encoder; choose another, such as sub_cluster"
+    )
+
+
+def around(network: nn.Module, clips: Clips) -> Ensemble:
     """The views of ``clips`` and a network that has been trained, as one."""
     shape = None if clips.features else clips.inputs[0].shape[2:]
     widths = view_widths(clips.features, shape)

@@ -82,7 +82,8 @@ def with_epochs_of(config: RunConfig, earlier: RunConfig) -> RunConfig:
 
 def costs(config: RunConfig, clips: Clips, *, device: str) -> tuple[float, list[float]]:
     """Seconds for all looks at the clips, and for an epoch of each stage."""
-    if config.method not in ("ensemble", "clp_scf"):
+    own = config.method == "ensemble" and config.network == "sub_cluster"
+    if config.method != "clp_scf" and not own:
         return cost_of_other(config, clips, device=device)
     looks, networks = 1, 1.0
     if config.method == "ensemble":
@@ -112,6 +113,7 @@ def cost_of_other(
         "window": config.window,
         "seed": config.seed,
         "device": device,
+        "network": config.network,
     }
     for epochs in (1, 3):
         begun = time.perf_counter()
@@ -120,8 +122,9 @@ def cost_of_other(
         seconds.append(time.perf_counter() - begun)
     begun = time.perf_counter()
     embedded(model, some, device=device)
+    looks = LOOKS if config.method == "ensemble" else 1
     share = len(clips) / len(some)
-    looking = share * (time.perf_counter() - begun)
+    looking = looks * share * (time.perf_counter() - begun)
     return looking, [max(share * (seconds[1] - seconds[0]) / 2, NOTHING)]
 
 

@@ -38,9 +38,9 @@ class RunConfig:
     :data:`asdlib.learn.encoders.ENCODERS`.
 
     ``method`` is the name of a file in :mod:`asdlib.methods`; all but clp_scf are
-    trained as ``finetune`` says. With
-    ``whole_clips``, clips are as long as they are on disk, instead of
-    ``features.seconds``. The network of the two stages sees ``window`` seconds of a
+    trained as ``finetune`` says. ``network`` names the method whose network is a part
+    of an ensemble. With ``whole_clips``, clips are as long as they are on disk, instead
+    of ``features.seconds``. The network of the two stages sees ``window`` seconds of a
     clip at a time (None: all; see :mod:`asdlib.learn.pieces`). No stage has fewer steps
     than ``least_steps``, however few the clips. Training fills in what that comes to.
 
@@ -53,6 +53,7 @@ class RunConfig:
 
     preset: str = "paper"
     method: str = "clp_scf"
+    network: str = "sub_cluster"
     features: FeatureConfig = FeatureConfig()
     whole_clips: bool = False
     window: float | None = None
@@ -76,6 +77,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         methods.detector(self.method)
+        methods.detector(self.network)
         if not 0 <= self.validation < 1:
             raise AsdError(
                 f"a held-out share (validation) of {self.validation:g} makes no sense: "
@@ -181,13 +183,29 @@ def of_method(name: str) -> RunConfig:
     )
 
 
+def of_ensemble(network: str) -> RunConfig:
+    """The preset best with the network of another method, trained as that is.
+
+    Raises :class:`AsdError` as :func:`of_method` does.
+    """
+    own = of_method(network)
+    return replace(
+        PRESETS["best"],
+        network=network,
+        encoder=own.encoder,
+        window=own.window,
+        finetune=methods.detector(network).BUDGET,
+    )
+
+
 def check_precision(config: RunConfig) -> None:
     """Raise :class:`AsdError` where the method of ``config`` computes in 32 bits
     only."""
-    known = signature(methods.get(config.method).train).parameters
+    name = config.network if config.method == "ensemble" else config.method
+    known = signature(methods.get(name).train).parameters
     if config.precision != "32" and "precision" not in known:
         raise AsdError(
-            f"the method {config.method} is trained in 32 bits: leave out the precision"
+            f"the method {name} is trained in 32 bits: leave out the precision"
         )
 
 

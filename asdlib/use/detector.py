@@ -14,7 +14,7 @@ from asdlib.errors import AsdError, spelled
 from asdlib.judge.rehearsal import Rehearsal
 from asdlib.judge.threshold import are_known
 from asdlib.learn.embedding import embed
-from asdlib.methods import Judges, Task
+from asdlib.methods import Judges, Task, ensemble
 from asdlib.methods._parts import Ensemble, Judge, judge_of, with_sums
 from asdlib.progress import OnStep, silent
 from asdlib.sound.cache import features_of
@@ -47,6 +47,8 @@ def untrained(config: RunConfig) -> nn.Module:
         window=config.window,
         seed=config.seed,
     )
+    if config.method == "ensemble":
+        return ensemble.untrained(task, config.network)
     return methods.detector(config.method).untrained(task)
 
 

@@ -99,6 +99,8 @@ def train(
         plan_batches(labels, stage, validation=config.validation, seed=config.seed)
     data = digest(clips) if processes.is_first() else ""
     config = replace(config, machines=machines, data=data, identity=new_identity())
+    if config.method == "ensemble":
+        untrained(config)  # or it is refused: the network of a method that has none
     try:
         with processes.process_group(device), processes.that_may_stop():
             if processes.is_first():
@@ -268,6 +270,7 @@ def _other(run: Path, config: RunConfig, clips: Clips, options: dict[str, Any]) 
         return
     method = methods.detector(config.method)
     how = options | {"encoder": config.encoder, "window": config.window}
+    how["network"] = config.network  # of an ensemble
     model = methods.trained(method, clips, budget=config.finetune, **how)
     if isinstance(model, Ensemble) and processes.is_first():
         save_rehearsal(run, config, model.rehearsal)
