@@ -195,7 +195,7 @@ def test_a_method_of_ones_own_takes_part_and_one_that_fails_costs_the_others_not
 
 def test_a_rehearsal_is_trained_without_the_stranger_and_asked_without_the_test_clips(plan, tmp_path):
     folder, plan = tmp_path / "out", replace(plan, seconds=None)
-    jobs = comparing.compare(plan, folder, NAMES, [0, 1], rehearse=True)
+    jobs = comparing.compare(plan, folder, NAMES, [0, 1], rehearse=2)
     assert [job.budget for job in jobs] == [*([EXAMPLES] * 3 + [REHEARSAL] * 3) * 2]
     known, asked, labels, _ = parts_of(plan)
     clip_sets = {}
@@ -236,7 +236,7 @@ def test_where_no_machine_can_be_spared_there_is_no_rehearsal(plan, tmp_path):
         fewer = {name: arrays[name][rows[name.split("_")[0]]] for name in arrays.files}
     np.savez(tmp_path / "two.npz", **fewer)
     plan = comparing.new_plan(tmp_path / "two.npz", epochs=1)
-    jobs = comparing.compare(plan, tmp_path / "out", ["nearest"], [0], rehearse=True)
+    jobs = comparing.compare(plan, tmp_path / "out", ["nearest"], [0], rehearse=1)
     assert "no machine can be spared for a rehearsal: give two machines of a type" in read(jobs[1].path(tmp_path / "out")).error
     _, asked, labels, _ = parts_of(plan)
     found = leaderboard.leaderboard(plan, tmp_path / "out", jobs, asked.machines, labels)

@@ -79,13 +79,15 @@ def compare(
         ),
     ] = None,
     rehearse: Annotated[
-        bool,
+        int,
         typer.Option(
-            "--rehearse",
-            help="Train each method once more for a rehearsal, without a look at the "
-            "test clips, and say whether that finds the better methods.",
+            metavar="SEEDS",
+            min=0,
+            help="Train each method once more, with so many of the seeds, for a "
+            "rehearsal without a look at the test clips, and say whether that finds "
+            "the better methods.",
         ),
-    ] = False,
+    ] = 0,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Jobs at a time (default: one a core).")
     ] = None,

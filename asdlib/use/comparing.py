@@ -69,23 +69,26 @@ def compare(
     names: Sequence[str],
     seeds: Sequence[int],
     *,
-    rehearse: bool = False,
+    rehearse: int = 0,
     workers: int | None = None,
     on_step: OnStep = silent,
 ) -> list[Job]:
     """Do all jobs of methods and seeds that ``folder`` does not hold yet; all of them.
 
-    With ``rehearse``, each method and seed is trained once more for a rehearsal.
+    Each method is trained once more, for a rehearsal, with the first ``rehearse`` of
+    the seeds.
     ``workers`` at a time (None: one a core), one thread each. Raises :class:`AsdError`
     where the folder holds another comparison, or a job crashes.
     """
     begin(plan, folder)
-    timed = plan.seconds is not None
-    budgets = [EXAMPLES] + [SECONDS] * timed + [REHEARSAL] * rehearse
+    seeds_of = {EXAMPLES: seeds, REHEARSAL: seeds[:rehearse]}
+    if plan.seconds is not None:
+        seeds_of[SECONDS] = seeds
     jobs = [
         Job(seed, budget, name)
         for seed in seeds
-        for budget in budgets
+        for budget in (EXAMPLES, SECONDS, REHEARSAL)
+        if seed in seeds_of.get(budget, ())
         for name in names
     ]
     left = [job for job in jobs if not job.path(folder).exists()]
