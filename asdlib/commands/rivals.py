@@ -108,8 +108,9 @@ def compare(
 
     from asdlib import methods
     from asdlib.progress import progress_bar
+    from asdlib.show.board import heard
     from asdlib.use import comparing, leaderboard
-    from asdlib.use.board_page import heard, write_page
+    from asdlib.use.board_page import write_page
     from asdlib.use.jobs import parts_of
 
     plan = comparing.new_plan(
@@ -147,7 +148,7 @@ def compare(
         )
         if out is not None:
             leaderboard.write(found, out)
-            clips = heard(found, out, jobs, asked, labels, files)
+            clips = heard(found, asked, labels, files)
             rate = asked.features.sample_rate if asked.features else 16000
             write_page(found, clips, out / "index.html", sample_rate=rate)
     if as_json:

@@ -133,6 +133,21 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
+def shares_below(scores: np.ndarray, healthy: np.ndarray) -> np.ndarray:
+    """Which share of the ``healthy`` (N,) bool scores below each clip: (N,), 0 to 1.
+
+    ``scores`` (S, N) are those of one machine's clips, a row a seed; the mean over the
+    seeds, ties counting half.
+
+    >>> shares_below(np.array([[1.0, 2.0, 2.0, 3.0]]), np.array([1, 1, 0, 0], bool))
+    array([0.25, 0.75, 0.75, 1.  ])
+    """
+    of_seeds = [
+        (np.sign(row[:, None] - row[healthy]) + 1).mean(axis=1) / 2 for row in scores
+    ]
+    return np.mean(of_seeds, axis=0)
+
+
 # ------------------------------------------------------------------------------- ranks
 
 

@@ -3,7 +3,8 @@
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from asdlib.errors import AsdError
 from asdlib.show.explore import PLAYER
 from asdlib.show.spectrogram import top_of
 from asdlib.show.widget import Widget, mp3
+
+if TYPE_CHECKING:  # it imports torch
+    from asdlib.sound.clips import Clips
 
 EACH = 5  # clips of a machine that can be heard
 
@@ -29,33 +33,56 @@ class Heard:
     above: dict[str, dict[str, float]]
 
 
-def shares_below(scores: np.ndarray, healthy: np.ndarray) -> np.ndarray:
-    """Which share of the ``healthy`` (N,) bool scores below each clip: (N,), 0 to 1.
-
-    ``scores`` (S, N) are those of one machine's clips, a row a seed; the mean over the
-    seeds, ties counting half.
-
-    >>> shares_below(np.array([[1.0, 2.0, 2.0, 3.0]]), np.array([1, 1, 0, 0], bool))
-    array([0.25, 0.75, 0.75, 1.  ])
-    """
-    of_seeds = [
-        (np.sign(row[:, None] - row[healthy]) + 1).mean(axis=1) / 2 for row in scores
-    ]
-    return np.mean(of_seeds, axis=0)
-
-
 def worth_hearing(above: Mapping[str, np.ndarray], *, each: int = EACH) -> np.ndarray:
     """Places (n,) of the clips of which the methods think most differently.
 
-    ``above`` (N,) are shares by method, of N faulty clips of one machine. By how far
-    the method that stands out most is from the mean of all.
+    ``above`` (N,) are shares in % by method, of N faulty clips of one machine. By how
+    far the method that stands out most is from the mean of all.
 
-    >>> worth_hearing({"a": np.array([0.5, 0.9]), "b": np.array([0.5, 0.1])}, each=1)
+    >>> worth_hearing({"a": np.array([50, 90]), "b": np.array([50, 10])}, each=1)
     array([1])
     """
     table = np.array(list(above.values()))
     apart = np.abs(table - table.mean(axis=0)).max(axis=0)
     return np.argsort(-apart, kind="stable")[:each]
+
+
+def heard(
+    found: Mapping[str, Any],
+    asked: "Clips",
+    labels: np.ndarray,
+    files: Sequence[str],
+    *,
+    each: int = EACH,
+) -> list[Heard]:
+    """The faulty clips of which the methods think most differently, of each machine.
+
+    ``found`` is a leaderboard on the N test clips ``asked``; ``labels`` (N,) and
+    ``files`` (N) say what they are. ``each`` clips of a machine; none of spectra.
+    """
+    from asdlib.sound.clips import in_unit
+
+    if asked.features is None:
+        return []
+    above = {
+        (budget, method): np.array(shares.split(), int)
+        for budget, of_method in found["above"].items()
+        for method, shares in of_method.items()
+    }
+    budget = next(iter(found["above"]))
+    clips = []
+    for machine in asked.names:
+        faulty = np.flatnonzero((asked.machines == machine) & (labels == "anomaly"))
+        first = {key[1]: x[faulty] for key, x in above.items() if key[0] == budget}
+        if not len(faulty) or (first[next(iter(first))] < 0).any():
+            continue
+        for row in faulty[worth_hearing(first, each=each)].tolist():
+            shares: dict[str, dict[str, float]] = {}
+            for (of_budget, method), x in above.items():
+                shares.setdefault(of_budget, {})[method] = int(x[row]) / 100
+            wave = in_unit(np.asarray(asked.waveforms[row]))
+            clips.append(Heard(machine, Path(files[row]).name, wave, shares))
+    return clips
 
 
 def board(

@@ -17,7 +17,14 @@ from asdlib import methods
 from asdlib.errors import AsdError
 from asdlib.files import atomic_write
 from asdlib.judge.metrics import machine_table, type_table
-from asdlib.judge.ranks import agreement, auc_draws, differences, interval, ranking
+from asdlib.judge.ranks import (
+    agreement,
+    auc_draws,
+    differences,
+    interval,
+    ranking,
+    shares_below,
+)
 from asdlib.use.jobs import EXAMPLES, REHEARSAL, Job, Plan
 from asdlib.use.results import Result, read
 
@@ -48,11 +55,14 @@ def leaderboard(
 
     Where there were rehearsals, the rows of EXAMPLES have under ``rehearsal`` the AUC
     in them, with its spread, and ``trust`` says whether they put the methods into the
-    order in which they find the faults of the test clips.
+    order in which they find the faults of the test clips. Of sound, ``above`` has for
+    each budget and method what :func:`above_healthy` gives, as text.
     """
     results = {job: read(job.path(folder)) for job in jobs}
     names = list(dict.fromkeys(job.method for job in jobs))
-    rows, ranks = [], {}
+    rows: list[dict[str, Any]] = []
+    ranks: dict[str, Any] = {}
+    above: dict[str, dict[str, str]] = {}
     budgets = dict.fromkeys(job.budget for job in jobs)
     for budget in (budget for budget in budgets if budget != REHEARSAL):
         of_budget = {
@@ -72,6 +82,11 @@ def leaderboard(
             name: np.stack([x.scores[found[name]["scorer"]] for x in of_budget[name]])
             for name in able
         }
+        if Path(plan.data).suffix != ".npz":  # what can be heard
+            above[budget] = {
+                name: " ".join(map(str, above_healthy(x, machines, labels)))
+                for name, x in scores.items()
+            }
         known = labels != "unknown"
         draws = auc_draws(
             (labels[known] == "anomaly").astype(int),
@@ -104,7 +119,25 @@ def leaderboard(
         "rows": rows,
         "ranking": ranks,
         "trust": trust_of(rows),
+        "above": above,
     }
+
+
+def above_healthy(
+    scores: np.ndarray, machines: np.ndarray, labels: np.ndarray
+) -> list[int]:
+    """How many % of the healthy test clips of its machine score below each clip: M.
+
+    ``scores`` (S, M), a row a seed; -1 where there are no healthy ones.
+    """
+    found = np.full(len(labels), -1)
+    for machine in np.unique(machines):
+        own = np.flatnonzero(machines == machine)
+        healthy = labels[own] == "normal"
+        if healthy.any():
+            shares = shares_below(scores[:, own], healthy)
+            found[own] = np.round(100 * shares).astype(int)
+    return found.tolist()
 
 
 def rehearse(rows: Sequence[dict[str, Any]], results: Mapping[Job, Result]) -> None:

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from asdlib.board import Heard, board, shares_below, worth_hearing
+from asdlib.board import Heard, board, worth_hearing
 from asdlib.errors import AsdError
+from asdlib.ranks import shares_below
 from asdlib.use.board_page import write_page
 from tests.book.conftest import plays
 
