@@ -12,6 +12,7 @@ clips that are asked nor the machines that play the strangers.
 A recipe of this package, not of a paper.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -64,7 +65,7 @@ def train(
     budget: StageConfig,
     encoder: Any = None,
     window: float | None = None,
-    network: str = "sub_cluster",
+    network: str | Callable[..., nn.Module] = "sub_cluster",
     seed: int = 0,
     device: str = "auto",
     precision: str = "32",
@@ -74,24 +75,27 @@ def train(
 ) -> Ensemble:
     """Train the network twice: for the rehearsal, and on all clips.
 
-    ``budget`` is that of each, and the method ``network`` trains it, of ``encoder``,
-    which sees ``window`` seconds of a clip at a time. What was found is in the
+    ``budget`` is that of each, and the method ``network`` trains it (or a function that
+    is called as a method's ``train``), of ``encoder``, which sees ``window`` seconds of
+    a clip at a time (None: as the method says). What was found is in the
     ``rehearsal`` of the model. Raises :class:`AsdError` for a machine with a single
     clip, too, and for a method whose network cannot be a part (:func:`network_of`).
     """
     check_kind(clips, NAME, INPUTS)
     check_pairs(clips)
-    network_of(network, Task.of(clips, encoder=encoder, window=window))  # or refuse
+    if isinstance(network, str):
+        network_of(network, Task.of(clips, encoder=encoder, window=window))  # or refuse
+        network = partial(trained, detector(network))
+    cut = {} if window is None else {"window": window}
     learned, asked, strange = rehearsal_rows(clips, seed=seed)
 
     def learner(rows: np.ndarray, name: str) -> tuple[Ensemble, np.ndarray]:
         """A network that has learned from some rows, and how it sees all."""
-        able = trained(
-            detector(network),
+        able = network(
             clips.only(rows),
             budget=budget,
             encoder=encoder,
-            window=window,
+            **cut,
             stage=name,
             seed=seed,
             device=device,
