@@ -17,11 +17,11 @@ from torch import nn
 
 from asdlib.errors import AsdError
 from asdlib.learn.training import StageConfig
-from asdlib.methods._task import Judges, Task, embedded, judged
+from asdlib.methods._task import Judges, Task, embedded, judged, scored_by
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
 
-__all__ = ["Judges", "Task", "embedded", "judged"]
+__all__ = ["Judges", "Task", "embedded", "judged", "scored_by"]
 
 KINDS = ("sound", "spectra")  # of inputs
 FOLDERS = "ASDLIB_METHODS"

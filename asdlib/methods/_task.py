@@ -126,6 +126,26 @@ def judged(
     return scores
 
 
+def scored_by(
+    judge: Callable[[nn.Module, np.ndarray, int], Judges],
+) -> Callable[..., dict[str, np.ndarray]]:
+    """The ``score`` of a method, by what its ``judge`` makes of rows (N, d)."""
+
+    def score(
+        model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
+    ) -> dict[str, np.ndarray]:
+        """Scores (M,) of the M clips ``asked``, by what :func:`judge` offers.
+
+        ``known`` are the clips that ``model`` was trained on. Raises :class:`AsdError`
+        for a machine of which none are known, and where they are of more or fewer
+        machines than the model.
+        """
+        return judged(judge, model, known, asked, device=device)
+
+    score.__module__ = judge.__module__
+    return score
+
+
 def by_distance(known: np.ndarray, *, first: str = "knn") -> Judges:
     """Every distance to the ``known`` rows (N, d) of a machine, one of them first."""
     names = dict.fromkeys([first, *EMBEDDING_SCORERS])

@@ -41,7 +41,7 @@ from asdlib.device import seeded
 from asdlib.learn.contrastive import TEMPERATURE, supervised_contrastive_loss
 from asdlib.learn.heads import ProjectionHead
 from asdlib.learn.training import StageConfig, fit
-from asdlib.methods import Judges, Task, check_kind, judged
+from asdlib.methods import Judges, Task, check_kind, scored_by
 from asdlib.methods._task import by_distance
 from asdlib.methods.simclr import View, two_views
 from asdlib.processes import all_gather
@@ -194,12 +194,4 @@ def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
     return by_distance(known, first="mahalanobis")
 
 
-def score(
-    model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
-) -> dict[str, np.ndarray]:
-    """Scores (M,) by every distance between embeddings.
-
-    Each clip is compared with the ``known`` ones of its machine. Raises
-    :class:`AsdError` for a machine of which none are known.
-    """
-    return judged(judge, model, known, asked, device=device)
+score = scored_by(judge)

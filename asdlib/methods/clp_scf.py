@@ -24,7 +24,7 @@ from asdlib.learn.contrastive import TEMPERATURE, ContrastiveModel, pretrain
 from asdlib.learn.encoders import encoder_for, new_encoder
 from asdlib.learn.heads import MARGIN, SCALE
 from asdlib.learn.training import StageConfig
-from asdlib.methods import Judges, Task, check_kind, judged
+from asdlib.methods import Judges, Task, check_kind, scored_by
 from asdlib.methods._task import by_distance, by_surprise
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
@@ -133,12 +133,4 @@ def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
     return {**by_surprise(model, label), **by_distance(known)}
 
 
-def score(
-    model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
-) -> dict[str, np.ndarray]:
-    """Scores (M,) by what :func:`judge` offers.
-
-    Raises :class:`AsdError` for a machine of which no clip is known, and where they are
-    of more or fewer machines than the classes.
-    """
-    return judged(judge, model, known, asked, device=device)
+score = scored_by(judge)

@@ -34,7 +34,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asdlib.learn.training import StageConfig
-from asdlib.methods import Judges, Task, check_kind, judged
+from asdlib.methods import Judges, Task, check_kind, scored_by
 from asdlib.methods.autoencoder import (
     CONTEXT,
     STACKS,
@@ -173,12 +173,4 @@ def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
     return {"interpolation": lambda rows: np.asarray(rows[:, place], np.float64)}
 
 
-def score(
-    model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
-) -> dict[str, np.ndarray]:
-    """The scorer "interpolation" (M,): mean squared error of the guessed frames.
-
-    ``known`` are the clips that ``model`` was trained on. Raises :class:`AsdError` for
-    a machine of which none are known.
-    """
-    return judged(judge, model, known, asked, device=device)
+score = scored_by(judge)

@@ -47,7 +47,7 @@ from asdlib.learn.heads import ArcFace
 from asdlib.learn.pieces import Pieces, piece_of
 from asdlib.learn.spectrum_encoder import SpectrumConfig, SpectrumEncoder
 from asdlib.learn.training import StageConfig, fit
-from asdlib.methods import Judges, Task, check_kind, judged
+from asdlib.methods import Judges, Task, check_kind, scored_by
 from asdlib.methods._task import by_distance, by_surprise
 from asdlib.processes import all_gather, rank
 from asdlib.progress import OnStep, silent
@@ -242,12 +242,4 @@ def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
     return {**by_surprise(classifier, label), **by_distance(known)}
 
 
-def score(
-    model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
-) -> dict[str, np.ndarray]:
-    """Scores (M,) by what :func:`judge` offers.
-
-    Raises :class:`AsdError` for a machine of which no clip is known, and where they are
-    of more or fewer machines than the classes.
-    """
-    return judged(judge, model, known, asked, device=device)
+score = scored_by(judge)

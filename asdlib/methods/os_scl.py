@@ -42,7 +42,7 @@ from asdlib.judge.scorers import scorer_names
 from asdlib.learn.classifier import MachineClassifier
 from asdlib.learn.contrastive import supervised_contrastive_loss
 from asdlib.learn.training import StageConfig, fit
-from asdlib.methods import Judges, Task, check_kind, judged, noisy_arcmix
+from asdlib.methods import Judges, Task, check_kind, noisy_arcmix, scored_by
 from asdlib.methods.noisy_arcmix import mixed
 from asdlib.processes import all_gather
 from asdlib.progress import OnStep, silent
@@ -179,12 +179,4 @@ def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
     return noisy_arcmix.judge(model, known, label)
 
 
-def score(
-    model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
-) -> dict[str, np.ndarray]:
-    """Scores (M,) by what :func:`judge` offers.
-
-    Raises :class:`AsdError` for a machine of which no clip is known, and where they are
-    of more or fewer machines than the classes.
-    """
-    return judged(judge, model, known, asked, device=device)
+score = scored_by(judge)

@@ -44,7 +44,7 @@ from asdlib.learn.classifier import MachineClassifier
 from asdlib.learn.encoder import EncoderConfig, MobileFaceNet
 from asdlib.learn.spectrum_encoder import SpectrumConfig, SpectrumEncoder
 from asdlib.learn.training import StageConfig, fit
-from asdlib.methods import Judges, Task, check_kind, judged, noisy_arcmix
+from asdlib.methods import Judges, Task, check_kind, noisy_arcmix, scored_by
 from asdlib.methods.noisy_arcmix import arcmix_objective, own_encoder
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
@@ -224,12 +224,4 @@ def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
     return noisy_arcmix.judge(model, known, label)
 
 
-def score(
-    model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
-) -> dict[str, np.ndarray]:
-    """Scores (M,) by what :func:`judge` offers.
-
-    Raises :class:`AsdError` for a machine of which no clip is known, and where they are
-    of more or fewer machines than the classes.
-    """
-    return judged(judge, model, known, asked, device=device)
+score = scored_by(judge)

@@ -38,7 +38,7 @@ from asdlib.errors import AsdError
 from asdlib.judge.scorers import Fitted, knn_score, mahalanobis_score
 from asdlib.learn.batches import batch_of, plan_batches
 from asdlib.learn.training import StageConfig, fit
-from asdlib.methods import Judges, Task, check_kind, judged
+from asdlib.methods import Judges, Task, check_kind, scored_by
 from asdlib.methods._mixing import blended, gathered
 from asdlib.methods._serial import SerialNetworks, TypeNetwork
 from asdlib.progress import OnStep, silent
@@ -241,11 +241,4 @@ def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
     }
 
 
-def score(
-    model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
-) -> dict[str, np.ndarray]:
-    """Scores (M,) by what :func:`judge` offers.
-
-    Raises :class:`AsdError` for a machine of which no clip is known.
-    """
-    return judged(judge, model, known, asked, device=device)
+score = scored_by(judge)

@@ -22,7 +22,7 @@ from asdlib.learn.contrastive import (
     with_new_head,
 )
 from asdlib.learn.training import StageConfig, fit
-from asdlib.methods import Judges, Task, check_kind, judged
+from asdlib.methods import Judges, Task, check_kind, scored_by
 from asdlib.methods._task import by_distance
 from asdlib.processes import all_gather, rank
 from asdlib.progress import OnStep, silent
@@ -182,12 +182,4 @@ def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
     return by_distance(known, first="mahalanobis")
 
 
-def score(
-    model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
-) -> dict[str, np.ndarray]:
-    """Scores (M,) by every distance between embeddings.
-
-    Each clip is compared with the ``known`` ones of its machine. Raises
-    :class:`AsdError` for a machine of which none are known.
-    """
-    return judged(judge, model, known, asked, device=device)
+score = scored_by(judge)

@@ -36,7 +36,7 @@ from asdlib.device import seeded
 from asdlib.learn.heads import AdaProj, SubClusterAdaCos
 from asdlib.learn.spectrogram_encoder import SpectrogramConfig
 from asdlib.learn.training import StageConfig, fit
-from asdlib.methods import Judges, Task, check_kind, judged
+from asdlib.methods import Judges, Task, check_kind, scored_by
 from asdlib.methods._feat_ex import ExchangeHead, branches, exchange_objective
 from asdlib.methods._mixing import blended, gathered
 from asdlib.methods._task import by_distance
@@ -212,12 +212,4 @@ def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
     return by_distance(known)
 
 
-def score(
-    model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
-) -> dict[str, np.ndarray]:
-    """Scores (M,) by every distance between embeddings.
-
-    Each clip is compared with the ``known`` ones of its machine. Raises
-    :class:`AsdError` for a machine of which none are known.
-    """
-    return judged(judge, model, known, asked, device=device)
+score = scored_by(judge)

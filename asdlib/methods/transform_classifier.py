@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from asdlib.device import seeded
 from asdlib.learn.training import StageConfig, fit
-from asdlib.methods import Judges, Task, check_kind, judged
+from asdlib.methods import Judges, Task, check_kind, scored_by
 from asdlib.methods.aadcl import named_view
 from asdlib.methods.simclr import View, two_views
 from asdlib.progress import OnStep, silent
@@ -163,12 +163,4 @@ def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
     return {"surprise": lambda rows: np.asarray(rows, np.float64).mean(axis=1)}
 
 
-def score(
-    model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
-) -> dict[str, np.ndarray]:
-    """The scorer "surprise" (M,): mean -log p of the disguise that a clip wears.
-
-    ``known`` are the clips that ``model`` was trained on. Raises :class:`AsdError` for
-    a machine of which none are known.
-    """
-    return judged(judge, model, known, asked, device=device)
+score = scored_by(judge)

@@ -40,7 +40,7 @@ from torch import Tensor, nn
 from asdlib.judge.metrics import auc
 from asdlib.judge.scorers import Distance, Fitted, fit_distance
 from asdlib.learn.training import StageConfig
-from asdlib.methods import Judges, Task, check_kind, embedded, judged
+from asdlib.methods import Judges, Task, check_kind, embedded, scored_by
 from asdlib.methods.ensemble import rehearsal_rows
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
@@ -240,12 +240,4 @@ def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
     return {"likelihood": fitted_to(model, known, places)}
 
 
-def score(
-    model: nn.Module, known: Clips, asked: Clips, *, device: str = "auto"
-) -> dict[str, np.ndarray]:
-    """Scores (M,): -log density of each clip under its machine's Gaussians.
-
-    They are fitted to the ``known`` clips, those of the training. Raises
-    :class:`AsdError` for a machine of which none are known.
-    """
-    return judged(judge, model, known, asked, device=device)
+score = scored_by(judge)
