@@ -14,7 +14,8 @@ import numpy as np
 
 from asdlib.errors import AsdError
 
-RESAMPLES = 1000
+RESAMPLES = 10_000  # of the clips: Holm's step asks for the thousandth part
+OF_METHODS = 1000  # resamples of the methods
 LEVEL = 0.95
 
 
@@ -213,7 +214,7 @@ def agreement(
             "more, with figures that differ"
         )
     rng, draws = np.random.default_rng(seed), []
-    for _ in range(RESAMPLES):
+    for _ in range(OF_METHODS):
         ranks = rankdata(
             pair[:, rng.integers(pair.shape[1], size=pair.shape[1])], axis=1
         )
