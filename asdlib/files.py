@@ -49,12 +49,12 @@ def flush(path: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[bool]:
-    """Keep other processes of this kind out of ``folder`` while inside.
+def locked(folder: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Keep other processes of this kind out of ``folder`` (or a file) while inside.
 
-    A process that dies lets go. Raises :class:`AsdError` where another one is
-    inside. Yields whether the folder is held: where the system has no such locks
-    (Windows, some network disks) nobody is kept out.
+    A process that dies lets go. Where another one is inside, ``wait`` for it, or raise
+    :class:`AsdError`. Yields whether the folder is held: where the system has no such
+    locks (Windows, some network disks) nobody is kept out.
     """
     try:
         import fcntl
@@ -64,7 +64,7 @@ def locked(folder: Path) -> Iterator[bool]:
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             held = True
         except BlockingIOError as error:
             raise AsdError(

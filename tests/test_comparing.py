@@ -20,6 +20,7 @@ from asdlib.board import heard
 from asdlib.clips import Clips
 from asdlib.errors import AsdError
 from asdlib.features import FeatureConfig
+from asdlib.files import locked
 from asdlib.use import comparing, leaderboard
 from asdlib.use.jobs import EXAMPLES, REHEARSAL, SECONDS, Job, parts_of, rehearsed, stage_of
 from asdlib.use.results import read
@@ -118,6 +119,21 @@ def test_every_seed_has_the_epochs_that_were_measured_to_fit_into_the_seconds(co
         of_seeds = [read(job.path(folder)).costs["epochs"] for job in jobs if (job.method, job.budget) == (name, SECONDS)]
         assert of_seeds == [epochs, epochs]
         assert (epochs > 1) == (name == "autoencoder")
+
+
+def test_a_job_waits_while_another_measures_the_epochs_of_its_method_and_for_no_other_method(plan, tmp_path):
+    folder = tmp_path / "out"
+    comparing.begin(plan, folder)
+    (folder / "epochs").mkdir()
+    lock = folder / "epochs" / "autoencoder.lock"
+    lock.touch()
+    held, free = Job(0, SECONDS, "autoencoder"), Job(0, SECONDS, "nearest_centroid")
+    with locked(lock):
+        waiting, running = (comparing.start(folder, job) for job in (held, free))
+        assert running.wait(timeout=300) == 0
+        assert waiting.poll() is None
+    assert waiting.wait(timeout=300) == 0
+    assert [read(job.path(folder)).error for job in (held, free)] == ["", ""]
 
 
 def test_the_leaderboard_says_what_scikit_learn_says_of_the_same_scores(plan, compared):

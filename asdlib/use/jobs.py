@@ -142,8 +142,10 @@ def stage_within(folder: Path, plan: Plan, name: str, clips: Clips) -> StageConf
     assert plan.seconds is not None
     kept = folder / "epochs" / f"{name.replace('/', '+')}.json"
     kept.parent.mkdir(exist_ok=True)
+    lock = kept.with_suffix(".lock")  # another job of this method may be measuring
+    lock.touch()
     stage = stage_of(name, clips, plan.epochs)
-    with locked(kept.parent):
+    with locked(lock, wait=True):
         if not kept.exists():
             taken = []
             few = [
