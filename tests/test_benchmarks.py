@@ -35,6 +35,7 @@ import real_methods  # noqa: E402
 import real_recipe  # noqa: E402
 import real_scores  # noqa: E402
 import results  # noqa: E402
+import serial_oe  # noqa: E402
 
 MACHINES = [f"{kind}/id_0{i}" for kind in ("fan", "pump") for i in range(3)]
 
@@ -430,3 +431,28 @@ def test_what_the_playground_finds_is_complete_and_measured_with_the_settings_of
         assert (record["surprise"] is None) == (record["method"] == "stage 1 alone")
         unchanged = {"temperature", "margin", "batch"} - {record["changed"]}
         assert all(record[name] == SETTINGS[name] for name in unchanged)
+
+
+def test_known_faults_are_drawn_for_each_machine_and_the_fewer_are_among_the_more():
+    truth = np.tile([True, False], 40)
+    machines = np.repeat(["fan/id_00", "fan/id_02"], 40)
+    drawn = serial_oe.known_faults(truth, machines, seed=3)
+    assert [len(rows) for rows in drawn] == [4, 4]
+    for rows, name in zip(drawn, ("fan/id_00", "fan/id_02"), strict=True):
+        assert truth[rows].all()
+        assert set(machines[rows]) == {name}
+        assert len(set(rows.tolist())) == 4
+    again = serial_oe.known_faults(truth, machines, seed=3)
+    assert [rows.tolist() for rows in again] == [rows.tolist() for rows in drawn]
+    other = serial_oe.known_faults(truth, machines, seed=4)
+    assert [rows.tolist() for rows in other] != [rows.tolist() for rows in drawn]
+
+
+def test_the_kept_results_of_known_faults_are_complete():
+    records = json.loads((TOP / "data" / "results" / "serial_oe_modspec.json").read_text())["records"]
+    seen = {(r["anomalies"], r["seed"], r["scorer"], r["machine"]) for r in records}
+    machines = {r["machine"] for r in records}
+    assert len(machines) == 20  # of ToyConveyor there are no test spectra
+    assert len(seen) == len(records) == 3 * 3 * len(serial_oe.serial_oe.SCORERS) * 20
+    assert {r["anomalies"] for r in records} == set(serial_oe.KNOWN)
+    assert all(0 <= r["auc"] <= 1 for r in records)
