@@ -1,0 +1,1 @@
+"""What a teacher needs beside the book: the command ``asd-book``."""
