@@ -51,7 +51,7 @@ def asd(*words, **options):
 
 def test_the_run_holds_what_it_has_chosen_and_by_what(run, detector):
     assert sorted(p.name for p in run.iterdir()) == [
-        "config.json", "embeddings.safetensors", "log.csv", "rehearsal.json", "scores.json", "weights.safetensors",
+        "README.md", "config.json", "embeddings.safetensors", "log.csv", "rehearsal.json", "scores.json", "weights.safetensors",
     ]  # fmt: skip
     assert {row["stage"] for row in read_log(run / "log.csv")} == {"rehearsal", "network"}
     found = detector.rehearsal

@@ -34,7 +34,8 @@ def test_presets_are_what_they_say():
 
 def test_a_run_holds_what_its_docstring_lists_and_nothing_that_executes(small_run):
     assert sorted(p.name for p in small_run.iterdir()) == [
-        "config.json", "embeddings.safetensors", "log.csv", "pretrained.safetensors", "scores.json", "weights.safetensors",
+        "README.md", "config.json", "embeddings.safetensors", "log.csv",
+        "pretrained.safetensors", "scores.json", "weights.safetensors",
     ]  # fmt: skip
     assert [(r["stage"], r["epoch"]) for r in read_log(small_run / "log.csv")] == [
         *(("pretrain", i) for i in range(3)),

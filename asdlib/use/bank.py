@@ -22,6 +22,7 @@ from asdlib.judge.scorers import cross_scores
 from asdlib.learn.tensors import write_tensors
 from asdlib.methods._parts import Ensemble, cross_surprises, with_sums
 from asdlib.use.config import RunConfig
+from asdlib.use.model_card import write_card
 from asdlib.use.run import is_of, read_tensors
 
 # machine -> scorer -> 101 scores, the 0th to the 100th percentile
@@ -58,7 +59,7 @@ def save_bank(
     bank: np.ndarray,
     labels: np.ndarray,
 ) -> None:
-    """Write ``embeddings.safetensors``, then ``scores.json``, a run's last file.
+    """Write ``embeddings.safetensors``, ``README.md``, and last ``scores.json``.
 
     ``bank`` (N, dim) float32 are the embeddings of the training clips, ``labels`` (N,)
     int64 whose they are. Raises OSError where they cannot be written.
@@ -68,6 +69,8 @@ def save_bank(
     tensors = {"embeddings": torch.from_numpy(bank), "labels": torch.from_numpy(labels)}
     about = {"run": config.mark}
     write_tensors(tensors, run / "embeddings.safetensors", metadata=about)
+    parameters = sum(weight.numel() for weight in model.parameters())
+    write_card(run, config, labels, parameters=parameters, scorers=names)
     with atomic_write(run / "scores.json") as temporary:
         temporary.write_text(json.dumps(about | {"percentiles": percentiles}) + "\n")
 

@@ -7,15 +7,16 @@
         pretrained.safetensors   encoder and head after stage 1 (two stages only)
         weights.safetensors      encoder, first head layer and ArcFace after stage 2
         embeddings.safetensors   embeddings of the training clips, the memory bank
+        README.md                the model card, for people
         rehearsal.json           of an ensemble: what it has chosen, and by what
         scores.json              per machine and scorer, percentiles of the scores of
                                  its normal training clips
         thresholds.json          the thresholds that were chosen, if any
 
 Nothing in it is executed when it is loaded: safetensors and JSON only. Every file
-carries a mark, a digest of the config with the random identity of the run in it, so
-that files of two runs, or weights and settings that do not belong together, cannot be
-mixed unnoticed.
+that is loaded carries a mark, a digest of the config with the random identity of the
+run in it, so that files of two runs, or weights and settings that do not belong
+together, cannot be mixed unnoticed.
 """
 
 import hashlib
