@@ -1,10 +1,12 @@
 """The command ``asd``, as it is typed: what it prints, what it leaves, its exit code."""
 
 import json
+import platform
 import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,15 @@ def test_help_names_every_command_and_says_where_to_start(asd):
         assert command in out
         assert asd(command, "--help")[0] == 0
     assert "asd simulate park" in out
+
+
+def test_version_names_what_an_error_report_should(asd):
+    code, out, _ = asd("--version")
+    lines = out.splitlines()
+    assert lines[0] == f"asdlib {version('asdlib')}"
+    assert f"torch {version('torch')}" in lines
+    assert lines[-1].startswith(f"Python {platform.python_version()} on ")
+    assert code == 0
 
 
 def test_simulate_then_info(asd, tmp_path):

@@ -7,9 +7,11 @@ when it is given: no list is kept here.
 
 import logging
 import math
+import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,6 +36,31 @@ app = typer.Typer(
     "Start with: asd simulate park; asd train park --run run; asd evaluate park --run "
     "run",
 )
+
+
+def print_versions(wanted: bool) -> None:
+    """Print what an error report should name, and end."""
+    if not wanted:
+        return
+    for name in ("asdlib", "torch", "torchaudio", "numpy", "scikit-learn"):
+        typer.echo(f"{name} {version(name)}")
+    typer.echo(f"Python {platform.python_version()} on {platform.platform()}")
+    raise typer.Exit
+
+
+@app.callback()
+def whole(
+    versions: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=print_versions,
+            is_eager=True,
+            help="Print the versions of asdlib and of what it stands on.",
+        ),
+    ] = False,
+) -> None:
+    """Ask for one of the commands."""
 
 
 def one_of(place: str) -> Callable[[str], str]:
