@@ -2,13 +2,17 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from asd_book import cartridge, qti21
 from asd_book.grading import Limits, book_folder, grade
 from asd_book.many import grade_all
+from asd_book.packages import pack
+from asd_book.questions import chapters, questions_of, tasks_of
 from asdlib.errors import AsdError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -51,6 +55,33 @@ def grade_command(
     page = out / f"{sheet.name}.md"
     page.write_text(sheet.as_markdown(), encoding="utf-8")
     typer.echo(sheet.as_markdown())
+
+
+@app.command()
+def lms(
+    top: Annotated[Path, typer.Option(help="Top of the book's repository, with its built editions.")] = Path(),
+    out: Annotated[Path, typer.Option(help="Folder for the packages.")] = Path("lms"),
+) -> None:
+    """Write packages for a learning platform: QTI 2.1, QTI 1.2 and a Common Cartridge.
+
+    The first two hold the questions and exercises, the third the student's edition with them
+    beside each chapter. They know which option is right: they are for your platform, not for
+    your students.
+    """
+    parts = chapters(top)
+    titles = {name: title for name, (_, title) in parts.items()}
+    asked = [question for name in parts for question in questions_of(top, name)]
+    tasks = [task for name in parts for task in tasks_of(top, name)]
+    out.mkdir(parents=True, exist_ok=True)
+    made: dict[str, Mapping[str, bytes | Path]] = {
+        "qti21": qti21.package(titles, asked, tasks),
+        "qti12": cartridge.questions_only(titles, asked, tasks),
+        "cartridge": cartridge.with_the_book(top / "_build" / "student" / "html", parts, asked, tasks),
+    }
+    for kind, files in made.items():
+        target = out / f"odd-sound-out-{kind}.{'imscc' if kind == 'cartridge' else 'zip'}"
+        pack(files, target)
+        typer.echo(f"{target}: {len(asked)} questions, {len(tasks)} exercises, {len(files)} files")
 
 
 def main() -> None:
