@@ -12,7 +12,7 @@ STARTED := $(shell date +%s)
 TOOK = @echo "make $@ took $$(( $$(date +%s) - $(STARTED) )) s, set-up included"
 LIVE := _build/live/sources
 
-.PHONY: help test soak mutants book benchmark live format clean
+.PHONY: help test soak mutants book benchmark live release format clean
 
 help:
 	@echo "make book    build the book into _build/html (first call: about 20 minutes on 2 cores)"
@@ -21,6 +21,7 @@ help:
 	@echo "make soak    the long forms of some tests (about an hour)"
 	@echo "make mutants  make mistakes on purpose: would the tests notice? (about half an hour)"
 	@echo "make benchmark  measure how fast it is on this machine, which should be idle (about 20 minutes)"
+	@echo "make release  wheel, source archive, ZIPs of the book and checksums into dist/"
 	@echo "make format  format the code, check it, strip outputs from notebooks"
 	@echo "make clean   remove what was built and generated; .venv stays"
 
@@ -59,6 +60,10 @@ book: $(READY)
 
 benchmark: $(READY)
 	$(BIN)/python benchmarks/speed.py
+	$(TOOK)
+
+release: book
+	$(BIN)/python .ci/release.py
 	$(TOOK)
 
 # For authors: serves the reader's edition, and builds it again whenever a chapter, or the package, is saved.

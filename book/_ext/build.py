@@ -26,6 +26,7 @@ sys.path[:0] = [str(TOP / "book"), str(TOP / "book" / "_ext")]
 
 import keep  # noqa: E402
 
+from asd_book.packages import pack  # noqa: E402
 from editions import EDITIONS, for_edition, toc_for_edition, unproven  # noqa: E402
 from slides import slides  # noqa: E402
 
@@ -230,7 +231,8 @@ def archive(notebooks: dict[str, dict], edition: str, pages: Path) -> None:
     shutil.copytree(TOP / "data" / "results", folder / "data" / "results")
     for name in ("requirements.txt", "LICENSE", "LICENSE-text", "CITATION.cff"):
         shutil.copy2(TOP / name, folder / name)
-    shutil.make_archive(str(BUILD / folder.name), "zip", folder.parent, folder.name)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    pack({path.relative_to(folder.parent).as_posix(): path for path in paths}, BUILD / f"{folder.name}.zip")
     shutil.rmtree(folder)
 
 
