@@ -5,6 +5,7 @@ happens to it, the other jobs are not lost.
 """
 
 import json
+import math
 import os
 import resource
 import sys
@@ -40,6 +41,7 @@ EXAMPLES, SECONDS = "examples", "seconds"  # what is the same for every method
 REHEARSAL = "rehearsal"  # as EXAMPLES, and asked about faults made of training clips
 OF_SPECTRA = 128  # in a batch: they are small
 NOTHING = 1e-3  # seconds of an epoch where nothing is trained
+MOST = 50  # epochs, to measure how long one is
 DEFAULT = StageConfig(12, 64, learning_rate=1e-3, cosine_from=0)
 
 
@@ -136,8 +138,9 @@ def stage_of(name: str, clips: Clips, epochs: int) -> StageConfig:
 def stage_within(folder: Path, plan: Plan, name: str, clips: Clips) -> StageConfig:
     """How a method is trained within the plan's seconds of a core.
 
-    What an epoch takes is measured once, by one epoch and by two, and kept: every seed
-    has the same number of them, and so has a comparison that was taken up again.
+    What an epoch takes is measured once, by one epoch and by two, or by more where they
+    are short, and kept: every seed has the same number of them, and so has a comparison
+    that was taken up again.
     """
     assert plan.seconds is not None
     kept = folder / "epochs" / f"{name.replace('/', '+')}.json"
@@ -147,22 +150,29 @@ def stage_within(folder: Path, plan: Plan, name: str, clips: Clips) -> StageConf
     stage = stage_of(name, clips, plan.epochs)
     with locked(lock, wait=True):
         if not kept.exists():
-            taken = []
             few = [
                 np.flatnonzero(clips.labels == i)[:2] for i in range(len(clips.names))
             ]
             warm = clips.only(np.concatenate(few))  # or imports would be counted
             trained(plan, name, warm, stage.of(1), seed=0)
-            for epochs in (1, 2):
-                begun = time.process_time()
-                trained(plan, name, clips, stage.of(epochs), seed=0)
-                taken.append(time.process_time() - begun)
-            each = max(taken[1] - taken[0], NOTHING)
-            left = plan.seconds - (taken[0] - each)
+            first, second = (seconds_of(plan, name, clips, stage.of(n)) for n in (1, 2))
+            each = max(second - first, NOTHING)
+            if each < plan.seconds / 10:  # too short to be told by one
+                more = min(MOST, math.ceil(plan.seconds / 10 / each))
+                all_of_them = seconds_of(plan, name, clips, stage.of(1 + more))
+                each = max((all_of_them - first) / more, NOTHING)
+            left = plan.seconds - (first - each)
             epochs = max(1, int(left / each)) if each > NOTHING else 1
             with atomic_write(kept) as temporary:
                 temporary.write_text(json.dumps({"epochs": epochs, "each": each}))
     return stage.of(json.loads(kept.read_text())["epochs"])
+
+
+def seconds_of(plan: Plan, name: str, clips: Clips, stage: StageConfig) -> float:
+    """What a training takes of a core, in seconds."""
+    begun = time.process_time()
+    trained(plan, name, clips, stage, seed=0)
+    return time.process_time() - begun
 
 
 def trained(
