@@ -1,19 +1,12 @@
-"""An assignment without its solutions: ``python course/hand_out.py ASSIGNMENT TARGET``."""
+"""An assignment as students get it: ``python course/hand_out.py ASSIGNMENT TARGET``."""
 
 import json
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1] / "book" / "_ext"))
 
-def without_solutions(notebook: dict) -> dict:
-    """The notebook without cells that are tagged as solutions."""
-    cells = [
-        cell
-        for cell in notebook["cells"]
-        if "solution" not in cell["metadata"].get("tags", [])
-    ]
-    return notebook | {"cells": cells}
-
+from editions import for_edition
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
@@ -23,8 +16,8 @@ if __name__ == "__main__":
         sys.exit(
             f"{target} is there already, and is left as it is: name another file"
         )
-    notebook = without_solutions(
-        json.loads(source.read_text(encoding="utf-8"))
+    notebook = for_edition(
+        json.loads(source.read_text(encoding="utf-8")), "student"
     )
     target.write_text(
         json.dumps(notebook, indent=1, ensure_ascii=False) + "\n",
