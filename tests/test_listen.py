@@ -20,7 +20,7 @@ from PIL import Image
 from asdlib.errors import AsdError
 from asdlib.listen import compare, listen
 from asdlib.plots import embedding_map, loss_curves, score_histogram, umap_points
-from asdlib.show.spectrogram import decibels, top_of
+from asdlib.show.spectrogram import decibels, in_words, top_of
 
 RATE = 16000
 magma = colormaps["magma"]
@@ -49,6 +49,23 @@ def test_everything_is_inlined_and_described():
     assert len(re.findall(r'<img alt="Spectrogram: [^"]+"', page)) == 1
     assert 'aria-label="a &quot;tone&quot;' in page
     assert len(page) < 60_000
+
+
+def test_a_picture_is_told_in_words():
+    time, noise = np.arange(3 * RATE) / RATE, np.random.default_rng(0).normal(size=3 * RATE)
+    assert in_words(np.sin(2 * np.pi * 440 * time), RATE).startswith(
+        "Strongest at 440 Hz; half of its power lies below 440 Hz, nine"
+    )
+    assert in_words(np.sin(2 * np.pi * 2500 * time), RATE).endswith("nine tenths below 2.5 kHz. Its level is steady.")
+    white = in_words(0.1 * noise, RATE)
+    assert re.fullmatch(
+        "No frequency stands out; half of its power lies below (3.9|4.0|4.1) kHz, nine .* 7.[123] kHz. .* steady.", white
+    )
+    blows = 0.3 * noise * (time % 0.5 > 0.3) + 0.003 * noise  # 40 dB apart, five times more than it was at the start
+    assert re.search(r"Its level swings by 4[0-2] dB and rises 6 times\.$", in_words(blows, RATE))
+    assert in_words(np.exp(-2 * time) * noise, RATE).endswith("dB and never rises.")
+    assert in_words(np.zeros(RATE), RATE) == in_words(np.zeros(3), RATE) == "Silence."
+    assert in_words(TONE, RATE) in listen(TONE, "a tone")._repr_html_()
 
 
 def test_players_on_a_page_have_names_of_their_own_and_start_themselves_by_them():

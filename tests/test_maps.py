@@ -51,6 +51,19 @@ def test_a_frame_keeps_the_shape_of_its_points():
     np.testing.assert_allclose(middle, [150, 115], atol=1)
 
 
+def test_a_map_says_in_words_how_many_lie_beside_their_own():
+    points = np.array(
+        [[0, 0], [1, 0], [9, 9], [5, 0], [5, 1]]
+    )  # of the fans 0, 1 and 3, the last is nearest to another machine
+    machines = ["fan/id_00", "fan/id_00", "pump/id_00", "fan/id_02", "pump/id_04"]
+    text = page(stages={"a": points}, machines=machines)
+    fans, pumps = "fan, a: map of 3 clips; the nearest clip is one of the same machine for 2 of them", "pump, a: map of 2 clips"
+    assert data_of(text)["labels"] == {
+        "a": {"fan": fans, "pump": f"{pumps}; the nearest clip is one of the same machine for 0 of them"}
+    }
+    assert text.count(f'aria-label="{fans}"') == 2  # on the page and on paper
+
+
 def test_the_silhouette_stands_beside_its_type():
     text = page(silhouettes={"before": {"fan": 0.123, "pump": -0.5}, "after": {"fan": 0.9, "pump": 0.25}})
     assert re.findall(r'class="number">([^<]*)<', text) == [

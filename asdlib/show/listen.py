@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from asdlib.errors import AsdError
-from asdlib.show.spectrogram import COLOURS, RANGE, decibels, top_of
+from asdlib.show.spectrogram import COLOURS, RANGE, decibels, in_words, top_of
 from asdlib.show.widget import Widget, mp3, seen
 
 
@@ -63,8 +63,9 @@ def compare(*clips: tuple[np.ndarray, str], sample_rate: int = 16000) -> Players
 
 def _figure(x: np.ndarray, text: str, sample_rate: int, top: float) -> str:
     label = html.escape(text)
+    words = in_words(x, sample_rate)
     source = f"data:image/jpeg;base64,{_picture(x, top)}"
-    image = f'<img alt="Spectrogram: {label}" src="{source}">'
+    image = f'<img alt="Spectrogram: {label}. {words}" src="{source}">'
     picture = seen(image, f"Position in: {label}", len(x) / sample_rate, sample_rate)
     sound = mp3(x, sample_rate)
     return f"""

@@ -46,6 +46,7 @@ def type_maps(
         raise AsdError(
             f"faulty has {len(hollow)} rows for {n} clips: give one for each"
         )
+    named = np.array(machines)
     types = np.array([machine.split("/")[0] for machine in machines])
     kinds = sorted(set(types))
     mark = machine_marks(machines)
@@ -60,7 +61,7 @@ def type_maps(
             for i, (x, y) in zip(own, places, strict=True)
         )
         title = html.escape(kind)
-        label = f"{title}, {html.escape(stage)}: map of {len(places)} clips"
+        label = html.escape(labels[stage][kind])
         return (
             f'<figure data-type="{title}"><figcaption><strong>{title}</strong>'
             f' <span class="number">{said}</span></figcaption>'
@@ -70,6 +71,14 @@ def type_maps(
 
     placed = {
         stage: {kind: _fitted(np.asarray(points)[types == kind]) for kind in kinds}
+        for stage, points in stages.items()
+    }
+    labels = {
+        stage: {
+            kind: f"{kind}, {stage}: map of {(types == kind).sum()} clips"
+            + _among_their_own(np.asarray(points)[types == kind], named[types == kind])
+            for kind in kinds
+        }
         for stage, points in stages.items()
     }
     first = next(iter(stages))
@@ -91,10 +100,21 @@ def type_maps(
             stage: {kind: xy.tolist() for kind, xy in own.items()}
             for stage, own in placed.items()
         },
+        "labels": labels,
         "silhouettes": {s: dict(own) for s, own in (silhouettes or {}).items()},
     }
     words = f"[maps of {len(kinds)} machine types: {', '.join(stages)}]"
     return Widget("maps", body, data, label="Maps of the machine types", text=words)
+
+
+def _among_their_own(points: np.ndarray, machines: np.ndarray) -> str:
+    """How many of the ``points`` (n, 2) lie nearest to one of their own machine."""
+    if len(points) < 2:
+        return ""
+    apart = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
+    np.fill_diagonal(apart, np.inf)
+    own = int((machines[apart.argmin(axis=1)] == machines).sum())
+    return f"; the nearest clip is one of the same machine for {own} of them"
 
 
 def _fitted(points: np.ndarray) -> np.ndarray:

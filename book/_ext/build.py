@@ -28,6 +28,7 @@ import keep  # noqa: E402
 
 from asd_book.packages import pack  # noqa: E402
 from editions import EDITIONS, for_edition, toc_for_edition, unproven  # noqa: E402
+from overview import overview  # noqa: E402
 from slides import slides  # noqa: E402
 
 BUILD, EXECUTED = (
@@ -156,7 +157,7 @@ def write_sources(notebooks: dict[str, dict], edition: str, folder: Path) -> Non
         *(row["file"] for part in toc["parts"] for row in part["chapters"]),
     ]
     names = [f"{name}.md" for name in wanted] + ["book/references.bib"]
-    extension = [path for path in (TOP / "book" / "_ext").iterdir() if path.suffix in (".py", ".css", ".js")]
+    extension = [path for path in (TOP / "book" / "_ext").rglob("*") if path.suffix in (".py", ".css", ".js", ".html")]
     names += [path.relative_to(TOP).as_posix() for path in extension]
     files |= {name: (TOP / name).read_text() for name in names if (TOP / name).exists()}
     files["book/api.md"] = files["book/api.md"].replace("<!-- methods -->", methods_reference())
@@ -205,6 +206,7 @@ def write_pdf(page: Path, pdf: Path) -> None:
         "--no-sandbox",
         "--disable-gpu",
         "--no-pdf-header-footer",
+        "--generate-pdf-document-outline",
         "--virtual-time-budget=60000",
     ]
     command = [chromium(), *options, f"--print-to-pdf={pdf}", page.as_uri()]
@@ -248,8 +250,13 @@ def publish(notebooks: dict[str, dict], edition: str, pages: Path) -> None:
     check_pages(pages)
     title = yaml.safe_load((TOP / "_config.yml").read_text())["title"]
     (pages / "slides").mkdir()
-    for name, notebook in notebooks.items():
-        (pages / "slides" / f"{name}.html").write_text(slides(for_edition(notebook, edition), title))
+    own = {name: for_edition(notebook, edition) for name, notebook in notebooks.items()}
+    titles = {
+        name: "".join(notebook["cells"][0]["source"]).splitlines()[0].removeprefix("# ") for name, notebook in own.items()
+    }
+    for name, notebook in own.items():
+        (pages / "slides" / f"{name}.html").write_text(slides(notebook, title, titles))
+    (pages / "slides" / "overview.html").write_text(overview(own, title))
     target = BUILD / "html" if edition == "reader" else BUILD / edition / "html"
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(pages, target)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from matplotlib import colormaps
 from scipy.signal import stft
 
 from asdlib.explore import audible_map
+from asdlib.show.spectrogram import in_words
 from tests.book.conftest import pages_with, plays, widgets
 
 
@@ -79,6 +81,32 @@ def test_clips_are_painted_as_in_the_pictures_of_listen(page, tmp_path):
         difference = np.abs(before - painted(decoded, data["top"])).max(axis=2)
         assert np.median(difference) <= 4
         assert np.quantile(difference, 0.95) <= 16
+
+
+def test_the_page_says_of_a_clip_what_python_says_of_it(page, tmp_path):
+    """To whoever does not see the picture; the swing but for what decoders of MP3 make of the pauses."""
+    time = np.arange(3 * 16000) / 16000
+    noise = np.random.default_rng(1).normal(size=len(time))
+    sounds = [
+        (np.sin(2 * np.pi * 1000 * time) * (time % 0.5 < 0.2) + 0.001 * noise).astype(np.float32) / 2,
+        (0.05 * noise).astype(np.float32),
+        np.zeros(16000, np.float32),
+    ]
+    widget = audible_map({"a": np.arange(6).reshape(3, 2) ** 2}, sounds, ["fan/id_00"] * 3, ["blows", "noise", "nothing"])
+    path = tmp_path / "map.html"
+    path.write_text(f'<!doctype html><meta charset="utf-8"><title>map</title>{widget._repr_html_()}')
+    root, data = widgets(page, path, "map")[0]
+    canvas, swings = root.locator(".player canvas"), re.compile(r"swings by (\d+) dB")
+    for i, text in enumerate(data["texts"]):
+        root.locator(".point").nth(i).focus()
+        page.keyboard.press("Enter")
+        label = [canvas.element_handle(), f"Spectrogram: {text}. "]
+        page.wait_for_function("([c, label]) => c.getAttribute('aria-label').startsWith(label)", arg=label)
+        said = canvas.get_attribute("aria-label").removeprefix(label[1])
+        decoded, _ = soundfile.read(io.BytesIO(base64.b64decode(data["sounds"][i].split(",")[1])))
+        told = in_words(decoded, 16000)
+        assert swings.sub("", said) == swings.sub("", told)
+        assert [int(x) for x in swings.findall(said)] == pytest.approx([int(x) for x in swings.findall(told)], abs=3)
 
 
 @pytest.mark.parametrize("path", pages_with('class="asd asd-map"'))

@@ -1,5 +1,7 @@
 """What stays of a chapter in each edition, what its exercises proved, and its slides."""
 
+import json
+import re
 import sys
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "book" / "_ext"))
 
+import overview
 from build import methods_reference
 from editions import exercises, for_edition, toc_for_edition, unproven
 from slides import slides
@@ -109,6 +112,44 @@ def test_slides_show_title_goal_and_the_tagged_figures():
     assert 'alt="alt &quot;quoted&quot;" src="data:image/png;base64,AAAA"' in page
     assert "A fan, see" in page
     assert "{cite" not in page
+
+
+def made(kind, source, tags=(), outputs=()):
+    return {"cell_type": kind, "source": source, "metadata": {"tags": list(tags)}, "outputs": list(outputs)}
+
+
+def test_slides_come_with_what_to_say():
+    """The prose before and after the cell in the chapter, with the chapter's numbers, and nothing that is not prose."""
+    number = {"metadata": {"scrapbook": {"name": "the gain"}}, "data": {"application/papermill.record/text/plain": "5.46"}}
+    cells = [
+        made("markdown", "# Fans"),
+        made(
+            "markdown",
+            "## Ask\n\nA first thing.\n\nHow much is\n$\\cos\\theta$ in [](other)?\n\n```python\nno = 1\n```\n\n* no",
+        ),
+        made("code", "plot()", ["slide"], [{"data": {"image/png": "AAAA"}}, {"data": {"text/html": "<table></table>"}}]),
+        made("code", "glue()", ["remove-cell"], [number]),
+        made("markdown", "not to be told", ["teacher"]),
+        made(
+            "markdown", "It is {glue:text}`the\ngain:.1f` points ([](elsewhere)), as was said {cite:p}`x2020`.\n\nA last thing."
+        ),
+    ]
+    page = slides({"cells": cells}, "The book", {"other": "Fans & co"})
+    first, picture, table = page.split("<section>")[1:]
+    assert "<aside" not in first + picture
+    said = re.search(r'<aside aria-label="What to say">(.*)</aside>', table)[1]
+    assert said == "<p>How much is cosθ in “Fans &amp; co”?</p><p>It is 5.5 points, as was said.</p>"
+
+
+def test_the_overview_takes_two_minutes_at_the_pace_of_a_lecture():
+    assert sum(seconds for seconds, *_ in overview.DECK) == 120
+    for seconds, heading, shown, told in overview.DECK:
+        assert 100 < 60 * len(told.split()) / seconds < 180, heading  # words a minute
+        if isinstance(shown, tuple):
+            notebook = json.loads((Path(__file__).parents[2] / "book" / f"{shown[0]}.ipynb").read_text())
+            assert overview.cell_of(notebook, *shown)["metadata"]["mystnb"]["figure"]["name"] == shown[1]
+    with pytest.raises(LookupError, match=r"^fans\.ipynb has no figure named fig-none: overview\.py shows it$"):
+        overview.cell_of(NOTEBOOK, "fans", "fig-none")
 
 
 def test_a_method_is_in_the_reference_with_its_file_and_nothing_else(tmp_path, monkeypatch):

@@ -82,6 +82,17 @@ def test_the_whole_book_is_one_pdf():
     assert paper.count(b"/Type /Page\n") + paper.count(b"/Type /Page ") > 3 * len(NOTEBOOKS)
 
 
+@pytest.mark.skipif(not (BUILD / "asd-book.pdf").exists(), reason=f"no PDF in {BUILD}: install chromium, then make book")
+def test_the_pdf_has_a_bookmark_for_every_chapter_and_says_its_structure():
+    paper = (BUILD / "asd-book.pdf").read_bytes()
+    marks = re.findall(rb"/Title \(([^)]*)\)\n/Parent", paper) + re.findall(rb"<</Title \(([^)]*)\)", paper)
+    titles = [json.loads(path.read_text())["cells"][0]["source"] for path in CHAPTERS]
+    for title in ("".join(source).splitlines()[0].removeprefix("# ") for source in titles):
+        assert any(title.encode() in mark for mark in marks), title
+    assert b"/StructTreeRoot" in paper
+    assert b"/Lang (en)" in paper
+
+
 # ------------------------------------------------------------------------------------------- to each edition what is its
 
 

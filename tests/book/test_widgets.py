@@ -104,7 +104,7 @@ def test_a_click_on_the_map_plays_the_clip_of_the_point(page, path):
         plays(sound)
         assert root.get_attribute("data-playing") == str(i)
         assert sound.evaluate("a => a.src") == data["sounds"][i]
-        assert told.inner_text() == data["texts"][i]
+        assert told.inner_text().startswith(f"{data['texts'][i]}. Nearest: ")
         assert root.locator(".point.playing").count() == 1
         heard.add(i)
     assert len(heard) == 2
@@ -137,7 +137,9 @@ def test_arrow_keys_move_on_the_map_and_enter_plays(page, path):
         if now != start:
             assert along > 0
             assert aside <= along
-            assert root.locator(".told").inner_text() == data["texts"][now]
+            apart = np.hypot(*(at - at[now]).T) + np.where(np.arange(len(at)) == now, np.inf, 0)
+            nearest = [data["texts"][k] for k in np.argsort(apart, kind="stable")[:3]]
+            assert root.locator(".told").inner_text() == f"{data['texts'][now]}. Nearest: {'; '.join(nearest)}."
             assert root.locator('.point[tabindex="0"]').count() == 1
         reachable = [(s @ direction, abs(s @ direction[::-1])) for s in at - at[start]]
         assert min((a + b for a, b in reachable if a > 0 and b <= a), default=0) == along + aside  # the nearest there
@@ -251,15 +253,16 @@ def test_the_clip_of_a_point_is_drawn_and_can_be_sought_in(page, path):
     colours = """c => new Set(new Uint32Array(c.getContext("2d").getImageData(0, 0, c.width, c.height).data.buffer)).size"""
     canvas, sound = root.locator("canvas"), root.locator("audio")
     page.wait_for_function(f"c => ({colours})(c) > 100", arg=canvas.element_handle())  # the first clip waits there
+    page.wait_for_function("c => c.getAttribute('aria-label').endsWith('.')", arg=canvas.element_handle())
+    first = canvas.get_attribute("aria-label")
+    assert first.startswith(f"Spectrogram: {data['texts'][0]}. ")
     i, x, y = on_top(root, range(1, 1000))
     page.mouse.click(x, y)
     plays(sound)
-    page.wait_for_function(
-        "([c, text]) => c.getAttribute('aria-label') !== text",
-        arg=[canvas.element_handle(), f"Spectrogram: {data['texts'][0]}"],
-    )
+    changed = "([c, text]) => c.getAttribute('aria-label') !== text && c.getAttribute('aria-label').endsWith('.')"
+    page.wait_for_function(changed, arg=[canvas.element_handle(), first])
     page.wait_for_function(f"c => ({colours})(c) > 100", arg=canvas.element_handle())  # of the 256 that there are
-    assert canvas.get_attribute("aria-label") == f"Spectrogram: {data['texts'][i]}"
+    assert canvas.get_attribute("aria-label").startswith(f"Spectrogram: {data['texts'][i]}. ")
     root.locator(".picture").focus()
     page.keyboard.press("Space")
     before = sound.evaluate("a => { a.pause(); a.currentTime = 1; return a.currentTime; }")

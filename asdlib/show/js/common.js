@@ -101,17 +101,50 @@ window.asdlib = window.asdlib || (function () {
         }
         return Array.from({ length: n / 2 + 1 }, function (_, m) { return 20 * Math.log10(Math.hypot(re[m], im[m]) / (n / 2) + asdlib.look.floor); });
       }
+      // What the picture shows, in the words of in_words in spectrogram.py.
+      function words(columns, rate) {
+        var bins = columns[0].length, spectrum = new Float64Array(bins), loud = -Infinity, sum = 0, half = -1, nearly = -1, most = 0, k;
+        var level = columns.map(function (column) {
+          var power = 0;
+          column.forEach(function (db, k) { var p = Math.pow(10, db / 10); spectrum[k] += p; power += p; loud = Math.max(loud, db); });
+          return 10 * Math.log10(power);
+        });
+        if (loud < asdlib.look.silent) return "Silence.";
+        var total = spectrum.reduce(function (a, b) { return a + b; });
+        for (k = 0; k < bins; k++) {
+          sum += spectrum[k] / total;
+          if (spectrum[k] > spectrum[most]) most = k;
+          if (half < 0 && sum >= 0.5) half = k;
+          if (nearly < 0 && sum >= 0.9) nearly = k;
+        }
+        function hertz(k) {
+          var frequency = k * rate / asdlib.look.window, tens = 10 * Math.floor(frequency / 10 + 0.5);
+          return tens < 1000 ? tens + " Hz" : (frequency / 1000).toFixed(1) + " kHz";
+        }
+        var sorted = level.slice().sort(function (a, b) { return a - b; });
+        var low = sorted[Math.floor(0.05 * level.length)], high = sorted[Math.floor(0.95 * level.length)], swing = high - low;
+        var goes = "is steady", rises = 0, up = null;
+        if (swing >= asdlib.look.steady) {
+          level.forEach(function (value) {
+            if (value >= high - swing / 3) { if (up === false) rises += 1; up = true; } else if (value < low + swing / 3) up = false;
+          });
+          goes = "swings by " + swing.toFixed(0) + " dB and " + (["never rises", "rises once"][rises] || "rises " + rises + " times");
+        }
+        var first = spectrum[most] >= asdlib.look.out * total / bins ? "Strongest at " + hertz(most) : "No frequency stands out";
+        return first + "; half of its power lies below " + hertz(half) + ", nine tenths below " + hertz(nearly) + ". Its level " + goes + ".";
+      }
       // A pixel a frame and a frequency, as spectrogram.py has them; the page stretches them.
       function draw(x, rate, top) {
         var look = asdlib.look, wide = canvas.width = Math.floor(x.length / look.hop) + 1, tall = canvas.height = look.window / 2 + 1;
-        var image = pen.createImageData(wide, tall);
-        for (var frame = 0; frame < wide; frame++) levels(x, frame * look.hop).forEach(function (level, k) {
+        var image = pen.createImageData(wide, tall), columns = [];
+        for (var frame = 0; frame < wide; frame++) (columns[frame] = levels(x, frame * look.hop)).forEach(function (level, k) {
           var v = (level - top) / look.range + 1, colour = parseInt(look.colours.substr(6 * Math.max(0, Math.min(255, Math.floor(256 * v))), 6), 16);
           image.data.set([colour >> 16, colour >> 8 & 255, colour & 255, 255], 4 * ((tall - 1 - k) * wide + frame));
         });
         pen.putImageData(image, 0, 0);
         asdlib.axes(box, x.length / rate, rate);
         picture.setAttribute("aria-valuemax", (x.length / rate).toFixed(2));
+        return words(columns, rate);
       }
       return {
         sound: sound,
@@ -124,7 +157,8 @@ window.asdlib = window.asdlib || (function () {
           picture.classList.remove("heard");
           var bytes = Uint8Array.from(atob(source.split(",")[1]), function (letter) { return letter.charCodeAt(0); });
           new OfflineAudioContext(1, 1, 16000).decodeAudioData(bytes.buffer).then(function (decoded) {
-            if (wanted === source) draw(decoded.getChannelData(0), decoded.sampleRate, top);
+            if (wanted !== source) return;
+            canvas.setAttribute("aria-label", "Spectrogram: " + text + ". " + draw(decoded.getChannelData(0), decoded.sampleRate, top));
           });
         }
       };

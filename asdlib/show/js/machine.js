@@ -6,6 +6,7 @@ function (root, data) {
     root.querySelectorAll("input[type=range]").forEach(function (input) {
       var name = input.dataset.name, value = Number(input.value);
       input.nextElementSibling.textContent = value + (input.dataset.unit ? " " + input.dataset.unit : "");
+      input.setAttribute("aria-valuetext", input.nextElementSibling.textContent);
       if (name === "severity" || name === "moment") found[name] = value; else found.env[name] = value;
     });
     return Object.assign({ severity: 0, moment: 1 }, found);

@@ -25,7 +25,6 @@ function (root, data) {
   }
   function play(i) {
     points.forEach(function (point, k) { point.classList.toggle("playing", k === i); });
-    told.textContent = data.texts[i];
     root.dataset.playing = i;
     player.set(data.sounds[i], data.texts[i], data.top);
     asdlib.begin(player.sound);
@@ -33,7 +32,14 @@ function (root, data) {
   function focus(i) {
     points.forEach(function (point, k) { point.setAttribute("tabindex", k === i ? 0 : -1); });
     points[i].focus();
-    told.textContent = data.texts[i];
+    told.textContent = data.texts[i] + around(i);
+  }
+  // The clips that lie nearest: what is seen of a map at a glance, in words.
+  function around(i) {
+    var nearest = places.map(function (place, k) { return [Math.hypot(place[0] - places[i][0], place[1] - places[i][1]), k]; });
+    nearest = nearest.filter(function (one) { return one[1] !== i && points[one[1]].style.display !== "none"; });
+    nearest.sort(function (a, b) { return a[0] - b[0] || a[1] - b[1]; });
+    return nearest.length ? ". Nearest: " + nearest.slice(0, 3).map(function (one) { return data.texts[one[1]]; }).join("; ") + "." : "";
   }
   // The nearest point that lies more in the key's direction than beside it.
   function neighbour(i, dx, dy) {
@@ -50,6 +56,7 @@ function (root, data) {
   root.querySelector(".types").addEventListener("change", function () { show(root.dataset.stage); });
   points.forEach(function (point, i) {
     point.addEventListener("click", function () { focus(i); play(i); });
+    point.addEventListener("focus", function () { told.textContent = data.texts[i] + around(i); });
     point.addEventListener("mouseenter", function () { told.textContent = data.texts[i]; });
     point.addEventListener("keydown", function (event) {
       var directions = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };

@@ -8,7 +8,7 @@ function (root, data) {
         point.style.transform = "translate(" + places[i][0] + "px," + places[i][1] + "px)";
       });
       figure.querySelector(".number").textContent = number === undefined ? "" : "silhouette " + number.toFixed(2);
-      figure.querySelector("svg").setAttribute("aria-label", kind + ", " + stage + ": map of " + places.length + " clips");
+      figure.querySelector("svg").setAttribute("aria-label", data.labels[stage][kind]);
     });
     var numbers = Object.values(data.silhouettes[stage] || {});
     note.textContent = !numbers.length ? "" : "Mean silhouette of the types, " + stage + ": " +

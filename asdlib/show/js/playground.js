@@ -70,6 +70,9 @@ function (root, data) {
     chart(get("aucs"), 250, 40, 100, [40, 50, 60, 70, 80, 90, 100], runs.reduce(function (all, run) {
       return all.concat(line(run, function (look) { return 100 * look.aucs.distance; }, "dashed"), line(run, function (look) { return 100 * look.aucs.surprise; }, ""));
     }, []));
+    get("places").setAttribute("aria-label", "Where the clips lie: " + percent(look.right) + " of the healthy ones nearest to their own machine");
+    get("losses").setAttribute("aria-label", "Loss over the steps" + (isNaN(look.loss) ? "" : ", now " + look.loss.toFixed(2)));
+    get("aucs").setAttribute("aria-label", "AUC over the steps, now " + percent(look.aucs.distance) + " by distance, " + (percent(look.aucs.surprise) || "none") + " by surprise");
     table();
     get("start").textContent = going ? "pause" : "start";
     Object.assign(root.dataset, { step: look.step, run: run.number, stage: look.stage, loss: look.loss, right: look.right,

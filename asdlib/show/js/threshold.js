@@ -88,7 +88,8 @@ function (root, data) {
     var percent = function (share) { return (100 * share).toFixed(1) + " %"; };
     line.setAttribute("d", "M" + x(threshold) + ",4V" + (H - BOTTOM));
     get("at").textContent = threshold.toPrecision(3);
-    slider.setAttribute("aria-valuetext", threshold.toPrecision(3));
+    slider.setAttribute("aria-valuetext", "score " + threshold.toPrecision(3) + ": " + c.found + " of " + (c.found + c.missed) +
+      " faulty clips found, " + c.alarm + " of " + (c.alarm + c.quiet) + " healthy ones alarmed");
     get("found").textContent = c.found + " / " + c.missed;
     get("false").textContent = c.alarm + " / " + c.quiet;
     get("rates").textContent = percent(c.fpr) + " / " + percent(c.tpr);

@@ -1,0 +1,27 @@
+"""Sphinx extension: what the theme and docutils leave undone for readers who do not see the page.
+
+``templates/`` beside this file holds pieces of the theme's pages in the place of its own.
+"""
+
+import re
+from pathlib import Path
+
+# Withdrawn from ARIA, and a list that may not hold the links in it. What stands there is read as well without them.
+WRONG_ROLES = re.compile(
+    r' role="(?:doc-biblioentry|list)"(?= class="citation)|(?<=<div class="citation")( id="[^"]*") role="doc-biblioentry"'
+)
+
+
+def drop_wrong_roles(app, pagename, templatename, context, doctree):
+    if "body" in context:
+        context["body"] = WRONG_ROLES.sub(lambda found: found[1] or "", context["body"])
+
+
+def use_templates(app, config):
+    config.templates_path.append(str(Path(__file__).with_name("templates")))
+
+
+def setup(app):
+    app.connect("config-inited", use_templates)
+    app.connect("html-page-context", drop_wrong_roles)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
