@@ -152,6 +152,9 @@ def test_the_leaderboard_says_what_scikit_learn_says_of_the_same_scores(plan, co
         assert row["scorer"] == methods.get(row["method"]).SCORERS[0]
         assert ("difference" in row) == (row["method"] != NAMES[0])
         assert set(row["machines"]) == set(asked.names)
+        costs = [read(Job(seed, row["budget"], row["method"]).path(folder)).costs for seed in (0, 1)]
+        assert row["costs"]["train"] == min(cost["train"] for cost in costs)  # of times the least, of the rest the mean
+        assert row["costs"]["memory"] == pytest.approx((costs[0]["memory"] + costs[1]["memory"]) / 2)
     for budget in (EXAMPLES, SECONDS):
         first = [row["auc"][0] for row in found["rows"] if row["budget"] == budget]
         assert first == sorted(first, reverse=True)

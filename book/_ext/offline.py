@@ -35,7 +35,7 @@ def progress(app, pagename, templatename, context, doctree):
     if app.builder.name != "html":
         return
     pages = app.env.toctree_includes.get(app.config.root_doc, [])
-    chapters = [page for page in pages if app.env.doc2path(page).endswith(".ipynb")]
+    chapters = [page for page in pages if str(app.env.doc2path(page)).endswith(".ipynb")]
     about = {
         "edition": app.config.asd_edition,
         "version": version("asdlib"),
