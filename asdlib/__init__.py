@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from asdlib.use.stream import score as score
     from asdlib.use.train import train as train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -52,8 +52,8 @@ def leaderboard(
     entry for each budget and method, the best AUC first: under ``scorers`` AUC, pAUC
     and mAUC of each seed (fractions), under ``machines`` the AUC of each, ``interval``
     and ``difference`` to the method ``against`` (None: the first that is named), and
-    the costs, means over the seeds, but for times: of these the least, since whatever
-    else a machine does only ever adds to them. ``ranking`` has the ranks for each budget.
+    the costs: means over the seeds, but of times the least, since whatever else a
+    machine does only adds to them. ``ranking`` has the ranks for each budget.
 
     Where there were rehearsals, the rows of EXAMPLES have under ``rehearsal`` the AUC
     in them, with its spread, and ``trust`` says whether they put the methods into the

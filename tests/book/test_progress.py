@@ -304,4 +304,4 @@ def test_the_results_are_accessible_fit_a_phone_and_print(page, reader, axe):
     page.emulate_media(media="print")
     assert not any(button.is_visible() for button in page.locator("article button").all())
     assert page.get_by_label("Name").is_visible()
-    assert page.locator("#progress-when").inner_text().endswith("reader’s edition, version 0.1.0.")
+    assert page.locator("#progress-when").inner_text().endswith("reader’s edition, version 0.2.0.")
