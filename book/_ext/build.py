@@ -12,6 +12,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -116,8 +117,6 @@ def prove(notebooks: dict[str, dict]) -> None:
 
 def run_cards(notebooks: dict[str, dict]) -> str:
     """The lines of a table of what each chapter said of its run."""
-    import re
-
     rows = []
     for name, notebook in sorted(notebooks.items()):
         page = json.dumps(notebook["cells"][-1].get("outputs", "")).replace('\\"', '"')
@@ -212,6 +211,16 @@ def write_pdf(page: Path, pdf: Path) -> None:
     ]
     command = [chromium(), *options, f"--print-to-pdf={pdf}", page.as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=600)
+    pdf.write_bytes(marked_once(pdf.read_bytes()))
+
+
+def marked_once(paper: bytes) -> bytes:
+    """A PDF whose bookmarks are written once: Chromium writes a heading that begins a sheet twice. Its length stays.
+
+    >>> marked_once(b"/Title (SummarySummary) /Title (Bye bye)")
+    b'/Title (Summary       ) /Title (Bye bye)'
+    """
+    return re.sub(rb"/Title \(([^()\\]+)\1\)", lambda mark: b"/Title (" + mark[1].ljust(2 * len(mark[1])) + b")", paper)
 
 
 def archive(notebooks: dict[str, dict], edition: str, pages: Path) -> None:

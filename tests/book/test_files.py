@@ -89,6 +89,7 @@ def test_the_pdf_has_a_bookmark_for_every_chapter_and_says_its_structure():
     titles = [json.loads(path.read_text())["cells"][0]["source"] for path in CHAPTERS]
     for title in ("".join(source).splitlines()[0].removeprefix("# ") for source in titles):
         assert any(title.encode() in mark for mark in marks), title
+    assert not [mark for mark in marks if re.fullmatch(rb"(.+)\1", mark.strip())]
     assert b"/StructTreeRoot" in paper
     assert b"/Lang (en)" in paper
 
