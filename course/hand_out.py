@@ -6,7 +6,12 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "book" / "_ext"))
 
-from editions import for_edition
+try:
+    from editions import for_edition
+except ModuleNotFoundError:
+    sys.exit(
+        "book/_ext is not beside course: call this script in the repository"
+    )
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:

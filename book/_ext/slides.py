@@ -59,13 +59,15 @@ def slides(notebook: dict, book_title: str, titles: dict[str, str] | None = None
     words = plain(" ".join(goal[1].split())) if goal else ""
     aim = f"<p>After it you can {words}</p>" if words else ""
     sections = [f"<section>{MARK}<h1>{html.escape(title)}</h1>{aim}</section>"]
-    heading, said = title, glued(notebook)
+    heading, said, before = title, glued(notebook), set()
     for i, cell in enumerate(cells):
         if cell["cell_type"] == "markdown":
             heading = (re.findall(r"^##+ (.*)$", "".join(cell["source"]), re.MULTILINE) or [heading])[-1]
         elif "slide" in cell["metadata"].get("tags", []):
             around = [*_paragraphs(reversed(cells[:i]))[-1:], *_paragraphs(cells[i + 1 :])[:1]]
-            told = [plain(" ".join(words.split()), said, titles) for words in around]
+            told = [_whole(plain(" ".join(words.split()), said, titles)) for words in around]
+            told = [words for words in told if words and words not in before]
+            before |= set(told)
             shown = [content for output in cell["outputs"] if (content := _content(output, cell, said))]
             sections += [section(plain(heading), content, told if content is shown[-1] else []) for content in shown]
     return page(f"{title}: slides", sections, book_title)
@@ -117,6 +119,11 @@ def _paragraphs(cells) -> list[str]:
     return []
 
 
+def _whole(words: str) -> str:
+    """A paragraph without a last sentence that announces what is not on the slide."""
+    return re.sub(r"(?:^|(?<=[.?!)]) )[^.?!]*:$", "", words).strip()
+
+
 def glued(notebook: dict) -> dict[str, str]:
     """What the prose shows of the chapter's results: name → as Python writes it."""
     prefix, found = "application/papermill.record/text/plain", {}
@@ -142,6 +149,8 @@ def _formula(tex: str) -> str:
         "sigma": "σ",
         "tau": "τ",
         "mu": "μ",
+        "varphi": "φ",
+        "sum": "Σ",
         "alpha": "α",
         "lambda": "λ",
         "cdot": "·",
@@ -161,6 +170,7 @@ def _formula(tex: str) -> str:
     }
     tex = re.sub(r"\\(?:text|mathrm|mathbf|operatorname)\{([^}]*)\}", r"\1", tex)
     tex = re.sub(r"\\([A-Za-z]+)", lambda name: signs.get(name[1], name[1]), tex)
+    tex = re.sub(r"_\{?([^{}\s]+)\}?", r" \1", tex)
     return re.sub(r"[{}]|\\.", "", tex)
 
 
