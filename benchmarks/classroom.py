@@ -6,6 +6,7 @@ The chapter is run as it is in ``book``; what it has to train is trained beforeh
 the proportional share (PSS) of all kernels together, at its largest: pages that several of them use are counted once.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -52,9 +53,13 @@ def class_of(students: int, chapter: Path) -> dict[str, float]:
 
 def main() -> None:
     """Print a line for each number of students."""
-    chapter = TOP / "book" / f"{sys.argv[1]}.ipynb"
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("chapter", help="its name")
+    parser.add_argument("students", type=int, nargs="+")
+    options = parser.parse_args()
+    chapter = TOP / "book" / f"{options.chapter}.ipynb"
     class_of(1, chapter)
-    for students in map(int, sys.argv[2:]):
+    for students in options.students:
         print(json.dumps({name: round(value) for name, value in class_of(students, chapter).items()}), flush=True)
 
 

@@ -273,6 +273,13 @@ def publish(notebooks: dict[str, dict], edition: str, pages: Path) -> None:
     archive(notebooks, edition, target)
 
 
+def write_epub(pages: Path) -> None:
+    """The reader's ``pages`` in the order of the table of contents, as an EPUB."""
+    toc = toc_for_edition(yaml.safe_load((TOP / "_toc.yml").read_text()), "reader")
+    names = [toc["root"], *(row["file"] for part in toc["parts"] for row in part["chapters"])]
+    epub(pages, names, yaml.safe_load((TOP / "_config.yml").read_text())["title"], BUILD / "asd-book.epub")
+
+
 def produce(jobs: list[tuple[str, str]], inputs: str) -> None:
     """Make the editions, the PDF, or both: pairs of an edition and the form that it is built in."""
     started = time.perf_counter()
@@ -288,12 +295,7 @@ def produce(jobs: list[tuple[str, str]], inputs: str) -> None:
     for edition in editions:
         publish(notebooks, edition, built[edition, "html"])
     if editions:
-        table = yaml.safe_load((TOP / "_toc.yml").read_text())
-        named = [
-            table["root"],
-            *(row["file"] for part in toc_for_edition(table, "reader")["parts"] for row in part["chapters"]),
-        ]
-        epub(BUILD / "html", named, yaml.safe_load((TOP / "_config.yml").read_text())["title"], BUILD / "asd-book.epub")
+        write_epub(BUILD / "html")
     FINISHED.write_text(inputs)
     if pages := built.get(("reader", "singlehtml")):
         whole = shutil.move(pages / "book" / "intro.html", pages / "whole.html")  # its links are relative to this folder

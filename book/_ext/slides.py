@@ -23,9 +23,9 @@ th, td { padding: 0.2rem 1rem; text-align: left; border-bottom: 1px solid #ccc; 
 p { margin: 0.6rem 0; }
 section > svg { width: 5rem; height: auto; }
 section > .drawing svg { width: 100%; max-height: 62vh; }
-aside { display: none; border-left: 4px solid #c24e00; background: #f4f4f4; padding: 0.4rem 1rem; margin-top: 1rem;
+.told { display: none; border-left: 4px solid #c24e00; background: #f4f4f4; padding: 0.4rem 1rem; margin-top: 1rem;
   font-size: 1.05rem; max-width: 60rem; }
-.telling aside { display: block; }
+.telling .told { display: block; }
 .telling img.figure { max-height: 48vh; }
 footer { position: fixed; left: 1rem; bottom: 0.4rem; font-size: 0.8rem; color: #595959; display: flex; gap: 1rem;
   align-items: baseline; }
@@ -85,8 +85,9 @@ def page(title: str, sections: list[str], book_title: str) -> str:
 
 def section(heading: str, content: str, told: list[str], *, level: int = 2) -> str:
     """One slide; ``told`` are the paragraphs of what to say. All of them are HTML."""
-    aside = f'<aside aria-label="What to say">{"".join(f"<p>{words}</p>" for words in told)}</aside>' if told else ""
-    return f"<section><h{level}>{heading}</h{level}>{content}{aside}</section>"
+    note = '<div class="told" role="note" aria-label="What to say">'
+    note = f"{note}{''.join(f'<p>{words}</p>' for words in told)}</div>" if told else ""
+    return f"<section><h{level}>{heading}</h{level}>{content}{note}</section>"
 
 
 def picture(cell: dict, said: dict[str, str] | None = None) -> str | None:

@@ -136,8 +136,9 @@ def test_slides_come_with_what_to_say():
     ]
     page = slides({"cells": cells}, "The book", {"other": "Fans & co"})
     first, picture, table = page.split("<section>")[1:]
-    assert "<aside" not in first + picture
-    said = re.search(r'<aside aria-label="What to say">(.*)</aside>', table)[1]
+    note = '<div class="told" role="note" aria-label="What to say">'
+    assert note not in first + picture
+    said = re.search(f"{note}(.*)</div></section>", table)[1]
     assert said == "<p>How much is cosθ in “Fans &amp; co”?</p><p>It is 5.5 points, as was said.</p>"
 
 

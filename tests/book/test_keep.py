@@ -151,6 +151,8 @@ def book(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "execute", lambda: ({}, 0))
     monkeypatch.setattr(build, "write_sources", lambda *_: None)
     monkeypatch.setattr(build, "archive", lambda *_: None)
+    monkeypatch.setattr(build, "overview", lambda *_: "")
+    monkeypatch.setattr(build, "write_epub", lambda *_: None)
 
     def sphinx(edition, builder):
         done.append((edition, builder))

@@ -146,7 +146,7 @@ def test_on_paper_there_are_no_controls(page, path):
 @pytest.mark.parametrize("path", with_book(SLIDES))
 def test_slides_are_turned_by_keys_and_tell_what_to_say(page, path, axe):
     page.goto(path.as_uri())
-    told, button = page.locator("aside"), page.get_by_role("button", name="what to say (N)")
+    told, button = page.locator(".told"), page.get_by_role("button", name="what to say (N)")
     for shown in (True, False):
         page.keyboard.press("n")
         assert told.count() == 0 or told.first.is_visible() == shown
