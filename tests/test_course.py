@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -85,6 +86,25 @@ def test_what_is_handed_out_has_no_solution_and_takes_no_place_of_anything(tmp_p
     assert points_of(target) == points_of(path)
     again = subprocess.run(command, capture_output=True, text=True)
     assert (again.returncode, again.stderr) == (1, f"{target} is there already, and is left as it is: name another file\n")
+
+
+def test_a_student_at_the_hub_has_a_copy_of_the_chapters_and_keeps_it(tmp_path, monkeypatch):
+    config, spawner = MagicMock(), MagicMock(environment={})
+    spawner.user.name = "anna"
+    monkeypatch.setenv("ASD_CLASS", str(tmp_path))
+    monkeypatch.setenv("ASD_PASSWORD", "odd-sound-out")
+    path = COURSE / "jupyterhub_config.py"
+    exec(compile(path.read_text(), path, "exec"), {"get_config": lambda: config, "__file__": str(path)})
+    hook = config.Spawner.pre_spawn_hook
+    hook(spawner)
+    own = tmp_path / "anna" / "notebooks"
+    assert spawner.notebook_dir == str(own)
+    assert spawner.environment["ASDLIB_DATA"] == str(tmp_path / "data")
+    assert {path.name for path in BOOK.glob("*.ipynb")} <= {path.name for path in own.iterdir()}
+    assert (own.parent / "data" / "results").is_dir()
+    (own / "listen.ipynb").write_text("anna's work")
+    hook(spawner)
+    assert (own / "listen.ipynb").read_text() == "anna's work"
 
 
 def test_the_pages_of_the_course_point_to_what_there_is():
