@@ -30,7 +30,7 @@ def copy_of_the_chapters(spawner):
     spawner.environment["OMP_NUM_THREADS"] = "1"
 
 
-c = get_config()  # noqa: F821: JupyterHub reads this file with it
+c = get_config()  # noqa: F821  (JupyterHub reads this file with it)
 c.JupyterHub.authenticator_class = "shared-password"
 c.SharedPasswordAuthenticator.user_password = os.environ["ASD_PASSWORD"]
 c.Authenticator.allow_all = True
