@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 TOP = Path(__file__).parents[1]
+TEXT = {"capture_output": True, "text": True, "check": True}  # what a command prints, as text
 NEWEST = ["sphinx", "sphinx-book-theme", "sphinx-external-toc", "sphinx-multitoc-numbering", "sphinxcontrib-bibtex"]
 NEWEST += [
     "myst-nb",
@@ -76,8 +77,6 @@ def main() -> None:
     subprocess.run(command, check=True, cwd=sources)
     print(subprocess.run([python, "-m", "sphinx", "--version"], **TEXT).stdout.strip(), f"built {work / 'html'}")
 
-
-TEXT = {"capture_output": True, "text": True, "check": True}
 
 if __name__ == "__main__":
     main()

@@ -7,14 +7,12 @@ import re
 from pathlib import Path
 
 # Withdrawn from ARIA, and a list that may not hold the links in it. What stands there is read as well without them.
-WRONG_ROLES = re.compile(
-    r' role="(?:doc-biblioentry|list)"(?= class="citation)|(?<=<div class="citation")( id="[^"]*") role="doc-biblioentry"'
-)
+WRONG_ROLES = re.compile(r'(<div(?=[^>]* class="citation)[^>]*?) role="(?:doc-biblioentry|list)"')
 
 
 def drop_wrong_roles(app, pagename, templatename, context, doctree):
     if "body" in context:
-        context["body"] = WRONG_ROLES.sub(lambda found: found[1] or "", context["body"])
+        context["body"] = WRONG_ROLES.sub(r"\1", context["body"])
 
 
 def use_templates(app, config):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import uuid
+from html import escape
 from pathlib import Path, PurePosixPath
 
 from bs4 import BeautifulSoup, Tag
@@ -166,19 +167,15 @@ def _identifier(text: str) -> str:
 
 
 def _document(title: str, body: str) -> str:
-    heading = title.replace("&", "&amp;").replace("<", "&lt;")
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE html>\n<html xmlns="{XHTML}" xmlns:epub="{OPS}" lang="en" '
-        f'xml:lang="en"><head><title>{heading}</title><link rel="stylesheet" type="text/css" href="style.css"/></head>\n'
+        f'xml:lang="en"><head><title>{escape(title)}</title><link rel="stylesheet" type="text/css" href="style.css"/></head>\n'
         f"<body>{body}</body></html>\n"
     )
 
 
 def _contents(title: str, headings: dict[str, str]) -> bytes:
-    items = "".join(
-        f'<li><a href="{name}.xhtml">{words.replace("&", "&amp;").replace("<", "&lt;")}</a></li>'
-        for name, words in headings.items()
-    )
+    items = "".join(f'<li><a href="{name}.xhtml">{escape(words)}</a></li>' for name, words in headings.items())
     return _document(title, f'<nav epub:type="toc" id="toc"><h1>Contents</h1><ol>{items}</ol></nav>').encode()
 
 

@@ -41,7 +41,7 @@ document.addEventListener("keydown", function (event) {
   if (event.target.closest(".asd, audio, input, select") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "n" || event.key === "N") return tell();
   var by = { ArrowRight: 1, PageDown: 1, " ": 1, ArrowLeft: -1, PageUp: -1 }[event.key];
-  if (!by || (event.key === " " && event.target === button)) return;
+  if (!by || (event.key === " " && event.target.closest("button"))) return;
   event.preventDefault();
   var slides = Array.from(document.querySelectorAll("section")), now = 0;
   slides.forEach(function (slide, i) { if (slide.getBoundingClientRect().top <= 2) now = i; });
