@@ -59,7 +59,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "run": ("use.run", "use.config"),
     "detector": ("use.detector", "use.train", "learn.embedding"),
     "fitting": ("use.fitting",),
-    "stream": ("use.stream", "use.track"),
+    "stream": ("use.stream", "use.track", "use.alarms"),
     "report": ("use.report",),
     "export": ("use.export",),
     "web": ("use.web",),

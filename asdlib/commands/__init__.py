@@ -120,6 +120,12 @@ ScorerName = Annotated[
         "embeddings, such as mahalanobis; see the book.",
     ),
 ]
+Limit = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold", help="Alarm above this score (default: the run's threshold)."
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(

@@ -1,11 +1,8 @@
-"""Score recordings, of any length, and streams."""
+"""Score recordings, of any length."""
 
-import io
 import json
-import sys
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +11,7 @@ from asdlib.commands import (
     Device,
     Files,
     Json,
+    Limit,
     Machine,
     Partial,
     Resample,
@@ -32,13 +30,6 @@ from asdlib.errors import AsdError
 
 if TYPE_CHECKING:
     from asdlib.use.detector import Detector
-
-Limit = Annotated[
-    float | None,
-    typer.Option(
-        "--threshold", help="Alarm above this score (default: the run's threshold)."
-    ),
-]
 
 
 @app.command()
@@ -208,88 +199,3 @@ def _tracks(
                 ],
             )
     return out
-
-
-@app.command()
-def stream(
-    run: Run,
-    machine: Machine,
-    scorer: ScorerName = None,
-    every: Annotated[
-        float | None,
-        typer.Option(help="A score every so many seconds (default: a clip's length)."),
-    ] = None,
-    threshold: Limit = None,
-    sample_rate: Annotated[
-        int | None,
-        typer.Option(
-            "--sample-rate", "--rate", min=1, help="Of the stream (default: the run's)."
-        ),
-    ] = None,
-    channel: Channel = None,
-    device: Device = "auto",
-) -> None:
-    """Score sound as it comes in.
-
-    A WAV of 16 bits or raw 16-bit mono samples on standard input, a line "start score"
-    for each window, for example: arecord -q -t raw -f S16_LE -r 16000 | asd stream
-    --run RUN --machine fan/id_00
-    """
-    import numpy as np
-
-    from asdlib.show.numbers import told_apart
-    from asdlib.sound.computed import tell_rates
-    from asdlib.use.detector import Detector
-    from asdlib.use.incoming import nothing_in, pieces, recognised
-    from asdlib.use.stream import StreamScorer
-
-    detector = Detector.load(run)
-    scorer = detector.scorer(scorer)
-    limit = limit_of(run, machine, scorer, threshold)
-    detector.label(machine)
-    if sys.stdin is None:  # it was closed
-        raise nothing_in()
-    sound = cast(io.BufferedReader, sys.stdin.buffer)
-    incoming = recognised(sound)
-    if incoming.rate is not None:
-        if sample_rate not in (None, incoming.rate):
-            raise AsdError(
-                f"the WAV that came in has {incoming.rate} Hz, not {sample_rate} Hz: "
-                "leave --rate out"
-            )
-        sample_rate = incoming.rate
-    if incoming.channels > 1 and channel is None:
-        raise AsdError(
-            f"the WAV that came in has {incoming.channels} channels: choose one with "
-            f"--channel 0 to {incoming.channels - 1}"
-        )
-    if channel is not None and channel >= incoming.channels:
-        raise AsdError(
-            f"what came in has {incoming.channels} channels: leave --channel out"
-        )
-    if sample_rate is not None:
-        network = detector.config.features.sample_rate
-        tell_rates(Counter([sample_rate]), network, detector.config.rates)
-    scored = StreamScorer(
-        detector,
-        machine,
-        every=every,
-        scorer=scorer,
-        sample_rate=sample_rate,
-        device=device,
-    )
-
-    def tell(windows: list[tuple[float, float]]) -> None:
-        for start, value in windows:
-            alarm = " ALARM" if limit is not None and value > limit else ""
-            (number,), _ = told_apart([value], limit)
-            text = "silent" if np.isnan(value) else f"{number}{alarm}"
-            print(f"{start:.3f} {text}", flush=True)
-
-    some = False
-    for samples in pieces(sound, incoming, channel or 0):
-        some = True
-        tell(scored.push(samples))
-    if not some:
-        raise nothing_in()
-    tell(scored.finish(short=detector.config.reading.short))
