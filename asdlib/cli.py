@@ -18,6 +18,7 @@ for name in (
     "use",
     "stream",
     "judge",
+    "watch",
     "cache",
 ):
     import_module(f"asdlib.commands.{name}")  # adds its commands, in this order

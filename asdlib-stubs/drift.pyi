@@ -1,0 +1,1 @@
+from asdlib.judge.drift import *
