@@ -92,8 +92,10 @@ def drift(
     Embeddings (N, dim) are compared with each dimension scaled by its deviation over
     all clips, scores (N,) by their ranks. Of 40 clips and 20 recent ones that do not
     depend on each other, scores moved by one standard deviation are called changed four
-    times in five, by half of one once in five. Raises :class:`AsdError` for a rate below
-    0.005 or from 1 on, samples that do not fit together, and too few blocks to tell.
+    times in five, by half of one once in five.
+
+    Raises :class:`AsdError` for a rate below 0.005 or from 1 on, samples that do not
+    fit together, and too few blocks to tell.
 
     >>> x = np.random.default_rng(0).normal(size=(60, 4))
     >>> before, now, louder = [Sample(y, y[:, 0]) for y in (x[:30], x[30:], x[30:] + 1)]
