@@ -171,8 +171,11 @@ class _Child(io.RawIOBase):
         """
         if self._stalled:
             return f"nothing came for {self._patience:g} s"
-        code = self._process.wait()
-        self._reader.join()
+        try:
+            code = self._process.wait(AT_THE_END)
+            self._reader.join()
+        except subprocess.TimeoutExpired:  # it hangs, and is ended in a moment
+            code = None
         why = self._last if opened else self._first
         return why or (f"ffmpeg ended with {code}" if code else "")
 
