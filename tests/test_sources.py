@@ -155,7 +155,7 @@ def test_a_live_source_that_dies_is_opened_again_and_the_gap_is_told(listen, ser
     waits = []
     patient = SimpleNamespace(sleep=lambda seconds: (waits.append(seconds), time.sleep(0.3)))
     monkeypatch.setattr("asdlib.use.sources.time", patient)
-    monkeypatch.setattr("asdlib.use.sources.PATIENCE", 2.0)
+    monkeypatch.setattr("asdlib.use.sources.PATIENCE", 6.0)  # more than ffmpeg takes to begin
     server.fates = [(2.5, False), (0, False), (7.2, True)]  # more than the 5 s that ffmpeg looks at before it begins
     address = f"http://127.0.0.1:{server.server_port}/fan.wav"
     code, rows, err = listen(address, "--retries", 2)
@@ -165,7 +165,7 @@ def test_a_live_source_that_dies_is_opened_again_and_the_gap_is_told(listen, ser
     assert len(failures) == 4
     assert all(line.startswith(f"{address} is gone (") and "trying again in" in line for line in failures)
     assert "5XX" in failures[1] or "503" in failures[1]
-    assert "nothing came for 2 s" in failures[2]
+    assert "nothing came for 6 s" in failures[2]
     assert err.startswith(f"asd: {address} is gone (")
     before, gap, after = rows[:2], rows[2], rows[3:]
     scored = [value for _, value in StreamScorer(detector, MACHINE).push(sound[: round(7.2 * RATE)])]

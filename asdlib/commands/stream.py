@@ -127,7 +127,7 @@ def stream(
     with _until_stopped(), closing(_heard(source, retries)) as heard:
         for part in heard:
             rate = _rate_of(part.incoming, sample_rate, channel)
-            if rate is not None:
+            if rate is not None and part.lost is None:
                 tell_rates(Counter([rate]), network, detector.config.rates)
             scored = StreamScorer(
                 detector,
