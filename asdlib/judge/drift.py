@@ -27,6 +27,7 @@ import numpy as np
 
 from asdlib.errors import AsdError
 from asdlib.judge.ranks import holm
+from asdlib.judge.threshold import SAME
 
 PERMUTATIONS = 1999
 LEAST_RATE = 0.005  # that so many permutations can tell
@@ -119,9 +120,11 @@ def drift(
         )
     blocks = np.concatenate([one, other + counts[0]])
     embeddings = np.concatenate([reference.embeddings, recent.embeddings]).astype(float)
-    spread = embeddings.std(axis=0)
+    spread, largest = embeddings.std(axis=0), np.abs(embeddings).max(axis=0)
+    # What differs by rounding only is left out, not made large.
+    spread[spread <= SAME * largest] = np.inf
     ranks = rankdata(np.concatenate([reference.scores, recent.scores]))
-    rows = (ranks[:, None], embeddings / np.where(spread > 0, spread, 1))
+    rows = (ranks[:, None], embeddings / spread)
     of_scores, of_rows = holm([energy_p(x, blocks, counts[0], seed=seed) for x in rows])
     n, m = len(one), len(other)
     # Mann and Whitney's, from the sum of the ranks.
