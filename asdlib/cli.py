@@ -9,7 +9,17 @@ from asdlib.commands import app
 from asdlib.errors import AsdError, spelled_as_options
 from asdlib.files import pipes_kept
 
-for name in ("data", "cut", "learn", "compare", "rivals", "use", "judge", "cache"):
+for name in (
+    "data",
+    "cut",
+    "learn",
+    "compare",
+    "rivals",
+    "use",
+    "judge",
+    "thin",
+    "cache",
+):
     import_module(f"asdlib.commands.{name}")  # adds its commands, in this order
 
 
