@@ -8,8 +8,10 @@ import numpy as np
 
 from asdlib.errors import AsdError
 from asdlib.judge.plain import standard
+from asdlib.judge.scorers import unit
 from asdlib.judge.thin import thinned
 from asdlib.methods._parts import Ensemble
+from asdlib.methods.nearest import Views
 from asdlib.use.bank import save_rows
 from asdlib.use.detector import Detector
 
@@ -22,8 +24,9 @@ def thin(
 ) -> dict[str, tuple[int, int]]:
     """A copy of the run directory ``run`` with at most ``keep`` clips of each machine.
 
-    Which stay says :func:`asdlib.judge.thin.thinned`, by embeddings whose numbers are
-    standardised over the machine's clips. ``out`` must not be there yet. What is known
+    Which stay says :func:`asdlib.judge.thin.thinned`, by embeddings of unit length, as
+    neighbours are sought by the cosine; rows of the method nearest are standardised, as
+    it does. ``out`` must not be there yet. What is known
     of the scores of healthy clips is computed anew. Gives how many clips there were of
     each machine, and are. Raises :class:`AsdError` for fewer than two clips to keep,
     for an ensemble, and where the copy cannot be written.
@@ -45,8 +48,8 @@ def thin(
     bank, labels, places = detector.bank, detector.bank_labels, []
     for label in range(len(detector.config.machines)):
         own = np.flatnonzero(labels == label)
-        rows = standard(bank[own])(bank[own])
-        places.append(own[thinned(rows, keep, method)])
+        near = standard(bank[own]) if isinstance(detector.model, Views) else unit
+        places.append(own[thinned(near(bank[own]), keep, method)])
     kept = np.sort(np.concatenate(places))
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
