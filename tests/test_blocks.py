@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asdlib.judge import blocks
+from asdlib.methods import clp_scf
 from asdlib.normalise import knn_local, knn_local_difference
 from asdlib.plain import PLAIN_SCORERS, plain_knn, plain_local, standardised, sub_bands
 from asdlib.scorers import EMBEDDING_SCORERS, FITS, cross_scores, fitted, gmm_score, knn_score, mahalanobis_score
@@ -97,16 +98,20 @@ def test_the_windows_of_a_stream_are_scored_by_what_was_fitted_once(detector, mo
         fits.append(len(known))
         return fit(known)
 
+    judged, judge = [], clp_scf.judge
+    monkeypatch.setattr(clp_scf, "judge", lambda *arguments: judged.append(arguments) or judge(*arguments))
     monkeypatch.setitem(FITS, scorer, counted)
     monkeypatch.setitem(EMBEDDING_SCORERS, "counted", scorer)
     sound = np.random.default_rng(0).normal(size=48000).astype(np.float32) / 10
     copy = pickle.loads(pickle.dumps(detector))  # with nothing fitted yet
     stream = StreamScorer(copy, MACHINE, every=0.5, scorer="counted")
+    judged.clear()
     assert sum(len(stream.push(part)) for part in np.split(sound, 6)) == 5
     own = detector.bank[detector.bank_labels == detector.label(MACHINE)]
     assert fits == [len(own)]
     np.testing.assert_array_equal(copy.scores(own[:3], MACHINE, "counted"), scorer(own, own[:3]))
-    assert copy.scorer(None) == detector.scorers[0]
+    assert copy.scorer(None) == "softmax"
     assert fits == [len(own)]
+    assert judged == []
     pickle.loads(pickle.dumps(copy)).scores(own[:3], MACHINE, "counted")
     assert fits == [len(own)] * 2

@@ -77,3 +77,12 @@ def test_how_many_clips_are_in_memory_does_not_depend_on_how_many_there_are(dete
     monkeypatch.setattr(recordings, "AT_ONCE", 4)
     assert len(recordings.scored(written(tmp_path, count), detector, MACHINE, "softmax")) == count
     assert 8 <= most <= 8 + 4 + 1
+
+
+def test_how_many_were_left_out_is_said_of_all_that_were_given(asd, small_run, tmp_path):
+    clips = written(tmp_path, 3)
+    clips[1].path.write_bytes(b"no sound")
+    code, out, error = asd("score", tmp_path, "--run", small_run, "--machine", MACHINE, "--threshold", 0)
+    assert code == 2
+    assert error.splitlines()[-1] == "asd: 1 of 3 recordings were left out"
+    assert "They are only 6" in " ".join(out.split())

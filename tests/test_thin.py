@@ -1,6 +1,9 @@
 """A memory bank with fewer clips: against a greedy loop, the best of all choices, and scikit-learn; the run beside the old."""
 
-from itertools import combinations
+import json
+import shutil
+from itertools import combinations, product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,12 +74,14 @@ def test_what_cannot_be_thinned_is_refused(arguments, words):
 
 
 def test_a_thinner_run_stands_beside_the_old_one(asd, small_run, detector, tmp_path):
-    before = {path.name: path.read_bytes() for path in small_run.iterdir()}
-    out = tmp_path / "runs" / "thin"
-    code, told, error = asd("thin", "--run", small_run, "--out", out, "--keep", 4)
+    run, out = shutil.copytree(small_run, tmp_path / "run"), tmp_path / "runs" / "thin"
+    (run / "thresholds.json").write_text("{}")
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    code, told, error = asd("thin", "--run", run, "--out", out, "--keep", 4)
     assert code == 0, error
     assert "fan/id_00" in told
-    assert {path.name: path.read_bytes() for path in small_run.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    assert {path.name for path in out.iterdir()} == set(before) - {"thresholds.json"}
     assert [path.name for path in out.parent.iterdir()] == ["thin"]
     thinner, machine = Detector.load(out), detector.config.machines[3]
     assert np.bincount(thinner.bank_labels).tolist() == [4] * len(detector.config.machines)
@@ -92,3 +97,20 @@ def test_a_thinner_run_stands_beside_the_old_one(asd, small_run, detector, tmp_p
             thin(small_run, out, **options)
     with pytest.raises(AsdError, match="cannot write"):
         thin(small_run, small_run / "config.json" / "x", keep=4)
+
+
+def test_what_thinning_costs_was_measured_on_every_machine():
+    found = json.loads((Path(__file__).parents[1] / "data" / "results" / "thinning.json").read_text())["records"]
+    ways = [
+        ("all", 1.0, 0),
+        *product(METHODS, (0.5, 0.25, 0.1, 0.05, 0.02), (0,)),
+        *product(["lot"], (0.5, 0.25, 0.1, 0.05, 0.02), range(3)),
+    ]
+    aucs = {}
+    for row in found:
+        aucs.setdefault((row["scorer"], row["method"], row["share"], row["seed"]), []).append(row["auc"])
+    assert set(aucs) == {(scorer, *way) for scorer in ("2-NN", "2-NN by cosine") for way in ways}
+    assert {len(by_machine) for by_machine in aucs.values()} == {20}
+    for scorer, method in product(("2-NN", "2-NN by cosine"), METHODS):
+        lot = np.mean([aucs[scorer, "lot", 0.1, seed] for seed in range(3)])
+        assert np.mean(aucs[scorer, method, 0.1, 0]) > lot + 0.02  # a tenth that is chosen is worth more than any tenth
