@@ -55,6 +55,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "metrics": ("judge.metrics",),
     "challenge": ("judge.challenge",),
     "evaluation": ("judge.scorers", "judge.metrics"),
+    "thin": ("judge.thin", "use.thinning"),
     "threshold": ("judge.threshold", "use.thresholds"),
     "run": ("use.run", "use.config"),
     "detector": ("use.detector", "use.train", "learn.embedding"),

@@ -22,10 +22,10 @@ import numpy as np
 import pandas as pd
 from results import write
 
-from asdlib.judge.thin import METHODS, thinned
 from asdlib.normalise import knn_local
 from asdlib.plain import plain_local
 from asdlib.scorers import EMBEDDING_SCORERS, FITS, cross_scores
+from asdlib.thin import METHODS, thinned
 
 SCORERS = {**EMBEDDING_SCORERS, "knn-local": knn_local, "plain local": plain_local}
 SHARE = 0.01  # of the clips that are kept

@@ -4,7 +4,7 @@
 
 The rows are the spectra themselves, standardised over the machine's training clips, so nothing is trained; the score is the
 mean distance to the two nearest of those that stay (:func:`asdlib.plain.plain_knn`), and, beside it, the same by the cosine.
-Clips are left out by both methods of :mod:`asdlib.judge.thin` and, for comparison, by lot with each seed. Writes
+Clips are left out by both methods of :mod:`asdlib.thin` and, for comparison, by lot with each seed. Writes
 ``data/results/thinning.json``: a header and a list of records {method, share, seed, scorer, machine, auc, pauc}. Nothing is
 chosen on test clips.
 """
@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 from results import FRACTIONS, machine_records, write
 
-from asdlib.judge.thin import METHODS, thinned
 from asdlib.plain import plain_knn, standardised
 from asdlib.scorers import knn_score, unit
 from asdlib.spectra import Spectra, read_spectra
+from asdlib.thin import METHODS, thinned
 
 # Of each scorer, by what rows are near to it.
 SCORERS = {"2-NN": (plain_knn, np.asarray), "2-NN by cosine": (knn_score, unit)}

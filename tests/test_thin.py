@@ -15,9 +15,8 @@ from sklearn.cluster import KMeans
 
 from asdlib.detector import Detector
 from asdlib.errors import AsdError
-from asdlib.judge.thin import METHODS, thinned
 from asdlib.scorers import knn_score
-from asdlib.use.thinning import thin
+from asdlib.thin import METHODS, thin, thinned
 
 ROWS = np.random.default_rng(0).normal(size=(60, 3))
 

@@ -58,9 +58,8 @@ def spread_around(far: Distances, known: np.ndarray, count: int) -> np.ndarray:
 
     def spread(places: np.ndarray) -> np.ndarray:
         others = far(known[places])
-        others[np.arange(len(places)), places] = (
-            np.inf
-        )  # a clip is no neighbour of its own
+        own = np.arange(len(places)), places
+        others[own] = np.inf  # a clip is no neighbour of its own
         return nearest(others, count).mean(axis=1)
 
     return in_blocks(spread, np.arange(len(known)), width=len(known))
