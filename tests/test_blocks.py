@@ -12,7 +12,7 @@ from asdlib.judge import blocks
 from asdlib.methods import clp_scf
 from asdlib.normalise import knn_local, knn_local_difference
 from asdlib.plain import PLAIN_SCORERS, plain_knn, plain_local, standardised, sub_bands
-from asdlib.scorers import EMBEDDING_SCORERS, FITS, cross_scores, fitted, gmm_score, knn_score, mahalanobis_score
+from asdlib.scorers import EMBEDDING_SCORERS, FITS, cross_scores, distances, fitted, gmm_score, knn_score, mahalanobis_score
 from asdlib.stream import StreamScorer
 
 MACHINE = "fan/id_02"
@@ -82,6 +82,10 @@ def test_every_scorer_has_a_form_that_is_fitted_once(scorer):
     judge = FITS[scorer](known)
     np.testing.assert_array_equal(judge(asked), scorer(known, asked))
     np.testing.assert_allclose(np.concatenate([judge(x[None]) for x in asked]), scorer(known, asked), rtol=1e-9)
+
+
+def test_distances_of_whole_numbers_are_no_whole_numbers():
+    np.testing.assert_allclose(distances(np.array([[0, 0], [3, 4]]), np.array([[1, 1]])), [[np.sqrt(2), np.sqrt(13)]])
 
 
 def test_a_scorer_without_such_a_form_is_asked_with_its_clips_each_time():

@@ -189,7 +189,7 @@ def euclidean_distances(known: np.ndarray) -> Distances:
     def far(rows: np.ndarray) -> np.ndarray:
         squares = np.sum(rows**2, axis=1)[:, None] + lengths
         squares -= 2 * rows @ known.T
-        return np.sqrt(squares.clip(min=0, out=squares), out=squares)
+        return np.sqrt(squares.clip(min=0, out=squares))
 
     return far
 
