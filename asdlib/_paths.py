@@ -56,6 +56,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "challenge": ("judge.challenge",),
     "evaluation": ("judge.scorers", "judge.metrics"),
     "drift": ("judge.drift",),
+    "thin": ("judge.thin", "use.thinning"),
     "threshold": ("judge.threshold", "use.thresholds"),
     "run": ("use.run", "use.config"),
     "detector": ("use.detector", "use.train", "learn.embedding"),

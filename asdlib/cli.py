@@ -19,6 +19,7 @@ for name in (
     "stream",
     "judge",
     "watch",
+    "thin",
     "cache",
 ):
     import_module(f"asdlib.commands.{name}")  # adds its commands, in this order

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import gamma
 
 from asdlib.errors import AsdError
-from asdlib.threshold import choose_threshold, fit_gamma, refuse_known
+from asdlib.threshold import are_known, choose_threshold, fit_gamma, refuse_known
 
 
 def test_the_threshold_is_the_kth_highest_score():
@@ -123,6 +123,16 @@ def test_a_clip_that_was_trained_on_is_refused_whatever_batch_it_came_in():
                 refuse_known(bank, np.stack([new[0], near, new[1]]), ["a", "b", "c"])
         else:
             refuse_known(bank, np.stack([new[0], near, new[1]]), ["a", "b", "c"])
+
+
+def test_which_clips_are_known_is_what_a_comparison_of_all_numbers_says():
+    rng = np.random.default_rng(0)
+    bank = rng.normal(size=(40, 3)).astype(np.float32)
+    asked = bank[rng.integers(40, size=400)] + 2e-4 * rng.uniform(-1, 1, size=(400, 3)).astype(np.float32)
+    expected = [any(np.abs(e - known).max() < 1e-4 * np.abs(e).max() for known in bank) for e in asked]
+    assert 20 < sum(expected) < 380
+    assert are_known(bank, asked).tolist() == expected
+    assert not are_known(bank[:0], asked).any()
 
 
 def test_a_recording_that_is_there_twice_is_refused_with_both_names():

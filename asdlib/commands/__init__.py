@@ -239,25 +239,18 @@ def embeddings_of(
     detector: "Detector",
     reading: "ReadOptions",
     device: str,
-    bad: "dict[Clip, AsdError] | None" = None,
 ) -> "np.ndarray":
-    """The embeddings (N, dim) of clips, without those that are ``bad``."""
-    from asdlib.learn.embedding import embed
+    """The embeddings (N, dim) of clips."""
+    import numpy as np
+
     from asdlib.progress import progress_bar
-    from asdlib.sound.computed import features_now
+    from asdlib.use.recordings import embedded
 
     with progress_bar() as on_step:
-        features, trained = detector.config.features, detector.config.rates
-        arrays = features_now(
-            clips,
-            features,
-            options=reading,
-            bad=bad,
-            trained=trained,
-            on_step=on_step,
+        groups = embedded(
+            clips, detector, reading=reading, device=device, on_step=on_step
         )
-        function, inputs = detector.model.embed, arrays.inputs
-        return embed(function, inputs, device=device, on_step=on_step)
+        return np.concatenate([rows for _, rows in groups])
 
 
 def tell_learned(learned: "list[Clip]", count: int) -> None:

@@ -19,7 +19,6 @@ from asdlib.commands import (
     ScorerName,
     app,
     clips_of,
-    embeddings_of,
     end_with,
     limit_of,
     print_table,
@@ -54,9 +53,11 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score recordings of one machine; larger is more anomalous."""
+    from asdlib.progress import progress_bar
     from asdlib.show.numbers import told_apart
     from asdlib.use.detector import Detector
     from asdlib.use.fitting import FEW
+    from asdlib.use.recordings import scored
     from asdlib.use.stream import StreamScorer
 
     detector = Detector.load(run)
@@ -73,11 +74,12 @@ def score(
     if csv is not None and every is None:
         raise AsdError("--csv is for scores along a recording: add --every SECONDS")
     about = {"machine": machine, "scorer": scorer, "threshold": limit}
+    how: dict[str, Any] = {"reading": reading, "device": device}
+    bad: dict[Any, AsdError] = {}
     if every is not None:
-        how = {"every": every, "reading": reading, "device": device}
+        how["every"] = every
         # What is wrong with all of them is said before the first.
         StreamScorer(detector, machine, every=every, scorer=scorer, device=device)
-        bad: dict[Any, AsdError] = {}
         tracks = _tracks(
             files, detector, machine, scorer, limit, csv, as_json, how, bad
         )
@@ -86,23 +88,16 @@ def score(
         end_with(bad, len(files))
         return
     clips = clips_of(machine, files)
-    embeddings = embeddings_of(clips, detector, reading, device, bad := {})
-    count, files = len(files), [clip.path for clip in clips if clip not in bad]
-    names = dict.fromkeys((scorer, *detector.parts))
-    found = detector.every_score(embeddings, machine, tuple(names))
-    rows = []
-    for i, (path, value) in enumerate(zip(files, found[scorer], strict=True)):
-        share = detector.training_share(value, machine, scorer)
-        row = {"file": str(path), "score": float(value), "training_share": share}
-        if detector.parts:
-            row["parts"] = {name: float(found[name][i]) for name in detector.parts}
-        rows.append(row | ({} if limit is None else {"alarm": bool(value > limit)}))
+    with progress_bar() as on_step:
+        rows = scored(clips, detector, machine, scorer, bad=bad, on_step=on_step, **how)
+    if limit is not None:
+        rows = [row | {"alarm": row["score"] > limit} for row in rows]
     if as_json:
         print(json.dumps(about | {"scores": rows}, indent=1))
-        end_with(bad, count)
+        end_with(bad, len(files))
         return
     columns = ("file", "score", "above this share of the training clips")
-    numbers, limit_text = told_apart(found[scorer].tolist(), limit)
+    numbers, limit_text = told_apart([row["score"] for row in rows], limit)
     told = [
         (str(row["file"]), number, f"{row['training_share']:.0%}")
         for row, number in zip(rows, numbers, strict=True)
@@ -132,7 +127,7 @@ def score(
                 "without a fault, so choose a threshold (asd threshold) before you "
                 "judge by it."
             )
-    end_with(bad, count)
+    end_with(bad, len(files))
 
 
 def _tracks(

@@ -10,10 +10,13 @@ scores of each domain's own training clips.
 ``EMBEDDING_SCORERS["knn-local"] = knn_local`` offers one in every run.
 """
 
+from functools import partial
+
 import numpy as np
 
 from asdlib.errors import AsdError
-from asdlib.judge.scorers import Scorer, cross_scores, unit
+from asdlib.judge.blocks import Distances, in_blocks, spread_around
+from asdlib.judge.scorers import FITS, Fitted, Scorer, cosine_distances, cross_scores
 
 NEIGHBOURS = 4  # training clips that tell how far apart clips are there
 LEAST = 1e-9  # distance to those clips, where some are there twice
@@ -30,8 +33,12 @@ def knn_local(
     balance" (ICASSP 2025) and "Local density-based anomaly score normalization for
     domain generalization" (2025). One known clip has no others: its plain distance.
     """
-    far, between = _cosine(known, asked), _cosine(known, known)
-    return local_ratio(far, between, neighbours=neighbours)
+    return fit_knn_local(known, neighbours=neighbours)(asked)
+
+
+def fit_knn_local(known: np.ndarray, *, neighbours: int = NEIGHBOURS) -> Fitted:
+    """:func:`knn_local` for many calls: fitted to ``known`` (N, d) once."""
+    return fit_ratio(_cosine(known), known, neighbours=neighbours)
 
 
 def knn_local_difference(
@@ -41,8 +48,36 @@ def knn_local_difference(
 
     min over y of D(x, y) - mean over k ≤ K of D(y, y_k): the same papers' other form.
     """
-    far, between = _cosine(known, asked), _cosine(known, known)
-    return (far - local_spread(between, neighbours=neighbours)).min(axis=1)
+    return fit_knn_local_difference(known, neighbours=neighbours)(asked)
+
+
+def fit_knn_local_difference(
+    known: np.ndarray, *, neighbours: int = NEIGHBOURS
+) -> Fitted:
+    """:func:`knn_local_difference` for many calls: fitted to ``known`` (N, d) once."""
+    far = _cosine(known)
+    spread = _spread(far, known, neighbours)
+
+    def score(asked: np.ndarray) -> np.ndarray:
+        return (far(asked) - spread).min(axis=1)
+
+    return partial(in_blocks, score, width=len(known))
+
+
+def fit_ratio(far: Distances, known: np.ndarray, *, neighbours: int) -> Fitted:
+    """:func:`local_ratio` for many calls: fitted to ``known`` (N, d) once.
+
+    ``far`` gives the distances of rows to ``known``. Raises :class:`AsdError` for no
+    neighbour.
+    """
+    if len(known) < 2:
+        return lambda asked: far(asked)[:, 0]
+    spread = _spread(far, known, neighbours).clip(min=LEAST)
+
+    def score(asked: np.ndarray) -> np.ndarray:
+        return (far(asked) / spread).min(axis=1)
+
+    return partial(in_blocks, score, width=len(known))
 
 
 def local_ratio(
@@ -69,18 +104,20 @@ def local_spread(between: np.ndarray, *, neighbours: int = NEIGHBOURS) -> np.nda
     >>> local_spread(between, neighbours=1)
     array([1., 1., 3.])
     """
+    places = np.arange(len(between))
+    return _spread(lambda rows: between[rows].astype(np.float64), places, neighbours)
+
+
+def _spread(far: Distances, known: np.ndarray, neighbours: int) -> np.ndarray:
+    """:func:`asdlib.judge.blocks.spread_around`, of one neighbour at least: (N,)."""
     if neighbours < 1:
         raise AsdError(f"{neighbours} neighbours tell nothing: choose 1 or more")
-    if len(between) < 2:
-        return np.zeros(len(between))
-    others = between.astype(np.float64)
-    np.fill_diagonal(others, np.inf)  # a clip is no neighbour of its own
-    count = min(neighbours, len(between) - 1)
-    return np.sort(others, axis=1)[:, :count].mean(axis=1)
+    return spread_around(far, known, neighbours)
 
 
-def _cosine(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    return (1 - unit(asked) @ unit(known).T).clip(min=0)
+def _cosine(known: np.ndarray) -> Distances:
+    far = cosine_distances(known)
+    return lambda rows: far(rows).clip(min=0)
 
 
 def by_domain(
@@ -119,3 +156,6 @@ def by_domain(
         spread = max(float(usual.std()), LEAST)
         found.append((scorer(own, asked) - usual.mean()) / spread)
     return np.min(found, axis=0)
+
+
+FITS.update({knn_local: fit_knn_local, knn_local_difference: fit_knn_local_difference})

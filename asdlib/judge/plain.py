@@ -9,11 +9,20 @@ the clips, so d may be far larger than N. Two others, :func:`sub_bands` and
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from asdlib.judge.normalise import local_ratio
-from asdlib.judge.scorers import Distance, Fitted, Scorer, distances, fit_distance
+from asdlib.judge.blocks import in_blocks, nearest
+from asdlib.judge.normalise import fit_ratio
+from asdlib.judge.scorers import (
+    FITS,
+    Distance,
+    Fitted,
+    Scorer,
+    euclidean_distances,
+    fit_distance,
+)
 
 LEAST = 0.1  # spread of a number, in shares of the median one: few clips may agree
 NEIGHBOURS = 2
@@ -60,9 +69,19 @@ def plain_knn(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
 
     Per dimension, so that it stays of the order of 1.
     """
-    known, asked = standardised(known, asked)
-    near = np.partition(distances(known, asked), min(NEIGHBOURS, len(known)) - 1)
-    return near[:, :NEIGHBOURS].mean(axis=1) / np.sqrt(known.shape[1])
+    return fit_plain_knn(known)(asked)
+
+
+def fit_plain_knn(known: np.ndarray) -> Fitted:
+    """:func:`plain_knn` for many calls: fitted to ``known`` (N, d) once."""
+    scale = standard(known)
+    far = euclidean_distances(scale(known))
+
+    def score(asked: np.ndarray) -> np.ndarray:
+        near = nearest(far(scale(asked)), NEIGHBOURS)
+        return near.mean(axis=1) / np.sqrt(known.shape[1])
+
+    return partial(in_blocks, score, width=len(known))
 
 
 def plain_local(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -71,11 +90,16 @@ def plain_local(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     The least of these ratios over the known clips, by the four clips around each
     (:func:`asdlib.judge.normalise.knn_local`).
     """
-    known, asked = standardised(known, asked)
-    if len(known) < 2:
-        return distances(known, asked)[:, 0] / np.sqrt(known.shape[1])
-    far, between = distances(known, asked), distances(known, known)
-    return local_ratio(far, between, neighbours=AROUND)
+    return fit_plain_local(known)(asked)
+
+
+def fit_plain_local(known: np.ndarray) -> Fitted:
+    """:func:`plain_local` for many calls: fitted to ``known`` (N, d) once."""
+    scale = standard(known)
+    rows = scale(known)
+    ratio = fit_ratio(euclidean_distances(rows), rows, neighbours=AROUND)
+    size = np.sqrt(rows.shape[1]) if len(rows) < 2 else 1.0  # no ratio, but a distance
+    return lambda asked: ratio(scale(asked)) / size
 
 
 def plain_mahalanobis(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -96,17 +120,28 @@ def plain_svm(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     Schölkopf et al. (2001), with a Gaussian kernel as wide as the healthy clips lie
     apart; the density in shares of the highest that is possible.
     """
+    return fit_plain_svm(known)(asked)
+
+
+def fit_plain_svm(known: np.ndarray) -> Fitted:
+    """:func:`plain_svm` for many calls: fitted to ``known`` (N, d) once."""
     from scipy.special import logsumexp
     from sklearn.svm import OneClassSVM
 
-    known, asked = standardised(known, asked)
+    scale = standard(known)
     gamma = 1 / known.shape[1]  # one clip is one kernel, which libsvm cannot fit
     if len(known) < 2:
-        return gamma * np.sum(asked**2, axis=1)
-    machine = OneClassSVM(nu=max(OUTSIDE, 1 / len(known)), gamma=gamma).fit(known)
+        return lambda asked: gamma * np.sum(scale(asked) ** 2, axis=1)
+    machine = OneClassSVM(nu=max(OUTSIDE, 1 / len(known)), gamma=gamma)
+    machine.fit(scale(known))
     share = machine.dual_coef_[0] / machine.dual_coef_.sum()
-    square = distances(machine.support_vectors_, asked) ** 2
-    return -logsumexp(-gamma * square, b=share, axis=1)  # far away it is no exact 0
+    far = euclidean_distances(machine.support_vectors_)
+
+    def score(asked: np.ndarray) -> np.ndarray:
+        square = far(scale(asked)) ** 2
+        return -logsumexp(-gamma * square, b=share, axis=1)  # far away it is no exact 0
+
+    return partial(in_blocks, score, width=len(share))
 
 
 def sub_bands(known: np.ndarray, asked: np.ndarray, *, width: int) -> np.ndarray:
@@ -116,13 +151,24 @@ def sub_bands(known: np.ndarray, asked: np.ndarray, *, width: int) -> np.ndarray
     Each has its own nearest clip, by the Euclidean distance in units of how far apart
     clips are there (:func:`asdlib.judge.normalise.local_ratio`).
     """
-    known, asked = (np.asarray(rows, np.float64) for rows in (known, asked))
+    return fit_sub_bands(known, width=width)(asked)
+
+
+def fit_sub_bands(known: np.ndarray, *, width: int) -> Fitted:
+    """:func:`sub_bands` for many calls: fitted to ``known`` (N, d) once."""
+    known = np.asarray(known, np.float64)
+    bands = [slice(at, at + width) for at in range(0, known.shape[1], width)]
     ratios = []
-    for first in range(0, known.shape[1], width):
-        k, a = (rows[:, first : first + width] for rows in (known, asked))
-        far, between = distances(k, a), distances(k, k)
-        ratios.append(local_ratio(far, between, neighbours=AROUND))
-    return np.mean(ratios, axis=0)
+    for band in bands:
+        rows = known[:, band]
+        ratios.append(fit_ratio(euclidean_distances(rows), rows, neighbours=AROUND))
+
+    def score(asked: np.ndarray) -> np.ndarray:
+        asked = np.asarray(asked, np.float64)
+        pairs = zip(ratios, bands, strict=True)
+        return np.mean([ratio(asked[:, band]) for ratio, band in pairs], axis=0)
+
+    return score
 
 
 def ridged_mahalanobis(
@@ -133,11 +179,17 @@ def ridged_mahalanobis(
     The covariance of ``known`` (N, d) has ``ridge`` more in every direction, instead of
     being shrunk: with fewer clips than numbers, what no known clip has counts for much.
     """
+    return fit_ridged_mahalanobis(known, ridge=ridge)(asked)
+
+
+def fit_ridged_mahalanobis(known: np.ndarray, *, ridge: float = RIDGE) -> Fitted:
+    """:func:`ridged_mahalanobis` for many calls: fitted to ``known`` (N, d) once."""
     known = np.asarray(known, np.float64)
     mean = known.mean(axis=0)
     _, singular, axes = np.linalg.svd(known - mean, full_matrices=False)
     inside = singular**2 / len(known) + ridge
-    return Distance(mean, axes, inside, ridge)(np.asarray(asked, np.float64))
+    distance = Distance(mean, axes, inside, ridge)
+    return lambda asked: distance(np.asarray(asked, np.float64))
 
 
 PLAIN_SCORERS: dict[str, Scorer] = {
@@ -146,3 +198,12 @@ PLAIN_SCORERS: dict[str, Scorer] = {
     "svm": plain_svm,
     "local": plain_local,
 }
+FITS.update(
+    {
+        plain_knn: fit_plain_knn,
+        plain_mahalanobis: fit_plain_mahalanobis,
+        plain_svm: fit_plain_svm,
+        plain_local: fit_plain_local,
+        ridged_mahalanobis: fit_ridged_mahalanobis,
+    }
+)

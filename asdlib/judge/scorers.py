@@ -2,15 +2,18 @@
 
 A scorer of embeddings is an entry of :data:`EMBEDDING_SCORERS`:
 ``(known (N, d), asked (M, d)) -> (M,)``, where ``known`` are normal clips of the same
-machine. One more entry is all that a new scorer takes.
+machine. One more entry is all that a new scorer takes. What it finds out about the
+known clips alone can be found out once, for many calls: :data:`FITS`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 
 from asdlib.errors import AsdError
+from asdlib.judge.blocks import Distances, in_blocks, nearest
 
 Scorer = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Fitted = Callable[[np.ndarray], np.ndarray]  # asked (M, d) → scores (M,)
@@ -76,9 +79,28 @@ def knn_score(
     >>> knn_score(known, np.array([[5.0, 0.0], [0.0, 1.0]]))
     array([0., 1.])
     """
-    distance = 1 - unit(asked) @ unit(known).T
-    nearest = np.sort(distance, axis=1)[:, :neighbours]
-    return nearest.mean(axis=1).clip(min=0)
+    return fit_knn(known, neighbours=neighbours)(asked)
+
+
+def fit_knn(known: np.ndarray, *, neighbours: int = 2) -> Fitted:
+    """:func:`knn_score` for many calls: fitted to ``known`` (N, d) once."""
+    far = cosine_distances(known)
+
+    def score(asked: np.ndarray) -> np.ndarray:
+        return nearest(far(asked), neighbours).mean(axis=1).clip(min=0)
+
+    return partial(in_blocks, score, width=len(known))
+
+
+def cosine_distances(known: np.ndarray) -> Distances:
+    """What gives the cosine distances (M, N) of rows (M, d) to ``known`` (N, d)."""
+    turned = unit(known).T
+
+    def far(rows: np.ndarray) -> np.ndarray:
+        along = unit(rows) @ turned
+        return np.subtract(1, along, out=along)
+
+    return far
 
 
 def mahalanobis_score(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -156,8 +178,20 @@ def distances(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     >>> distances(np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[0.0, 0.0]]))
     array([[0., 5.]])
     """
-    squares = np.sum(asked**2, axis=1)[:, None] + np.sum(known**2, axis=1)
-    return np.sqrt((squares - 2 * asked @ known.T).clip(min=0))
+    return euclidean_distances(known)(asked)
+
+
+def euclidean_distances(known: np.ndarray) -> Distances:
+    """:func:`distances` for many calls: what gives those of rows (M, d) to ``known``
+    (N, d)."""
+    lengths = np.sum(known**2, axis=1)
+
+    def far(rows: np.ndarray) -> np.ndarray:
+        squares = np.sum(rows**2, axis=1)[:, None] + lengths
+        squares -= 2 * rows @ known.T
+        return np.sqrt(squares.clip(min=0, out=squares))
+
+    return far
 
 
 def gmm_score(
@@ -168,6 +202,11 @@ def gmm_score(
     The mixture has diagonal covariances and is fitted to ``known`` (N, d); rows are
     brought to unit length first.
     """
+    return fit_gmm(known, components=components)(asked)
+
+
+def fit_gmm(known: np.ndarray, *, components: int = 2) -> Fitted:
+    """:func:`gmm_score` for many calls: fitted to ``known`` (N, d) once."""
     from sklearn.mixture import GaussianMixture
 
     # The floor under the variances keeps a handful of clips from looking like a density
@@ -180,7 +219,8 @@ def gmm_score(
     )
     # scikit-learn wants two rows at least
     rows = known if len(known) > 1 else np.repeat(known, 2, axis=0)
-    return -mixture.fit(unit(rows)).score_samples(unit(asked))
+    mixture.fit(unit(rows))
+    return lambda asked: -mixture.score_samples(unit(asked))
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -194,9 +234,26 @@ EMBEDDING_SCORERS: dict[str, Scorer] = {
     "mahalanobis": mahalanobis_score,
     "gmm": gmm_score,
 }
+# Of scorers, embeddings' or others', the forms that look at ``known`` (N, d) once.
+FITS: dict[Scorer, Callable[[np.ndarray], Fitted]] = {
+    knn_score: fit_knn,
+    mahalanobis_score: fit_mahalanobis,
+    gmm_score: fit_gmm,
+}
 # "softmax" keeps ArcFace's margin on the clip's own ID, as the paper's code does;
 # "softmax-plain" scores without it.
 SOFTMAX_SCORERS = ("softmax", "softmax-plain")
+
+
+def fitted(scorer: Scorer, known: np.ndarray) -> Fitted:
+    """``scorer`` with its ``known`` clips (N, d): asked (M, d) → scores (M,).
+
+    One that is in :data:`FITS` is fitted when it is first asked, and never again.
+    """
+    if scorer not in FITS:
+        return partial(scorer, known)
+    once = cache(lambda: FITS[scorer](known))
+    return lambda asked: once()(asked)
 
 
 def scorer_names() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ which asks for less data and is wrong where the scores have another shape.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -159,8 +159,22 @@ def are_known(bank: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
     >>> are_known(np.eye(2), np.array([[0.0, 1.00001], [1.0, 1.0]]))
     array([ True, False])
     """
-    off = [np.abs(bank - e).max(axis=1).min(initial=np.inf) for e in embeddings]
-    return np.array(off) < SAME * np.abs(embeddings).max(axis=1)
+    same = _same_in(bank)
+    return np.array([len(same(e)) > 0 for e in embeddings], dtype=bool)
+
+
+def _same_in(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """What finds the places in ``rows`` (N, dim) of one embedding (dim,)."""
+    # Where rows differ most, few are near: only those are compared as a whole.
+    at = int(np.argmax(rows.std(axis=0))) if len(rows) else 0
+    there = rows[:, at].copy()
+
+    def same(embedding: np.ndarray) -> np.ndarray:
+        off = SAME * np.abs(embedding).max()
+        places = np.flatnonzero(np.abs(there - embedding[at]) < off)
+        return places[np.abs(rows[places] - embedding).max(axis=1) < off]
+
+    return same
 
 
 def refuse_known(
@@ -171,18 +185,16 @@ def refuse_known(
     By their embeddings: ``bank`` (M, dim) of the training clips, ``embeddings`` (N,
     dim) of the clips called ``names`` (N), as :func:`are_known` compares them.
     """
-    known = are_known(bank, embeddings)
+    known, twins_of = are_known(bank, embeddings), _same_in(embeddings)
     for i, (name, embedding) in enumerate(zip(names, embeddings, strict=True)):
-        near = SAME * np.abs(embedding).max()
         if known[i]:
             raise AsdError(
                 f"{name} was trained on, so its score says nothing about new clips: "
                 "calibrate on other recordings"
             )
-        off = np.abs(embeddings[:i] - embedding).max(axis=1)
-        twins = np.flatnonzero(off < near)
-        if twins.size:
+        first = twins_of(embedding).min(initial=i)
+        if first < i:
             raise AsdError(
-                f"{name} is the same recording as {names[twins[0]]}, "
+                f"{name} is the same recording as {names[first]}, "
                 "and would count twice: leave one out"
             )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from asdlib.errors import AsdError
-from asdlib.judge.scorers import EMBEDDING_SCORERS, Fitted, softmax_score
+from asdlib.judge.scorers import EMBEDDING_SCORERS, Fitted, fitted, softmax_score
 from asdlib.learn.classifier import MachineClassifier
 from asdlib.learn.embedding import embed
 from asdlib.learn.encoder import BOOK_ENCODER
@@ -147,9 +147,12 @@ def scored_by(
 
 
 def by_distance(known: np.ndarray, *, first: str = "knn") -> Judges:
-    """Every distance to the ``known`` rows (N, d) of a machine, one of them first."""
+    """Every distance to the ``known`` rows (N, d) of a machine, one of them first.
+
+    Each is fitted to them when it is first asked (:func:`asdlib.judge.scorers.fitted`).
+    """
     names = dict.fromkeys([first, *EMBEDDING_SCORERS])
-    return {name: partial(EMBEDDING_SCORERS[name], known) for name in names}
+    return {name: fitted(EMBEDDING_SCORERS[name], known) for name in names}
 
 
 def by_surprise(model: MachineClassifier, label: int) -> Judges:

@@ -59,20 +59,37 @@ def save_bank(
     bank: np.ndarray,
     labels: np.ndarray,
 ) -> None:
-    """Write ``embeddings.safetensors``, ``README.md``, and last ``scores.json``.
+    """Write ``README.md``, and what :func:`save_rows` does.
 
     ``bank`` (N, dim) float32 are the embeddings of the training clips, ``labels`` (N,)
     int64 whose they are. Raises OSError where they cannot be written.
     """
     names = scorers_of(model, config, bank, labels)
-    percentiles = percentiles_of(config, model, bank, labels, names)
-    tensors = {"embeddings": torch.from_numpy(bank), "labels": torch.from_numpy(labels)}
-    about = {"run": config.mark}
-    write_tensors(tensors, run / "embeddings.safetensors", metadata=about)
     parameters = sum(weight.numel() for weight in model.parameters())
     write_card(run, config, labels, parameters=parameters, scorers=names)
+    save_rows(run, config, model, bank, labels)
+
+
+def save_rows(
+    run: Path,
+    config: RunConfig,
+    model: nn.Module,
+    bank: np.ndarray,
+    labels: np.ndarray,
+    **about: str,
+) -> None:
+    """Write ``embeddings.safetensors`` and last ``scores.json``.
+
+    ``bank`` (N, dim) and ``labels`` (N,) are those of :func:`save_bank`; ``about`` is
+    kept with them. Raises OSError where they cannot be written.
+    """
+    names = scorers_of(model, config, bank, labels)
+    percentiles = percentiles_of(config, model, bank, labels, names)
+    tensors = {"embeddings": torch.from_numpy(bank), "labels": torch.from_numpy(labels)}
+    mark = {"run": config.mark}
+    write_tensors(tensors, run / "embeddings.safetensors", metadata=about | mark)
     with atomic_write(run / "scores.json") as temporary:
-        temporary.write_text(json.dumps(about | {"percentiles": percentiles}) + "\n")
+        temporary.write_text(json.dumps(mark | {"percentiles": percentiles}) + "\n")
 
 
 def percentiles_of(

@@ -1,6 +1,6 @@
 """A trained detector: scores from a finished run directory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -72,6 +72,9 @@ class Detector:
         default_factory=dict, init=False, repr=False, compare=False
     )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_judges": {}}  # a copy fits its own
+
     @classmethod
     def load(cls, run: str | Path) -> "Detector":
         """The detector in a run directory.
@@ -134,10 +137,14 @@ class Detector:
 
         Raises :class:`AsdError` where there is no such scorer.
         """
-        if name is not None and name not in self.scorers:
-            names = ", ".join(self.scorers)
+        for judge in self._judges.values():  # what is made already is not made anew
+            if isinstance(judge, Mapping) and (name is None or name in judge):
+                return name or next(iter(judge))
+        scorers = self.scorers
+        if name is not None and name not in scorers:
+            names = ", ".join(scorers)
             raise AsdError(f"no scorer {name!r}: choose one of {names}")
-        return name or self.scorers[0]
+        return name or scorers[0]
 
     def every_score(
         self,

@@ -1,0 +1,2 @@
+from asdlib.judge.thin import *
+from asdlib.use.thinning import *
