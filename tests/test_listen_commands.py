@@ -155,3 +155,30 @@ def test_alarms_come_first_in_the_order_of_their_excess_over_their_own_threshold
     rows.sort(key=lambda row: row.urgency, reverse=True)
     assert [row.score for row in rows] == [0.5, -1.0, 30.0, 9.0, 8.0]
     assert [row.alarm for row in rows] == [True, True, True, False, False]
+
+
+def test_the_export_has_the_scorer_the_alarm_and_eight_bits_that_are_asked_for(asd, run, healthy, small_park, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="asdlib[export] is not installed")
+    out = tmp_path / "d.onnx"
+    assert asd("threshold", *healthy, "--run", run, "--machine", MACHINE, "--scorer", "knn")[0] == 0
+    code, told, err = asd("export", "--run", run, "--out", out, "--scorer", "knn", "--int8", small_park)
+    assert code == 0, err
+    assert f"{out.stat().st_size / 1e6:.2f} MB" in told
+    session = onnxruntime.InferenceSession(out)
+    assert "alarm" in [output.name for output in session.get_outputs()]
+    x = np.stack([soundfile.read(path, dtype="float32")[0] for path in healthy])
+    score, _, alarm = session.run(None, {"waveform": x})
+    meta = session.get_modelmeta().custom_metadata_map
+    k = json.loads(meta["machines"]).index(MACHINE)
+    np.testing.assert_array_equal(alarm[:, k], score[:, k] > np.float32(json.loads(meta["thresholds"])[k]))
+    assert alarm[:, k].mean() < 0.5
+
+
+def test_an_export_that_cannot_be_is_said(asd, run, small_park, tmp_path):
+    code, _, err = asd("export", "--run", run, "--web", tmp_path / "d.js", "--scorer", "knn")
+    assert (code, list(tmp_path.glob("d.*"))) == (2, [])
+    assert "--scorer and --int8 are for ONNX" in err
+    shutil.copytree(small_park / "fan" / "test", tmp_path / "only" / "fan" / "test")
+    code, _, err = asd("export", "--run", run, "--out", tmp_path / "d.onnx", "--int8", tmp_path / "only")
+    assert (code, list(tmp_path.glob("d.*"))) == (2, [])
+    assert "has no training clips of the machines of" in err

@@ -184,7 +184,12 @@ def test_a_live_source_that_dies_is_opened_again_and_the_gap_is_told(listen, ser
 def test_it_ends_when_it_is_told_to_and_so_does_ffmpeg(small_run, how):
     what = "lavfi:anoisesrc=r=16000,arealtime"
     words = [sys.executable, "-m", "asdlib", "stream", "--run", small_run, "--machine", MACHINE, "--source", what]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+
+    def as_from_a_terminal():  # what a shell starts in the background is deaf to Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(words, **pipes, preexec_fn=as_from_a_terminal) as process:
         first = process.stdout.readline()
         (child,) = children(process.pid)
         process.send_signal(how)

@@ -31,6 +31,8 @@ from asdlib.commands import (
 from asdlib.errors import AsdError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from asdlib.sound.data import Clip
 
 
@@ -164,6 +166,15 @@ def export(
     web: Annotated[
         Path | None, typer.Option(help="Script for a page to write, OUT.js.")
     ] = None,
+    scorer: ScorerName = None,
+    int8: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA",
+            help="With --out: the network in 8 bits, in the ranges that the training "
+            "clips in this folder show.",
+        ),
+    ] = None,
 ) -> None:
     """Write the detector as one ONNX file, for onnxruntime in any language.
 
@@ -172,14 +183,37 @@ def export(
     """
     if out is None and web is None:
         raise AsdError("nothing to write: give --out FILE.onnx, or --web FILE.js")
+    if out is None and (scorer, int8) != (None, None):
+        raise AsdError("--scorer and --int8 are for ONNX: give --out FILE.onnx, too")
     if out is not None:
         from asdlib.use.export import export as export_to
 
-        export_to(run, out)
-        print(f"wrote {out}: waveform (clips, samples) in, score (clips, machines) out")
+        waveforms = None if int8 is None else _waveforms_of(run, int8)
+        export_to(run, out, scorer=scorer, int8=waveforms)
+        size = out.stat().st_size / 1e6
+        print(
+            f"wrote {out}: {size:.2f} MB, waveform (clips, samples) in, score (clips, "
+            "machines) out"
+        )
     if web is not None:
         from asdlib.use.web import write_web
 
         write_web(run, web)
         size = web.stat().st_size / 1e6
         print(f"wrote {web}: {size:.2f} MB, open it in a page; its first lines say how")
+
+
+def _waveforms_of(run: Path, data: Path) -> "np.ndarray":
+    """The training clips in a folder, of the machines that a run knows."""
+    from asdlib.sound.cache import features_of
+    from asdlib.use.run import read_config
+
+    config = read_config(run)
+    found = found_in(data, None, None)
+    clips = [c for c in found if c.split == "train" and c.machine in config.machines]
+    if not clips:
+        raise AsdError(
+            f"{data} has no training clips of the machines of {run}: give the folder "
+            "that it was trained on"
+        )
+    return features_of(clips, config.features, options=config.reading).inputs[0]

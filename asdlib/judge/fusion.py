@@ -143,6 +143,6 @@ def surprise_at(logs: np.ndarray, mean: ArrayLike, spread: ArrayLike) -> np.ndar
     >>> surprise_at(np.array([3.0]), 1.0, 2.0).round(2)  # one in six
     array([1.84])
     """
-    from scipy.stats import norm
+    from scipy.special import log_ndtr  # scipy.stats would take a second to import
 
-    return -norm.logsf((logs - np.asarray(mean)) / np.asarray(spread))
+    return -log_ndtr((np.asarray(mean) - logs) / np.asarray(spread))

@@ -18,7 +18,8 @@ and the 95th percentile of each band of the log-mel.
   mean 0 and variance 1 over the training clips of all machines.
 """
 
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,20 @@ from torch import Tensor, nn
 
 from asdlib.errors import AsdError
 from asdlib.judge.fusion import surprise
-from asdlib.judge.normalise import knn_local
-from asdlib.judge.plain import PLAIN_SCORERS, ridged_mahalanobis, sub_bands
-from asdlib.judge.scorers import Fitted, Scorer, by_machine, cross_scores, knn_score
+from asdlib.judge.normalise import fit_knn_local
+from asdlib.judge.plain import (
+    PLAIN_SCORERS,
+    fit_ridged_mahalanobis,
+    fit_sub_bands,
+)
+from asdlib.judge.scorers import (
+    Fitted,
+    Scorer,
+    by_machine,
+    cross_scores,
+    fit_knn,
+    fitted,
+)
 from asdlib.learn.training import StageConfig
 from asdlib.methods import Judges, Task, check_kind, embedded, judged
 from asdlib.progress import OnStep, silent
@@ -45,7 +57,6 @@ SCORERS = ("mahalanobis", "knn", "svm", "local", "cosine", "ldn", "bands", "raw"
 BUDGET = StageConfig(1)
 COST = 10.0
 SUB_BAND = 5  # bands
-nearest_cosine = partial(knn_score, neighbours=1)
 
 
 class Views(nn.Module):
@@ -133,22 +144,26 @@ def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
     assert isinstance(model, Views)
     parts = model.parts
 
-    def surprised(asked: np.ndarray, scorer: Scorer) -> np.ndarray:
-        pairs = zip(parts(known), parts(asked), strict=True)
-        return np.mean([view_surprise(*pair, scorer=scorer) for pair in pairs], axis=0)
+    @cache
+    def views(name: str) -> list[tuple[np.ndarray, Fitted]]:
+        scorer = PLAIN_SCORERS[name]
+        return [(cross_scores(scorer, x), fitted(scorer, x)) for x in parts(known)]
 
-    def seen(asked: np.ndarray, scorer: Scorer, look: Fitted) -> np.ndarray:
-        return scorer(look(known), look(asked))
+    def surprised(asked: np.ndarray, name: str) -> np.ndarray:
+        pairs = zip(views(name), parts(asked), strict=True)
+        return np.mean([surprise(usual, new(x)) for (usual, new), x in pairs], axis=0)
 
-    by_band = partial(sub_bands, width=SUB_BAND * model.each)
+    def seen(fit: Callable[[np.ndarray], Fitted], look: Fitted) -> Fitted:
+        once = cache(lambda: fit(look(known)))
+        return lambda asked: once()(look(asked))
+
+    by_band = partial(fit_sub_bands, width=SUB_BAND * model.each)
     return {
-        **{
-            name: partial(surprised, scorer=PLAIN_SCORERS[name]) for name in SCORERS[:4]
-        },
-        "cosine": partial(seen, scorer=nearest_cosine, look=model.numbers),
-        "ldn": partial(seen, scorer=knn_local, look=model.numbers),
-        "bands": partial(seen, scorer=by_band, look=model.scaled),
-        "raw": partial(seen, scorer=ridged_mahalanobis, look=model.scaled),
+        **{name: partial(surprised, name=name) for name in SCORERS[:4]},
+        "cosine": seen(partial(fit_knn, neighbours=1), model.numbers),
+        "ldn": seen(fit_knn_local, model.numbers),
+        "bands": seen(by_band, model.scaled),
+        "raw": seen(fit_ridged_mahalanobis, model.scaled),
     }
 
 

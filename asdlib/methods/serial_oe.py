@@ -35,7 +35,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asdlib.errors import AsdError
-from asdlib.judge.scorers import Fitted, knn_score, mahalanobis_score
+from asdlib.judge.scorers import Fitted, Scorer, knn_score, mahalanobis_score
+from asdlib.judge.scorers import fitted as fitted_once
 from asdlib.learn.batches import batch_of, plan_batches
 from asdlib.learn.training import StageConfig, fit
 from asdlib.methods import Judges, Task, check_kind, scored_by
@@ -230,14 +231,16 @@ def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
         weight = network.machine.weight[own].detach().numpy().astype(np.float64)
         return np.logaddexp(0, -(embedding(rows) @ weight))
 
+    def distance(scorer: Scorer) -> Fitted:
+        once = fitted_once(scorer, embedding(known))
+        return lambda rows: once(embedding(rows))
+
     return {
         "density": lambda rows: fitted()(embedding(rows)),
         "type": doubt,
         "id": surprise,
-        "knn": lambda rows: knn_score(embedding(known), embedding(rows)),
-        "mahalanobis": lambda rows: mahalanobis_score(
-            embedding(known), embedding(rows)
-        ),
+        "knn": distance(knn_score),
+        "mahalanobis": distance(mahalanobis_score),
     }
 
 

@@ -198,9 +198,10 @@ def read_percentiles(
             "train it again"
         )
     missing = [name for name in names if name not in there]
-    new = percentiles_of(config, model, bank, labels, missing)
+    new = percentiles_of(config, model, bank, labels, missing) if missing else {}
     return {
-        machine: {name: row.tolist() for name, row in by_scorer.items()} | new[machine]
+        machine: {name: row.tolist() for name, row in by_scorer.items()}
+        | new.get(machine, {})
         for machine, by_scorer in found.items()
     }
 

@@ -35,8 +35,6 @@ class WholeEnsemble(nn.Module):
     the numbers (B, dim) that they look at.
     """
 
-    OUTPUTS = ("score", "parts", "embedding")
-
     def __init__(self, detector: Detector):
         super().__init__()
         model, bank = detector.model, detector.bank
@@ -79,21 +77,11 @@ def fitted(known: np.ndarray, part: str) -> Judged:
     return scale, fit_distance(scale(known)), dim
 
 
-class SurpriseOfPart(nn.Module):
-    """How surprising a part finds clips, for each of K machines: (B, d) → (B, K).
+class Ellipsoids(nn.Module):
+    """Squared Mahalanobis distances to the healthy clips of K machines, per dimension
+    where they are to be: (B, d) → (B, K), both float64."""
 
-    Both float64. ``mean`` and ``spread`` (K,) are those of the log scores of healthy
-    clips.
-    """
-
-    def __init__(
-        self,
-        machines: Sequence[Judged],
-        mean: Tensor,
-        spread: Tensor,
-        *,
-        of_unit_length: bool,
-    ):
+    def __init__(self, machines: Sequence[Judged], *, of_unit_length: bool):
         super().__init__()
         self.of_unit_length = of_unit_length
         longest = max(len(distance.axes) for _, distance, _ in machines)
@@ -112,20 +100,47 @@ class SurpriseOfPart(nn.Module):
         self.inside = constant([filled(d.inside, 1.0) for _, d, _ in machines])
         self.rest = constant([np.array([d.rest]) for _, d, _ in machines])
         self.divisor = machines[0][2]
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.of_unit_length:
+            x = of_length_1(x)
+        off = (x - self.centre[:, None]) / self.unit[:, None]  # (K, B, d)
+        along = (off @ self.axes.transpose(1, 2)).square()
+        across = off.square().sum(dim=2) - along.sum(dim=2)
+        distance = (along / self.inside[:, None]).sum(dim=2)
+        distance = distance + across.clamp(min=0) / self.rest
+        return distance.T / self.divisor
+
+
+def of_length_1(x: Tensor) -> Tensor:
+    """Rows (N, d) brought to length 1."""
+    return x / x.square().sum(dim=1, keepdim=True).sqrt().clamp(min=1e-12)
+
+
+class SurpriseOfPart(nn.Module):
+    """How surprising a part finds clips, for each of K machines: (B, d) → (B, K).
+
+    Both float64. ``mean`` and ``spread`` (K,) are those of the log scores of healthy
+    clips.
+    """
+
+    def __init__(
+        self,
+        machines: Sequence[Judged],
+        mean: Tensor,
+        spread: Tensor,
+        *,
+        of_unit_length: bool,
+    ):
+        super().__init__()
+        self.distances = Ellipsoids(machines, of_unit_length=of_unit_length)
         self.mean, self.spread = (
             nn.Parameter(x.double().clone(), requires_grad=False)
             for x in (mean, spread)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.of_unit_length:
-            x = x / x.square().sum(dim=1, keepdim=True).sqrt().clamp(min=1e-12)
-        off = (x - self.centre[:, None]) / self.unit[:, None]  # (K, B, d)
-        along = (off @ self.axes.transpose(1, 2)).square()
-        across = off.square().sum(dim=2) - along.sum(dim=2)
-        distance = (along / self.inside[:, None]).sum(dim=2)
-        distance = distance + across.clamp(min=0) / self.rest
-        logs = torch.log(distance.T / self.divisor + TINY)
+        logs = torch.log(self.distances(x) + TINY)
         return surprise((logs - self.mean) / self.spread)
 
 
