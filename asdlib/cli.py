@@ -1,7 +1,9 @@
 """The command ``asd``: simulate or download clips, train, evaluate, score."""
 
+import errno
 import io
 import logging
+import os
 import sys
 from importlib import import_module
 
@@ -41,4 +43,13 @@ def main() -> None:
             app()
     except AsdError as error:
         print(f"asd: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        # What is left of the output would be tried again at the end, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        print(
+            "asd: the disk that the output goes to is full: make room", file=sys.stderr
+        )
         sys.exit(2)

@@ -118,3 +118,11 @@ def test_a_line_comes_when_its_window_is_complete_and_says_when_that_was(sound, 
             last = time
         process.stdin.close()
         assert (process.stdout.read(), process.wait()) == (b"", 0)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+def test_a_full_disk_is_a_sentence(sound, small_run):
+    words = [sys.executable, "-m", "asdlib", "stream", "--run", small_run, "--machine", MACHINE, "--json"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, input=sound.tobytes(), stdout=full, stderr=subprocess.PIPE, timeout=120)
+    assert (done.returncode, done.stderr.decode()) == (2, "asd: the disk that the output goes to is full: make room\n")

@@ -216,7 +216,7 @@ class _Unfilled(TorchFunctionMode):
         # In place, as all of torch.nn.init is.
         if name.endswith("_") and not name.startswith("_"):
             return (*args, *options.values())[0]
-        if func is torch.hann_window:
+        if func in (torch.hann_window, torch.randn):
             return torch.empty(*args)
         return func(*args, **options)
 
