@@ -4,8 +4,10 @@ What was skipped, and why, is said at the end of every run. ``ASDLIB_MAY_SKIP`` 
 in it; any other then fails, so that continuous integration does not pass by leaving out.
 """
 
+import ast
 import os
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -131,6 +133,23 @@ def asd(monkeypatch, capsys):
         return code, *capsys.readouterr()
 
     return call
+
+
+def told_and_imported(words, *more) -> tuple[str, list[str]]:
+    """What ``asd`` says in a process of its own, and which slow packages, and of ``more``, it has imported."""
+    slow = "lightning_fabric", "pandas", "sklearn", "requests", "torch._dynamo", "sympy", "torch", *more
+    program = f"""
+import sys
+sys.argv = ["asd", *{[str(word) for word in words]!r}]
+from asdlib.cli import main
+try:
+    main()
+finally:
+    print([name for name in {slow!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    *told, imported = done.stdout.splitlines()
+    return "\n".join(told), ast.literal_eval(imported)
 
 
 def clips_of(inputs, labels) -> Clips:

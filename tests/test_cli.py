@@ -22,6 +22,7 @@ from asdlib.evaluation import EMBEDDING_SCORERS, SCORERS, machine_table, type_ta
 from asdlib.features import FeatureConfig
 from asdlib.run import read_config
 from asdlib.sound.shards import FILES
+from tests.conftest import told_and_imported
 
 CLP = ("--method", "clp-scf", "--epochs", "16")  # few clips would make more
 
@@ -139,20 +140,9 @@ def test_one_file_gets_the_score_that_evaluate_gave_it(asd, trained, small_park,
 
 def test_scoring_one_file_waits_for_no_package_that_it_does_not_need(trained, small_park):
     path = sorted((small_park / "fan" / "test").glob("anomaly_id_00_*.wav"))[0]
-    words = ["score", str(path), "--run", str(trained), "--machine", "fan/id_00", "--device", "cpu"]
-    program = f"""
-import sys
-sys.argv = ["asd", *{words!r}]
-from asdlib.cli import main
-try:
-    main()
-finally:
-    waited = "lightning_fabric", "pandas", "sklearn", "scipy", "requests", "torch._dynamo", "sympy", "torch"
-    print([name for name in waited if name in sys.modules])
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert path.name in done.stdout
-    assert done.stdout.splitlines()[-1] == "['torch']"
+    told, imported = told_and_imported(["score", path, "--run", trained, "--machine", "fan/id_00", "--device", "cpu"], "scipy")
+    assert path.name in told
+    assert imported == ["torch"]
 
 
 def test_a_stereo_recording_of_another_rate_is_scored_on_request(asd, trained, small_park, tmp_path):

@@ -24,6 +24,7 @@ from asdlib.spectrogram_encoder import SpectrogramConfig
 from asdlib.stream import StreamScorer, score
 from asdlib.training import StageConfig
 from asdlib.use.export_ensemble import surprise
+from tests.conftest import told_and_imported
 
 BEST = PRESETS["best"]
 QUICK = replace(
@@ -301,20 +302,10 @@ def test_the_challenges_list_of_truths_labels_what_names_do_not_say(run, small_p
 
 def test_scoring_one_file_waits_for_no_package_that_it_does_not_need(run, small_park):
     path = sorted((small_park / "fan" / "test").glob("anomaly_id_00_*.wav"))[0]
-    words = ["score", str(path), "--run", str(run), "--machine", "fan/id_00", "--device", "cpu"]
-    program = f"""
-import sys
-sys.argv = ["asd", *{words!r}]
-from asdlib.cli import main
-try:
-    main()
-finally:
-    waited = "lightning_fabric", "pandas", "sklearn", "scipy.stats", "requests", "torch._dynamo", "sympy", "torch"
-    print([name for name in waited if name in sys.modules])
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert path.name in done.stdout
-    assert done.stdout.splitlines()[-1] == "['torch']"
+    words = ["score", path, "--run", run, "--machine", "fan/id_00", "--device", "cpu"]
+    told, imported = told_and_imported(words, "scipy.stats")
+    assert path.name in told
+    assert imported == ["torch"]
 
 
 def test_what_is_known_of_the_training_clips_is_not_computed_at_each_start(run, monkeypatch):

@@ -98,6 +98,18 @@ def test_a_thinner_run_stands_beside_the_old_one(asd, small_run, detector, tmp_p
         thin(small_run, small_run / "config.json" / "x", keep=4)
 
 
+def test_rows_of_nearest_are_as_near_as_it_takes_them(asd, small_park, tmp_path):
+    run, out, keep = tmp_path / "run", tmp_path / "thin", 4
+    assert asd("train", small_park, "--run", run, "--method", "nearest", "--device", "cpu")[0] == 0
+    thin(run, out, keep=keep)
+    old, new = Detector.load(run), Detector.load(out)
+    for label in range(len(old.config.machines)):
+        own = old.bank[old.bank_labels == label].astype(float)
+        spread = own.std(axis=0)
+        rows = (own - own.mean(axis=0)) / np.maximum(spread, 0.1 * np.median(spread[spread > 0]))
+        np.testing.assert_array_equal(new.bank[new.bank_labels == label], own[thinned(rows, keep)].astype(np.float32))
+
+
 def test_what_thinning_costs_was_measured_on_every_machine():
     found = json.loads((Path(__file__).parents[1] / "data" / "results" / "thinning.json").read_text())["records"]
     ways = [

@@ -26,10 +26,10 @@ def thin(
 
     Which stay says :func:`asdlib.judge.thin.thinned`, by embeddings of unit length, as
     neighbours are sought by the cosine; rows of the method nearest are standardised, as
-    it does. ``out`` must not be there yet. What is known
-    of the scores of healthy clips is computed anew. Gives how many clips there were of
-    each machine, and are. Raises :class:`AsdError` for fewer than two clips to keep,
-    for an ensemble, and where the copy cannot be written.
+    it does. ``out`` must not be there yet. What is known of the scores of healthy clips
+    is computed anew. Gives how many clips there were of each machine, and are. Raises
+    :class:`AsdError` for fewer than two clips to keep, for an ensemble, and where the
+    copy cannot be written.
     """
     run, out = Path(run), Path(out)
     detector = Detector.load(run)
