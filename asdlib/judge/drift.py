@@ -9,10 +9,13 @@ The reference must be clips that the network has *not* learned from, such as tho
 a threshold was chosen by. It knows its training clips: they score lower, and lie closer
 together, than any new clip of the same machine, and every day would look like a change.
 
-Two samples differ by their energy distance, 2 E|X - Y| - E|X - X'| - E|Y - Y'|, which
-is 0 for equal distributions only (Székely and Rizzo 2013). How large it would be by
-chance is seen where the clips change sides at random (Phipson and Smyth 2010), and Holm
-(1979) allows for two looks, at scores and at embeddings.
+Two samples differ by their energy distance,
+
+.. math:: 2 E|X - Y| - E|X - X'| - E|Y - Y'|,
+
+which is 0 for equal distributions only (Székely and Rizzo 2013). How large it would be
+by chance is seen where the clips change sides at random (Phipson and Smyth 2010), and
+Holm (1979) allows for two looks, at scores and at embeddings.
 
 Clips recorded in a row are alike. As if they were independent, an ordinary day would
 look like a change; so whole *blocks* change sides, recordings or days, in which all
