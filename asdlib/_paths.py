@@ -42,6 +42,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "encoders": ("learn.encoders",),
     "pieces": ("learn.pieces",),
     "spectrogram_encoder": ("learn.spectrogram_encoder",),
+    "norm_prelu": ("learn.norm_prelu",),
     "prelu": ("learn.prelu",),
     "heads": ("learn.heads",),
     "contrastive": ("learn.contrastive", "learn.heads"),

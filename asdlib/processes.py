@@ -19,6 +19,7 @@ from typing import Any
 import torch
 import torch.distributed
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from asdlib.errors import AsdError
@@ -139,9 +140,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        parts = [torch.empty_like(x) for _ in range(world_size())]
-        torch.distributed.all_gather(parts, x)
-        return torch.cat(parts)
+        return torch.cat(_of_all(x))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
@@ -150,16 +149,11 @@ class _Gather(torch.autograd.Function):
         return gradient.chunk(world_size())[torch.distributed.get_rank()]
 
 
-class _Mean(torch.autograd.Function):
-    """The mean over the processes; so is its gradient, of what all send back."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        x = x.contiguous().clone()
-        torch.distributed.all_reduce(x)
-        return x / world_size()
-
-    backward = forward
+def _of_all(x: Tensor) -> list[Tensor]:
+    """``x`` of each process, in the same order in each."""
+    parts = [torch.empty_like(x) for _ in range(world_size())]
+    torch.distributed.all_gather(parts, x)
+    return parts
 
 
 def all_reduce_mean(value: Tensor) -> Tensor:
@@ -169,37 +163,61 @@ def all_reduce_mean(value: Tensor) -> Tensor:
     """
     if world_size() == 1:
         return value
-    return _Mean.apply(value.detach())
+    value = value.detach().contiguous().clone()
+    torch.distributed.all_reduce(value)
+    return value / world_size()
 
 
 @contextmanager
 def synced_batch_norms(model: nn.Module) -> Iterator[None]:
     """Inside, batch norms in training mode see the clips of all processes.
 
-    They take mean and variance over them. torch's own SyncBatchNorm knows GPUs only;
-    this one works on any device. Each process must have as many clips as the others.
+    They take mean and variance over them: on GPUs by torch's own SyncBatchNorm, which
+    knows nothing else, elsewhere by one of ours. Each process must have as many clips
+    as the others.
     """
     modules = model.modules() if world_size() > 1 else ()
     norms = [module for module in modules if isinstance(module, _BatchNorm)]
+    kinds = [type(norm) for norm in norms]
     for norm in norms:
-        # Of this object, instead of its class's.
-        vars(norm)["forward"] = partial(_synced_batch_norm, norm)
+        if norm.weight is not None and norm.weight.is_cuda:
+            norm.__class__ = nn.SyncBatchNorm
+            vars(norm)["process_group"] = None  # of all
+        else:
+            # Of this object, instead of its class's.
+            vars(norm)["forward"] = partial(_synced_batch_norm, norm)
     try:
         yield
     finally:
-        for norm in norms:
-            del vars(norm)["forward"]
+        for norm, kind in zip(norms, kinds, strict=True):
+            norm.__class__ = kind
+            for name in ("forward", "process_group"):
+                vars(norm).pop(name, None)
+
+
+def is_synced(norm: nn.Module) -> bool:
+    """Does this batch norm, inside :func:`synced_batch_norms`, go by ours?"""
+    forward = vars(norm).get("forward")
+    return isinstance(forward, partial) and forward.func is _synced_batch_norm
+
+
+def moments_of_all(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (C,) over all processes, from those of each, in float64.
+
+    Each has as many numbers as the others.
+    """
+    both = torch.stack((mean, variance)).double()
+    means, variances = torch.stack(_of_all(both)).unbind(1)
+    mean = means.mean(0)
+    return mean, variances.mean(0).clamp(min=0) + (means - mean).square().mean(0)
 
 
 def _synced_batch_norm(norm: _BatchNorm, x: Tensor) -> Tensor:
     if not norm.training:
         return type(norm).forward(norm, x)
-    over = [i for i in range(x.ndim) if i != 1]
-    shape = [1, -1] + [1] * (x.ndim - 2)
-    wide = x.float()
-    mean = _Mean.apply(wide.mean(over))
-    centred = wide - mean.view(shape)
-    variance = _Mean.apply((centred**2).mean(over))
+    ones = torch.ones(x.shape[1])
+    weight, bias = (norm.weight, norm.bias) if norm.affine else (ones, 0 * ones)
+    out, mean, variance = _SyncedNorm.apply(x, weight, bias, norm.eps)
     with torch.no_grad():
         n = world_size() * x.numel() // x.shape[1]
         assert norm.running_mean is not None
@@ -209,7 +227,54 @@ def _synced_batch_norm(norm: _BatchNorm, x: Tensor) -> Tensor:
         norm.num_batches_tracked.add_(1)
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(variance * n / (n - 1), norm.momentum)
-    out = centred * (variance + norm.eps).rsqrt().view(shape)
-    if norm.affine:
-        out = out * norm.weight.view(shape) + norm.bias.view(shape)
-    return out.to(x.dtype)
+    return out
+
+
+class _SyncedNorm(torch.autograd.Function):
+    """Batch norm of (B, C, ...) by mean and variance (C,) over all processes.
+
+    They meet once on the way there and once on the way back, for two rows of C numbers;
+    of the maps only the input is kept. Gradients of weight and bias are this process's
+    own.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        aten = torch.ops.aten
+        nothing = None, None
+        _, own, inverse = aten.native_batch_norm(x, *nothing, *nothing, True, 0.0, eps)
+        mean, variance = moments_of_all(own, inverse**-2 - eps)
+        mean, variance = mean.float(), variance.float()
+        out, *_ = aten.native_batch_norm(
+            x, weight, bias, mean, variance, False, 0.0, eps
+        )
+        ctx.save_for_backward(x, weight, mean, (variance + eps).rsqrt())
+        ctx.eps = eps
+        ctx.mark_non_differentiable(mean, variance)
+        return out, mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, inverse = ctx.saved_tensors
+        _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            grad,
+            x,
+            weight,
+            None,
+            None,
+            mean,
+            inverse,
+            True,
+            ctx.eps,
+            [False, True, True],
+        )
+        n, shape = x.numel() // x.shape[1], [1, -1] + [1] * (x.ndim - 2)
+        both = all_reduce_mean(torch.stack((of_weight, of_bias))) / n
+        along, rest = (inverse * both[0]).view(shape), both[1].view(shape)
+        grad_x = grad.float() - rest  # also of bf16: rounded once, at the end
+        grad_x.addcmul_(along, x.float() - mean.view(shape), value=-1)
+        grad_x.mul_((weight * inverse).view(shape))
+        return grad_x.to(x.dtype), of_weight, of_bias, None

@@ -1,10 +1,11 @@
 """How fast is it, beside the ordinary ways of doing the same?
 
-    python benchmarks/speed.py [WORK] [--rounds 3]          as make benchmark does; about 15 minutes on two cores
+    python benchmarks/speed.py [WORK] [--rounds 3]          as make benchmark does; about 20 minutes on two cores
 
 Every part of ``speed_parts.py`` runs in a process of its own, with one thread and with two; where two ways are compared, their
-processes take turns, ``rounds`` times, and the medians are compared. Writes ``data/results/speed.json``: a header, the
-measurements, and ``ratios``. Run it on an idle machine: another busy process halves the figures of two threads.
+processes take turns, ``rounds`` times. A ratio is the median of the rounds' ratios, and beside it stand the least and the
+largest. Writes ``data/results/speed.json``: a header, the measurements, ``ratios`` and their ``spreads``. Run it on an idle
+machine: another busy process halves the figures of two threads.
 """
 
 import argparse
@@ -28,9 +29,11 @@ HERE = Path(__file__).parent
 TOP = HERE.parent
 PRESETS = ("book", "paper")
 RATIOS = (
-    "asdlib's speed over the yardstick's. train_step and scoring: preset paper, batch 32, float32, the same network and equal "
-    "outputs, against contiguous tensors and the allocator's defaults, with two threads. cached_loader: batches as they leave "
-    "the cache, against librosa and torchaudio in every epoch, one thread. contrastive_loss_n256: against "
+    "asdlib's speed over the yardstick's. train_step and train_step_bf16: preset paper, batch 32, one thread, against the same "
+    "network the ordinary way in float32, contiguous tensors and the allocator's defaults; train_step in float32 with equal "
+    "outputs, train_step_bf16 in that precision, whose outputs differ. scoring: preset paper, one thread, equal outputs, "
+    "against the ordinary way at the batch size that suits it best. cached_loader: float32 batches from a cache of 200 MB "
+    "against soundfile and torchaudio in every epoch, one thread. contrastive_loss_n256 and arcface_n1024: against "
     "pytorch-metric-learning, forward and backward, one thread. cold_score_seconds: asd score of one clip, a new process."
 )
 
@@ -46,18 +49,26 @@ def part(name: str, threads: int, work: Path) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compared(name: str, threads: int, work: Path, rounds: int) -> dict:
-    """asdlib and plain in turn: median clips/s of each, their ratio in each round, and that their outputs are equal."""
-    runs = [{kind: part(f"{name}-{kind}", threads, work) for kind in ("asdlib", "plain")} for _ in range(rounds)]
-    key = "losses" if name.startswith("train") else "embeddings"
-    ours, plain = (np.array(runs[0][kind][key]) for kind in ("asdlib", "plain"))
-    difference = float(np.abs(ours - plain).max() / np.abs(plain).max())
-    if difference > 1e-4:
-        sys.exit(f"{name}: the outputs differ by {difference:.1e} of the largest, so the speeds cannot be compared")
-    ratios = [run["asdlib"]["clips/s"] / run["plain"]["clips/s"] for run in runs]
-    medians = {kind: statistics.median(run[kind]["clips/s"] for run in runs) for kind in ("asdlib", "plain")}
-    gflops = {f"gflops {kind}": statistics.median(run[kind]["gflops"] for run in runs) for kind in ("asdlib", "plain")}
-    return {**medians, "ratio": statistics.median(ratios), "ratios": ratios, "difference": difference, **gflops}
+def compared(name: str, threads: int, work: Path, rounds: int, kinds: tuple[str, ...]) -> dict:
+    """asdlib, in one precision or two, and plain in turn: medians of each, the ratio of each to plain in each round."""
+    runs = [{kind: part(f"{name}-{kind}", threads, work) for kind in (*kinds, "plain")} for _ in range(rounds)]
+    plain = np.array(runs[0]["plain"]["outputs"])
+    out = {}
+    for kind in (*kinds, "plain"):
+        out[kind] = {
+            key: statistics.median(run[kind][key] for run in runs) for key in ("clips/s", "processor ms a clip", "gflops")
+        }
+        sizes = runs[0][kind].get("clips/s by batch", {})
+        if sizes:
+            by_batch = {n: statistics.median(run[kind]["clips/s by batch"][n] for run in runs) for n in sizes}
+            out[kind] |= {"batch": int(max(by_batch, key=by_batch.__getitem__)), "clips/s by batch": by_batch}
+    for kind in kinds:
+        difference = float(np.abs(np.array(runs[0][kind]["outputs"]) - plain).max() / np.abs(plain).max())
+        if kind == "asdlib" and difference > 1e-4:
+            sys.exit(f"{name}: the outputs differ by {difference:.1e} of the largest, so the speeds cannot be compared")
+        ratios = [run[kind]["clips/s"] / run["plain"]["clips/s"] for run in runs]
+        out[kind] |= {"difference": difference, "ratio": statistics.median(ratios), "ratios": ratios}
+    return out
 
 
 def cold(command: list, repeats: int = 7) -> float:
@@ -97,34 +108,41 @@ def main():
     measured = {"cold start, seconds": cold_starts(options.work)}
     for threads in (1, 2):
         here = measured[f"threads {threads}"] = {}
-        for name in ("matrix_peak", "read", "front_end", "loader", "contrastive_loss", "clip_length", "clip_count"):
+        for name in ("ceiling", "read", "front_end", "loader", "contrastive_loss", "clip_length", "clip_count"):
             here[name] = part(name, threads, options.work)
             print(threads, name, here[name], flush=True)
         for preset in PRESETS:
-            for name in ("train", "score"):
-                here[f"{name}, {preset}"] = result = compared(f"{name}-{preset}", threads, options.work, options.rounds)
-                result["share of the matrix peak"] = result["gflops asdlib"] / here["matrix_peak"]["gflops"]
-                print(threads, name, preset, result, flush=True)
-    one, two = measured["threads 1"], measured["threads 2"]
-    took = TOP / "_build" / "took.json"
-    loss = one["contrastive_loss"]["256"]
+            for name, kinds in (("train", ("asdlib", "bf16")), ("score", ("asdlib",))):
+                found = compared(f"{name}-{preset}", threads, options.work, options.rounds, kinds)
+                for kind in found:
+                    found[kind]["share of the ceiling"] = found[kind]["gflops"] / here["ceiling"]["gflops"]
+                here[f"{name}, {preset}"] = found
+                print(threads, name, preset, found, flush=True)
+    one, took = measured["threads 1"], TOP / "_build" / "took.json"
+    loss, loader = one["contrastive_loss"], one["loader"]
+    turns = {
+        "train_step": one["train, paper"]["asdlib"],
+        "train_step_bf16": one["train, paper"]["bf16"],
+        "scoring": one["score, paper"]["asdlib"],
+    }
     content = {
         "header": {
             "what": "our measurements on one machine: medians; where two ways are compared, their processes took turns",
             "command": "make benchmark",
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}",
             "versions": {
-                name: version(name) for name in ("asdlib", "torch", "torchaudio", "librosa", "pytorch-metric-learning")
+                name: version(name) for name in ("asdlib", "torch", "torchaudio", "numba", "librosa", "pytorch-metric-learning")
             },
             "ratios": RATIOS,
         },
         "ratios": {
-            "train_step": two["train, paper"]["ratio"],
-            "scoring": two["score, paper"]["ratio"],
-            "cached_loader": one["loader"]["asdlib, as stored"] / one["loader"]["librosa and torchaudio in every epoch"],
-            "contrastive_loss_n256": loss["pytorch-metric-learning"] / loss["asdlib"],
+            **{name: found["ratio"] for name, found in turns.items()},
+            "cached_loader": loader["asdlib, as float32"] / loader["soundfile and torchaudio in every epoch"],
+            "contrastive_loss_n256": loss["256"]["pytorch-metric-learning"] / loss["256"]["asdlib"],
+            "arcface_n1024": loss["1024"]["pytorch-metric-learning, ArcFace"] / loss["1024"]["asdlib, ArcFace"],
             "cold_score_seconds": measured["cold start, seconds"]["asd score, one clip"],
         },
+        "spreads": {name: [min(found["ratios"]), max(found["ratios"])] for name, found in turns.items()},
         "book": json.loads(took.read_text()) if took.exists() else None,
         "measured": measured,
     }

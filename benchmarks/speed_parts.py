@@ -2,7 +2,8 @@
 
     python benchmarks/speed_parts.py PART THREADS WORK     prints one line of JSON
 
-"plain" is the same network the ordinary way: float32, contiguous tensors, PyTorch's PReLU, the allocator's defaults.
+"plain" is the same network the ordinary way: float32, contiguous tensors, PyTorch's PReLU, the allocator's defaults; where it
+may choose, as in scoring, at the batch size that suits it best. "bf16" is ours in that precision.
 """
 
 import json
@@ -20,6 +21,7 @@ import torch
 from torch import nn
 
 RATE, SECONDS, CLIPS, BATCH = 16000, 10, 64, 32
+CACHED = 512  # clips of the loader: 200 MB as they are stored, more than any processor's own cache
 
 
 def clips_of(arrays, labels=None):
@@ -30,24 +32,30 @@ def clips_of(arrays, labels=None):
     return Clips(tuple(np.asarray(array) for array in arrays), np.array([f"m/{label}" for label in labels]))
 
 
-def seconds(function: Callable, *, repeats: int = 5, warm: int = 1) -> float:
-    """Median wall-clock seconds of a call, after ``warm`` calls that do not count."""
+def took(function: Callable, *, repeats: int = 5, warm: int = 1) -> tuple[float, float]:
+    """Median seconds of a call, after ``warm`` calls that do not count: by the clock, and of the processor."""
     times = []
     for _ in range(warm + repeats):
-        started = time.perf_counter()
+        started = time.perf_counter(), time.process_time()
         function()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times[warm:])
+        times.append((time.perf_counter() - started[0], time.process_time() - started[1]))
+    clock, processor = zip(*times[warm:], strict=True)
+    return statistics.median(clock), statistics.median(processor)
 
 
-def wav_files(work: Path, length: float = SECONDS) -> list[Path]:
+def seconds(function: Callable, **options) -> float:
+    """Median seconds of a call by the clock; options as :func:`took`."""
+    return took(function, **options)[0]
+
+
+def wav_files(work: Path, count: int = CLIPS) -> list[Path]:
     """Clips of noise, written once."""
-    folder = work / f"clips-{length:g}" / "fan" / "train"
+    folder = work / f"clips-{count}" / "fan" / "train"
     if not folder.exists():
         folder.mkdir(parents=True)
         rng = np.random.default_rng(0)
-        for i in range(CLIPS):
-            noise = (3000 * rng.standard_normal(round(length * RATE))).astype(np.int16)
+        for i in range(count):
+            noise = (3000 * rng.standard_normal(SECONDS * RATE)).astype(np.int16)
             soundfile.write(folder / f"normal_id_{i % 4:02d}_{i:08d}.wav", noise, RATE)
     return sorted(folder.iterdir())
 
@@ -61,7 +69,7 @@ def clips_per_second(function: Callable, clips: int, **options) -> float:
 
 
 def read(work: Path) -> dict:
-    """Decoding a 10 s WAV file."""
+    """Decoding a WAV file of 10 s."""
     import librosa
 
     from asdlib.data import read
@@ -103,7 +111,8 @@ def front_end(work: Path) -> dict:
 
 
 def loader(work: Path) -> dict:
-    """Batches of waveforms and log-mels: from the cache, and by decoding and transforming in every epoch, as is the custom."""
+    """Batches of waveforms and log-mels, float32 as the network takes them, from the cache and by decoding and transforming
+    every clip in every epoch, as is the custom. ``as stored`` is what leaves our cache for a GPU: half the bytes."""
     import librosa
 
     from asdlib.cache import features_of
@@ -112,44 +121,44 @@ def loader(work: Path) -> dict:
     from asdlib.features import FeatureConfig, LogMel
     from asdlib.training import batch_of, take
 
-    files, config = wav_files(work), FeatureConfig()
-    features = features_of(scan(work / f"clips-{SECONDS:g}"), config, folder=work / "cache")
+    files, config = wav_files(work, CACHED), FeatureConfig()
+    features = features_of(scan(work / f"clips-{CACHED}"), config, folder=work / "cache")
     front_end = LogMel(config)
-    order = np.random.default_rng(0).permutation(CLIPS)
-    batches = [order[i : i + BATCH] for i in range(0, CLIPS, BATCH)]
+    order = np.random.default_rng(0).permutation(CACHED)
+    batches = order.reshape(-1, BATCH)
 
-    def decoded(path):
-        wave = torch.from_numpy(librosa.load(path, sr=RATE)[0])
+    def transformed(wave):
         return wave, front_end(wave)
 
-    def soundfile_decoded(path):
-        wave = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
-        return wave, front_end(wave)
+    decoders = {
+        "librosa and torchaudio in every epoch": lambda path: torch.from_numpy(librosa.load(path, sr=RATE)[0]),
+        "soundfile and torchaudio in every epoch": lambda path: torch.from_numpy(soundfile.read(path, dtype="float32")[0]),
+    }
 
-    def epoch(one_batch):
+    def epoch(one_batch, batches=batches):
         for rows in batches:  # as in training, a batch is gone when the next one comes
             one_batch(rows)
 
-    def custom(one):
+    def custom(decoded):
         def one_batch(rows):
             with torch.no_grad():
-                return [torch.stack(part) for part in zip(*(one(files[i]) for i in rows), strict=True)]
+                return [torch.stack(part) for part in zip(*(transformed(decoded(files[i])) for i in rows), strict=True)]
 
         return one_batch
 
-    custom_ways = {
-        "librosa and torchaudio in every epoch": custom(decoded),
-        "soundfile and torchaudio in every epoch": custom(soundfile_decoded),
-    }
-    out = {name: clips_per_second(partial(epoch, way), CLIPS) for name, way in custom_ways.items()}
+    ways = {name: custom(decoded) for name, decoded in decoders.items()}
+    for way in ways.values():
+        for ours, theirs in zip(batch_of(features, batches[0])[0], way(batches[0]), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=0.1)  # log-mels in dB, kept in 16 bits
+    out = {name: clips_per_second(partial(epoch, way), CACHED, repeats=3) for name, way in ways.items()}
     keep_freed_memory()  # as training does
     ways = {
         "asdlib, as stored": lambda rows: [take(array, rows) for array in features.inputs],
         "asdlib, as float32": partial(batch_of, features),
     }
-    out |= {name: clips_per_second(partial(epoch, way), CLIPS, repeats=41, warm=5) for name, way in ways.items()}
+    out |= {name: clips_per_second(partial(epoch, way), CACHED, repeats=21, warm=3) for name, way in ways.items()}
     stored = ways["asdlib, as stored"](batches[0])
-    return out | {"megabytes a batch": sum(t.numel() * t.element_size() for t in stored) / 1e6}
+    return out | {"megabytes a batch, as stored": sum(t.numel() * t.element_size() for t in stored) / 1e6}
 
 
 # ----------------------------------------------------------------------------------------------------------- the network
@@ -182,51 +191,69 @@ def network(preset: str, *, plain: bool, length: float | None = None):
     return model, (waves, mels), torch.from_numpy(rng.integers(0, 41, BATCH))
 
 
-def train_steps(preset: str, work: Path, *, plain: bool, length: float | None = None, repeats: int = 3) -> dict:
+def train_steps(preset: str, kind: str, *, length: float | None = None, repeats: int = 3) -> dict:
     """Clips per second of a training step at batch 32; the losses of the first steps are kept for comparison."""
     from asdlib.classifier import classification_objective
     from asdlib.device import keep_freed_memory
     from asdlib.training import batch_of
 
+    plain = kind == "plain"
     model, arrays, labels = network(preset, plain=plain, length=length)
     if not plain:
         keep_freed_memory()
         model.to(memory_format=torch.channels_last)
     clips, rows, losses = clips_of(arrays, labels), np.arange(BATCH), []
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=not plain)
 
     def step():
         inputs, asked = batch_of(clips, rows)
-        loss = classification_objective(model, inputs, asked, np.random.default_rng(0))
+        with torch.autocast("cpu", torch.bfloat16, enabled=kind == "bf16"):
+            loss = classification_objective(model, inputs, asked, np.random.default_rng(0))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
 
-    rate = clips_per_second(step, BATCH, repeats=repeats)
-    return {"clips/s": rate, "losses": losses[:2], "gflops": flops(model, arrays, backward=True) * rate / 1e9}
+    clock, processor = took(step, repeats=repeats)
+    operations = flops(model, arrays, backward=True) * BATCH
+    return {
+        "clips/s": BATCH / clock,
+        "processor ms a clip": 1e3 * processor / BATCH,
+        "outputs": losses[:2],
+        "gflops": operations / clock / 1e9,
+    }
 
 
-def scoring(preset: str, work: Path, *, plain: bool) -> dict:
-    """Clips per second of embedding 128 clips in batches of 32, and the first embeddings, kept for comparison."""
+def scoring(preset: str, kind: str) -> dict:
+    """Clips per second of embedding 32 clips, and the first embeddings, kept for comparison: ours in the batches that
+    :func:`asdlib.detector.embed` makes, plain in batches of every size, of which the best counts."""
     from asdlib.detector import embed
     from asdlib.training import batch_of
 
+    plain = kind == "plain"
     model, arrays, _ = network(preset, plain=plain)
     model.eval()
-    arrays = tuple(np.tile(array, (4, *(1,) * (array.ndim - 1))) for array in arrays)
     clips, kept = clips_of(arrays), []
 
-    def one():
+    def one(size):
         with torch.no_grad():
             if plain:
-                batches = np.arange(4 * BATCH).reshape(4, BATCH)
+                batches = np.arange(BATCH).reshape(-1, size)
                 kept.append(torch.cat([model.embed(*batch_of(clips, rows)[0]) for rows in batches]).numpy())
             else:
-                kept.append(embed(model.embed, arrays, device="cpu", batch_size=BATCH))
+                kept.append(embed(model.embed, arrays, device="cpu", batch_size=size))
 
-    rate = clips_per_second(one, 4 * BATCH, repeats=5)
-    return {"clips/s": rate, "embeddings": kept[0][:4].tolist(), "gflops": flops(model, arrays, backward=False) * rate / 1e9}
+    times = {size: took(partial(one, size), repeats=2) for size in ((1, 2, 4, 8, 16, 32) if plain else (BATCH,))}
+    size = min(times, key=times.__getitem__)
+    clock, processor = times[size]
+    return {
+        "clips/s": BATCH / clock,
+        "processor ms a clip": 1e3 * processor / BATCH,
+        "outputs": kept[0][:4].tolist(),
+        "gflops": flops(model, arrays, backward=False) * BATCH / clock / 1e9,
+        "batch": size,
+        "clips/s by batch": {str(size): BATCH / times[size][0] for size in times},
+    }
 
 
 def flops(model, arrays, *, backward: bool) -> float:
@@ -242,10 +269,13 @@ def flops(model, arrays, *, backward: bool) -> float:
     return counter.get_total_flops() * (3 if backward else 1)
 
 
-def matrix_peak(work: Path) -> dict:
-    """What this processor reaches in a large float32 matrix product."""
+def ceiling(work: Path) -> dict:
+    """What this processor can do in float32, and what it reaches in a large matrix product; the best of some rounds."""
+    from ceiling import multiply_adds
+
     a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    return {"gflops": 2 * 2048**3 / seconds(lambda: a @ b, repeats=9) / 1e9}
+    best = min(seconds(lambda: a @ b, repeats=1) for _ in range(9))
+    return {"gflops": multiply_adds(torch.get_num_threads()) / 1e9, "gflops of a matrix product": 2 * 2048**3 / best / 1e9}
 
 
 # ---------------------------------------------------------------------------------------------------------------- losses
@@ -258,12 +288,15 @@ def gradient(loss: Callable, z: torch.Tensor, labels: torch.Tensor) -> None:
 
 
 def contrastive_loss(work: Path) -> dict:
-    """Milliseconds of stage 1's loss and its gradient, ours and pytorch-metric-learning's, at several batch sizes."""
+    """Milliseconds of the losses and their gradients, ours and pytorch-metric-learning's, at several batch sizes. Both with
+    the memory settings of training."""
     from pytorch_metric_learning.losses import ArcFaceLoss, SupConLoss
 
     from asdlib.classifier import ArcFace
     from asdlib.contrastive import supervised_contrastive_loss
+    from asdlib.device import keep_freed_memory
 
+    keep_freed_memory()
     theirs, out = SupConLoss(temperature=0.1), {}
     for n in (64, 128, 256, 512, 1024):
         generator = torch.Generator().manual_seed(n)
@@ -302,7 +335,7 @@ def clip_length(work: Path) -> dict:
     for length in lengths:
         x, config = np.random.default_rng(0).standard_normal(length * RATE).astype(np.float32), FeatureConfig(seconds=length)
         mel.append(seconds(lambda x=x, config=config: [log_mel(x, config) for _ in range(16)]) / 16)
-        step.append(1 / train_steps("book", work, plain=False, length=length)["clips/s"])
+        step.append(1 / train_steps("book", "asdlib", length=length)["clips/s"])
     return {"seconds": lengths, "front end": mel, "step": step, "exponents": [exponent(lengths, mel), exponent(lengths, step)]}
 
 
@@ -318,7 +351,7 @@ def clip_count(work: Path) -> dict:
 
     wav_files(work)
     keep_freed_memory()
-    clips, config, counts, make, load = scan(work / f"clips-{SECONDS:g}"), FeatureConfig(), (8, 16, 32, 64), [], []
+    clips, config, counts, make, load = scan(work / f"clips-{CLIPS}"), FeatureConfig(), (8, 16, 32, 64), [], []
     for count in counts:
 
         def fresh(count=count):
@@ -338,15 +371,14 @@ PARTS = {
     "read": read,
     "front_end": front_end,
     "loader": loader,
-    "matrix_peak": matrix_peak,
+    "ceiling": ceiling,
     "contrastive_loss": contrastive_loss,
     "clip_length": clip_length,
     "clip_count": clip_count,
 } | {
-    f"{name}-{preset}-{kind}": lambda work, name=name, preset=preset, kind=kind: {"train": train_steps, "score": scoring}[name](
-        preset, work, plain=kind == "plain"
-    )
-    for name in ("train", "score") for preset in ("book", "paper") for kind in ("asdlib", "plain")
+    f"{name}-{preset}-{kind}": lambda work, function=function, preset=preset, kind=kind: function(preset, kind)
+    for name, function in (("train", train_steps), ("score", scoring))
+    for preset in ("book", "paper") for kind in ("asdlib", "plain", "bf16")
 }  # fmt: skip
 
 

@@ -14,7 +14,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from asdlib.classifier import ArcFace
 from asdlib.embedding import embed, ready
-from asdlib.encoder import BOOK_ENCODER, PAPER_ENCODER, TABLE_2023, EncoderConfig, STgramMFN, TgramNet, fold_batch_norms
+from asdlib.encoder import (
+    BOOK_ENCODER,
+    PAPER_ENCODER,
+    TABLE_2023,
+    EncoderConfig,
+    STgramMFN,
+    TgramNet,
+    conv_bn,
+    fold_batch_norms,
+)
 from asdlib.encoders import new_encoder
 from asdlib.errors import AsdError
 from asdlib.features import FeatureConfig
@@ -206,3 +215,19 @@ def test_both_branches_reach_the_embedding():
     assert wave.grad.abs().sum() > 0
     assert mel.grad.abs().sum() > 0
     assert all(p.grad is not None for p in model.parameters())  # nothing rides along unused
+
+
+def test_a_strided_depthwise_convolution_stays_in_float32_under_autocast():
+    torch.manual_seed(0)
+    block = conv_bn(8, 8, 3, stride=2, padding=1, groups=8)
+    x = torch.randn(2, 8, 9, 9).to(torch.bfloat16).requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = block[0](x)
+    assert y.dtype == torch.bfloat16
+    exact = torch.nn.functional.conv2d(x.float(), block[0].weight, stride=2, padding=1, groups=8)
+    torch.testing.assert_close(y, exact.to(torch.bfloat16), atol=0, rtol=0)
+    weights = torch.randn_like(exact).to(torch.bfloat16)
+    own = torch.autograd.grad(y, (x, block[0].weight), weights)
+    expected = torch.autograd.grad(exact, (x, block[0].weight), weights.float())
+    for got, wanted in zip(own, expected, strict=True):
+        torch.testing.assert_close(got, wanted, atol=1e-6, rtol=1e-6)

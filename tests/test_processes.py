@@ -20,6 +20,7 @@ from asdlib.classifier import finetune
 from asdlib.contrastive import pretrain
 from asdlib.device import seeded
 from asdlib.errors import AsdError
+from asdlib.norm_prelu import ConvNorm
 from asdlib.spectra import SpectrumConfig, SpectrumEncoder
 from asdlib.training import StageConfig, plan_batches, share_of
 from tests.conftest import clips_of
@@ -44,9 +45,26 @@ def normalised() -> dict:
     return {"norm": y.detach(), "mean": norm.running_mean, "variance": norm.running_var, "seen": norm.num_batches_tracked}
 
 
+def normalised_in_one_go() -> dict:
+    """The same of batch norm and PReLU in one, with the gradients of a share, and of the weights over all shares."""
+    torch.manual_seed(0)
+    block = ConvNorm(torch.nn.Conv2d(3, 5, 1), torch.nn.BatchNorm2d(5), torch.nn.PReLU(5))
+    x, weights = (torch.randn(8, n, 4, 4).to(memory_format=torch.channels_last) for n in (3, 5))
+    with processes.process_group("cpu"), processes.synced_batch_norms(block):
+        mine, share = (part.chunk(processes.world_size())[processes.rank()] for part in (x, weights))
+        y = block(mine.requires_grad_())
+        assert "NormPReLU" in type(y.grad_fn).__name__
+        (y * share).sum().backward()
+        whole, of_x = processes.all_gather(y, mine.grad)
+        found = {"fused.y": whole.detach(), "fused.x": of_x}
+        for name, p in block.named_parameters():
+            found[f"fused.{name}"] = processes.all_reduce_mean(p.grad) * processes.world_size()
+    return found | {f"fused.{name}": value for name, value in block.named_buffers()}
+
+
 def first_step(out: Path, parts: int) -> None:
     """The loss and the gradients of the first step of both stages, as the training itself has them; then a few epochs."""
-    gradients = normalised()
+    gradients = normalised() | normalised_in_one_go()
 
     def watched(stage):
         def step(optimizer, args, kwargs):
@@ -96,7 +114,9 @@ def test_many_processes_have_the_losses_and_gradients_of_one(tmp_path, count, pa
         torch.testing.assert_close(many[name], expected, rtol=1e-5, atol=1e-5 * max(1, float(expected.abs().max())))
     logs = [json.loads((tmp_path / str(n) / "log.json").read_text()) for n in (1, count)]
     for expected, got in zip(*logs, strict=True):
-        np.testing.assert_allclose([r["train_loss"] for r in got], [r["train_loss"] for r in expected], rtol=1e-4)
+        # The bias before a batch norm has a gradient of rounding only, which Adam makes as large as any: three epochs apart.
+        np.testing.assert_allclose([r["train_loss"] for r in got], [r["train_loss"] for r in expected], rtol=3e-3)
+        np.testing.assert_allclose(got[0]["train_loss"], expected[0]["train_loss"], rtol=1e-4)
         np.testing.assert_allclose([r["validation_loss"] for r in got], [r["validation_loss"] for r in expected], rtol=2e-2)
 
 

@@ -1,6 +1,7 @@
 """The loop: resumed equals uninterrupted, held-out clips are held out, the rate follows its schedule."""
 
 import math
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from asdlib.device import seeded, torch_seeded
 from asdlib.errors import AsdError
 from asdlib.files import atomic_write
 from asdlib.learn.tensors import write_tensors
-from asdlib.training import NothingToCompareError, StageConfig, batch_of, fit, hold_out, shuffle
+from asdlib.training import NothingToCompareError, StageConfig, ahead, batch_of, fit, hold_out, shuffle
 from tests.conftest import clips_of
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
@@ -37,9 +38,12 @@ def objective(model, inputs, labels, rng):
 def watched_batches(monkeypatch) -> list:
     """The rows of each batch, from now on."""
     seen = []
-    monkeypatch.setattr(
-        "asdlib.learn.training.batch_of", lambda clips, rows, *rest: seen.append(rows) or batch_of(clips, rows, *rest)
-    )
+
+    def watched(clips, rows, *rest):
+        return seen.append(rows) or batch_of(clips, rows, *rest)
+
+    for module in ("training", "batches"):
+        monkeypatch.setattr(f"asdlib.learn.{module}.batch_of", watched)
     return seen
 
 
@@ -459,3 +463,26 @@ def test_bf16_trains_and_stays_near_full_precision():
     assert all(v.dtype in (torch.float32, torch.int64) for v in half.state_dict().values())
     x = torch.from_numpy(X)
     assert (full(x) - half(x)).abs().mean() < 0.1
+
+
+def test_what_comes_ahead_is_begun_before_it_is_asked_for_and_only_one():
+    taken, begun = [], [threading.Event() for _ in range(4)]
+
+    def items():
+        for item in range(4):
+            taken.append(item)
+            yield item
+
+    results = ahead(lambda item: begun[item].set() or 10 * item, items())
+    for i in range(4):
+        assert next(results) == 10 * i
+        assert taken == list(range(min(4, i + 2)))
+        assert begun[taken[-1]].wait(60)
+    assert list(results) == []
+
+
+def test_what_fails_ahead_fails_in_its_turn():
+    results = ahead(lambda item: 1 / item, iter([1, 2, 0, 4]))
+    assert [next(results), next(results)] == [1, 0.5]
+    with pytest.raises(ZeroDivisionError):
+        next(results)

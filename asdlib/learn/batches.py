@@ -3,7 +3,11 @@
 Every order is drawn by a seed, so that a training can be repeated and taken up again.
 """
 
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +17,8 @@ from asdlib import processes
 from asdlib.errors import AsdError
 from asdlib.learn.stage import StageConfig
 from asdlib.sound.clips import Clips
+
+T = TypeVar("T")
 
 
 def batch_of(
@@ -27,10 +33,56 @@ def batch_of(
     ((tensor([[-1.0000,  0.0000],
             [ 0.0000,  0.5000]]),), tensor([1, 0]))
     """
-    labels = torch.from_numpy(clips.labels[rows]).to(device)
+    return _sent(_stored(clips, rows), device)
+
+
+def batches_of(
+    clips: Clips, every_rows: Iterable[np.ndarray], device: torch.device | str = "cpu"
+) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
+    """:func:`batch_of` for each of ``every_rows``, each (n,).
+
+    For a GPU the next is read while the one before is computed, into memory from which
+    it travels by itself. A CPU has nobody else to read it.
+    """
+    if torch.device(device).type != "cuda":
+        yield from (batch_of(clips, rows, device) for rows in every_rows)
+        return
+    read = partial(_stored, clips, pinned=True)
+    yield from (_sent(stored, device) for stored in ahead(read, every_rows))
+
+
+def ahead(function: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:
+    """``function`` of each item, in order, while the caller uses the one before.
+
+    In a thread. What ``function`` raises is raised in its turn.
+
+    >>> list(ahead(abs, [1, -2]))
+    [1, 2]
+    """
+    with ThreadPoolExecutor(1) as thread:
+        waiting = None
+        for item in items:
+            coming = thread.submit(function, item)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = coming
+        if waiting is not None:
+            yield waiting.result()
+
+
+def _stored(clips: Clips, rows: np.ndarray, *, pinned: bool = False) -> list[Tensor]:
+    """The inputs of some rows as they are stored, and last their labels."""
+    labels = torch.from_numpy(clips.labels[rows])
+    tensors = [*(take(array, rows) for array in clips.inputs), labels]
+    return [tensor.pin_memory() for tensor in tensors] if pinned else tensors
+
+
+def _sent(
+    stored: list[Tensor], device: torch.device | str
+) -> tuple[tuple[Tensor, ...], Tensor]:
     # As stored, so that half as much travels to a GPU, and made float32 there.
-    inputs = (as_float(take(array, rows).to(device)) for array in clips.inputs)
-    return tuple(inputs), labels
+    *inputs, labels = (tensor.to(device, non_blocking=True) for tensor in stored)
+    return tuple(as_float(x) for x in inputs), labels
 
 
 def take(array: np.ndarray, rows: np.ndarray) -> Tensor:

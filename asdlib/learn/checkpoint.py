@@ -105,12 +105,26 @@ class Checkpoint:
                     state["state"].setdefault(int(i), {})[key] = value
             model.load_state_dict(weights)
             optimizer.load_state_dict(state)
+            _lay_out_as_weights(optimizer)
         except UNLIKE as error:
             raise AsdError(
                 f"{self.path} is not a checkpoint of this run: delete it to train from "
                 "the start"
             ) from error
         return place
+
+
+def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Bring what an optimizer keeps of each weight into the weight's own memory format.
+
+    A file knows none, and one kernel for all of them counts on it.
+    """
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            for key, kept in optimizer.state.get(weight, {}).items():
+                if kept.shape == weight.shape:
+                    laid_out = torch.empty_like(weight).copy_(kept)
+                    optimizer.state[weight][key] = laid_out.detach()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

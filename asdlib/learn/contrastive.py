@@ -71,8 +71,10 @@ def supervised_contrastive_loss(
     label (Khosla et al., eq. 2). ``self_in_denominator`` also counts a = i there, as
     the paper's public code does. A scalar, float32 (float64 of float64).
 
-    Raises :class:`NothingToCompareError` when no two clips share a label, and
-    :class:`AsdError` for other shapes, or for a temperature that is not above 0.
+    Raises :class:`NothingToCompareError` when no two clips share a label (on a GPU it
+    is nan instead: to ask would make the host wait for all that is still being
+    computed), and :class:`AsdError` for other shapes, or for a temperature that is not
+    above 0.
 
     >>> z = torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
     >>> loss = supervised_contrastive_loss(z, torch.tensor([0, 0, 1]), temperature=1.0)
@@ -96,7 +98,7 @@ def supervised_contrastive_loss(
     positives = ((labels[:, None] == labels[None, :]) & ~itself).to(z.dtype)
     count = positives.sum(dim=1)
     anchors = (count > 0).sum()
-    if anchors == 0:
+    if anchors.device.type == "cpu" and anchors == 0:
         raise NothingToCompareError(
             f"no two of the {len(z)} clips in the batch are of the same machine, so "
             "there is nothing to pull together: use larger batches, fewer parts "

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from asdlib.errors import AsdError
+from asdlib.learn.norm_prelu import ConvNorm
 from asdlib.learn.prelu import PReLU
 from asdlib.sound.features import FeatureConfig
 
@@ -83,6 +84,20 @@ class TgramNet(nn.Module):
         return self.blocks(self.filters(waveform.unsqueeze(1)))
 
 
+class StridedDepthwise(nn.Conv2d):
+    """A depthwise convolution that skips places: (B, C, H, W) → (B, C, H', W').
+
+    Under autocast on a CPU it stays in float32: in bf16 its gradient goes to another
+    kernel of oneDNN, which takes five to ten times as long.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float()).to(torch.get_autocast_dtype("cpu"))
+
+
 def conv_bn(
     cin: int,
     cout: int,
@@ -92,14 +107,15 @@ def conv_bn(
     padding: int = 0,
     groups: int = 1,
     activation: bool = True,
-) -> nn.Sequential:
+) -> ConvNorm:
     """Bias-free convolution, batch norm and, unless it is to stay linear, PReLU.
 
     (B, cin, H, W) → (B, cout, H', W').
     """
-    conv = nn.Conv2d(cin, cout, kernel, stride, padding, groups=groups, bias=False)
+    kind = StridedDepthwise if stride > 1 and groups > 1 else nn.Conv2d
+    conv = kind(cin, cout, kernel, stride, padding, groups=groups, bias=False)
     layers = [conv, nn.BatchNorm2d(cout)]
-    return nn.Sequential(*layers, *([PReLU(cout)] if activation else []))
+    return ConvNorm(*layers, *([PReLU(cout)] if activation else []))
 
 
 class Bottleneck(nn.Module):

@@ -83,7 +83,9 @@ class ArcFace(nn.Module):
         In float32, or in float64 where the embeddings are.
         """
         x = embeddings.float() if embeddings.dtype != torch.float64 else embeddings
-        return F.linear(F.normalize(x), F.normalize(self.weight.to(x.dtype)))
+        products = F.linear(x, F.normalize(self.weight.to(x.dtype)))
+        # The products are fewer numbers to divide than the embeddings.
+        return products / x.norm(dim=1, keepdim=True).clamp(min=1e-12)
 
     def shifted(self, cosine: Tensor) -> Tensor:
         """The cosine of the angle plus the margin, of a cosine of any shape.

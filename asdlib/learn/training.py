@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,13 @@ from torch import Tensor, nn
 from asdlib import processes
 from asdlib.device import CPU, find_device, keep_freed_memory, torch_seeded
 from asdlib.errors import AsdError
-from asdlib.learn.batches import BatchPlan, batch_of, plan_batches, shuffle
+from asdlib.learn.batches import (
+    BatchPlan,
+    batch_of,
+    batches_of,
+    plan_batches,
+    shuffle,
+)
 from asdlib.learn.checkpoint import LOG_COLUMNS, Checkpoint, Place
 from asdlib.learn.stage import StageConfig
 from asdlib.progress import OnStep, silent
@@ -87,7 +94,7 @@ def fit(
         keep_freed_memory()
         # PyTorch's stubs do not know memory formats alone.
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        adam = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+        adam = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
         wrapped, optimizer = fabric.setup(model, adam)
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
@@ -136,15 +143,16 @@ def train_epoch(
     rows = shuffle(plan.train, stage.clips.labels, config.clips_per_label, rng)
     total = torch.tensor(place.total, device=fabric.device)
     model.train()
-    for step in range(place.step, plan.steps):
-        batch = rows[step * plan.size : (step + 1) * plan.size]
+    steps = range(place.step, plan.steps)
+    cut = [rows[step * plan.size : (step + 1) * plan.size] for step in steps]
+    shares = (share_of(p, fabric) for batch in cut for p in np.split(batch, parts))
+    batches = batches_of(stage.clips, shares, fabric.device)
+    for step in steps:
         stage.optimizer.zero_grad()
         with step_randomness(
             stage.seed, stage.name, epoch, step, device=fabric.device
         ) as rng:
-            for i, part in enumerate(np.split(batch, parts)):
-                own = share_of(part, fabric)
-                inputs, labels = batch_of(stage.clips, own, fabric.device)
+            for i, (inputs, labels) in enumerate(islice(batches, parts)):
                 # The processes' gradients meet once a step.
                 alone = fabric.no_backward_sync(model, enabled=i + 1 < parts)
                 with processes.synced_batch_norms(model), alone:
@@ -181,7 +189,10 @@ def evaluate_loss(stage: Stage) -> float | None:
                 loss = stage.objective(stage.model, inputs, labels, rng)
         except NothingToCompareError:  # no pair among the few held-out clips
             continue
-        total += loss.item() * len(part)
+        value = loss.item()
+        if device.type != "cpu" and math.isnan(value):  # the same, on a GPU
+            continue
+        total += value * len(part)
         count += len(part)
     return total / count if count else None
 

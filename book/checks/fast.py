@@ -24,6 +24,15 @@ QUESTIONS = {
         },
         seal=2971313657,
     ),
+    "yardstick": Question(
+        "A table says: scoring 9 times as fast as the public code. Both ran on one machine, with equal outputs, the public code clip by clip, as it is published. What should you ask first?",
+        {
+            "whether the machine was busy": "Worth asking, but in turns it would slow both.",
+            "how fast the public code is with batches": "Batches are three lines. What they bring belongs to neither side, and whoever leaves them to one side alone measures batches.",
+            "how many digits of the outputs are equal": "They are equal, it says. That is settled before the speed.",
+        },
+        seal=998698949,
+    ),
 }
 
 

@@ -1,0 +1,1 @@
+from asdlib.learn.norm_prelu import *
