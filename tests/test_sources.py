@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -151,9 +151,30 @@ def server(sound):
         thread.join()
 
 
-def test_a_live_source_that_dies_is_opened_again_and_the_gap_is_told(listen, server, sound, detector, monkeypatch, caplog):
+class Clock(datetime):
+    """The time of day, which is set ``wrong`` by so much."""
+
+    wrong = timedelta(0)
+
+    @classmethod
+    def now(cls, zone):
+        return datetime.now(zone) + cls.wrong
+
+
+@pytest.mark.parametrize("jump", [0, -3600, 86400], ids=["", "an hour back", "a day on"])
+def test_a_live_source_that_dies_is_opened_again_and_the_gap_is_told(
+    listen, server, sound, detector, jump, monkeypatch, caplog
+):
     waits = []
-    patient = SimpleNamespace(sleep=lambda seconds: (waits.append(seconds), time.sleep(0.3)))
+
+    def sleep(seconds):
+        waits.append(seconds)
+        Clock.wrong = timedelta(seconds=jump)  # somebody sets the clock while the source is gone
+        time.sleep(0.3)
+
+    monkeypatch.setattr(Clock, "wrong", timedelta(0))
+    monkeypatch.setattr("asdlib.use.sources.datetime", Clock)
+    patient = SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
     monkeypatch.setattr("asdlib.use.sources.time", patient)
     monkeypatch.setattr("asdlib.use.sources.PATIENCE", 6.0)  # more than ffmpeg takes to begin
     server.fates = [(2.5, False), (0, False), (7.2, True)]  # more than the 5 s that ffmpeg looks at before it begins
@@ -174,9 +195,12 @@ def test_a_live_source_that_dies_is_opened_again_and_the_gap_is_told(listen, ser
     assert list(gap) == ["event", "time", "machine", "from", "to", "version", "run"]
     assert gap["event"] == "gap"
     lost, back = (datetime.fromisoformat(gap[name]) for name in ("from", "to"))
-    assert 0.6 <= (back - lost).total_seconds() < 30
-    assert datetime.fromisoformat(before[-1]["time"]) <= back <= datetime.fromisoformat(after[0]["time"])
-    assert after[0]["start"] == pytest.approx(2.5 + (back - lost).total_seconds(), abs=0.01)
+    away = (back - lost).total_seconds() - jump
+    assert 0.6 <= away < 30
+    assert (
+        datetime.fromisoformat(before[-1]["time"]) <= back - timedelta(seconds=jump) <= datetime.fromisoformat(after[0]["time"])
+    )
+    assert after[0]["start"] == pytest.approx(2.5 + away, abs=0.01)
     assert np.diff([row["start"] for row in after]).tolist() == pytest.approx([1] * 6)
 
 

@@ -138,7 +138,7 @@ def stream(
                 device=device,
             )
             if part.lost is not None:
-                lines.gap(part.lost, part.began)
+                lines.gap(part.lost, part.began, part.gap)
             for samples in pieces(part.sound, part.incoming, channel or 0):
                 some = True
                 lines.heard(len(samples) / (rate or network))
@@ -198,9 +198,9 @@ class _Lines:
         """So many seconds more."""
         self.here += seconds
 
-    def gap(self, lost: datetime, began: datetime) -> None:
-        """Nothing was heard from one moment to the other."""
-        self.begun += self.here + max(0.0, (began - lost).total_seconds())
+    def gap(self, lost: datetime, began: datetime, seconds: float) -> None:
+        """Nothing was heard from one moment to the other, for so many seconds."""
+        self.begun += self.here + seconds
         self.here = 0.0
         if self.alarms is not None:
             self.alarms.pause()

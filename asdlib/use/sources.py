@@ -33,13 +33,15 @@ class Part:
     """A stretch of ``sound`` without a gap, which begins with what is ``incoming``.
 
     It ``began`` when its first samples came; the part before it was ``lost`` when its
-    last ones did (None: this is the first).
+    last ones did (None: this is the first), ``gap`` seconds before, whatever the time
+    of day was set to meanwhile.
     """
 
     incoming: Incoming
     sound: io.BufferedIOBase
     began: datetime
     lost: datetime | None = None
+    gap: float = 0.0
 
 
 def is_live(what: str) -> bool:
@@ -71,7 +73,7 @@ def parts(what: str, *, retries: int | None = None) -> Iterator[Part]:
     place, it finds fault with a file, or a live source has gone for good.
     """
     called, live = shown(what), is_live(what)
-    lost, tries = None, 0
+    lost, lost_at, tries = None, 0.0, 0
     program = shutil.which("ffmpeg")
     if program is None:
         raise AsdError(
@@ -87,8 +89,9 @@ def parts(what: str, *, retries: int | None = None) -> Iterator[Part]:
             except AsdError as error:
                 opened, why = False, str(error)
             if opened:
-                yield Part(incoming, sound, child.heard, lost)
-                lost, tries = child.heard, 0
+                gap = 0.0 if lost is None else child.heard_at - lost_at
+                yield Part(incoming, sound, child.heard, lost, gap)
+                lost, lost_at, tries = child.heard, child.heard_at, 0
             why = child.ended(opened) or why
         if lost is None:
             raise AsdError(
@@ -114,13 +117,14 @@ def parts(what: str, *, retries: int | None = None) -> Iterator[Part]:
 class _Child(io.RawIOBase):
     """What ffmpeg writes. It ends, too, where nothing comes for ``patience`` seconds.
 
-    ``heard`` is when the last of it came.
+    ``heard`` is when the last of it came, and ``heard_at`` when by a clock that nobody
+    sets, in seconds.
     """
 
     def __init__(self, program: str, what: str, patience: float | None):
         super().__init__()
         self._what, self._patience = what, patience
-        self.heard = datetime.now(UTC)
+        self.heard, self.heard_at = datetime.now(UTC), time.monotonic()
         self._stalled = False
         kind, _, rest = what.partition(":")
         source = ["-protocol_whitelist", "file", "-i", f"file:{what}"]
@@ -161,7 +165,7 @@ class _Child(io.RawIOBase):
             self._stalled = True
             return 0
         if count := out.readinto(buffer) or 0:
-            self.heard = datetime.now(UTC)
+            self.heard, self.heard_at = datetime.now(UTC), time.monotonic()
         return count
 
     def ended(self, opened: bool) -> str:
