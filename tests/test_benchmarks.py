@@ -28,6 +28,7 @@ TOP = Path(__file__).parents[1]
 sys.path.append(str(TOP / "benchmarks"))
 
 import ablations  # noqa: E402
+import gpu  # noqa: E402
 import playground  # noqa: E402
 import real_claim  # noqa: E402
 import real_levers  # noqa: E402
@@ -207,13 +208,21 @@ def test_the_levers_and_the_recipe_are_complete():
 
 def test_the_speeds_are_complete():
     content = json.loads((TOP / "data" / "results" / "speed.json").read_text())
-    assert set(content["ratios"]) == {"train_step", "scoring", "cached_loader", "contrastive_loss_n256", "cold_score_seconds"}
-    assert all(ratio > 0 for ratio in content["ratios"].values())
+    assert set(content["ratios"]) == {
+        *("train_step", "train_step_bf16", "scoring", "cached_loader"),
+        *("contrastive_loss_n256", "arcface_n1024", "cold_score_seconds"),
+    }
+    for name, (least, largest) in content["spreads"].items():
+        assert 0 < least <= content["ratios"][name] <= largest
     for threads in ("threads 1", "threads 2"):
         for part in ("train, book", "train, paper", "score, book", "score, paper"):
             measured = content["measured"][threads][part]
-            assert measured["difference"] < 1e-4  # the same outputs, or the speeds could not be compared
-            assert len(measured["ratios"]) >= 3
+            assert measured["asdlib"]["difference"] < 1e-4  # the same outputs, or the speeds could not be compared
+            assert len(measured["asdlib"]["ratios"]) >= 3
+            if part.startswith("score"):  # against the best of the other side
+                by_batch = measured["plain"]["clips/s by batch"]
+                assert len(by_batch) == 6
+                assert max(by_batch, key=by_batch.get) == str(measured["plain"]["batch"])
 
 
 def test_the_studies_of_the_claim_are_complete():
@@ -456,3 +465,49 @@ def test_the_kept_results_of_known_faults_are_complete():
     assert len(seen) == len(records) == 3 * 3 * len(serial_oe.serial_oe.SCORERS) * 20
     assert {r["anomalies"] for r in records} == set(serial_oe.KNOWN)
     assert all(0 <= r["auc"] <= 1 for r in records)
+
+
+@pytest.mark.parametrize("name", ["park", "modspec"])
+def test_the_precisions_are_measured_in_pairs(name):
+    _, records = of_result(f"precision_{name}")
+    runs = keys_of(records, "precision", "seed", "scorer")
+    assert set(runs) == {(bits, seed, scorer) for bits in ("32", "bf16") for seed in range(3) for scorer in SCORERS}
+    assert len({frozenset(machines) for machines in runs.values()}) == 1
+
+
+def test_the_script_for_gpus_runs_as_far_as_a_cpu_goes():
+    found = gpu.measured("cpu", "book", [4], 1)
+    assert "cuDNN" in found["header"]["not run"]
+    assert found["as on the CPU"]["difference"] == found["resumed"]["difference"] == 0
+    assert [(row["batch"], row["precision"]) for row in found["training"]] == [(4, "32"), (4, "bf16")]
+    assert all(row["clips/s"] > 0 for row in found["training"] + found["scoring"])
+    assert sum(row["share"] for row in found["where"]["32"]) < 1
+    json.dumps(found)
+
+
+def test_the_script_for_gpus_ends_where_a_device_computes_otherwise(monkeypatch):
+    honest = gpu.trained
+
+    def rounds_differently(preset, clips, device, **options):
+        model, log = honest(preset, clips, "cpu", **options)
+        return model, [row | {"train_loss": row["train_loss"] * (1.001 if device == "odd" else 1)} for row in log]
+
+    monkeypatch.setattr(gpu, "trained", rounds_differently)
+    with pytest.raises(AssertionError, match=r"the losses differ by 1\.0e-03"):
+        gpu.as_on_the_cpu("book", "odd", 4)
+
+
+def test_the_script_for_gpus_ends_where_a_training_that_went_on_is_another(monkeypatch):
+    honest, tries = gpu.trained, []
+
+    def forgets(preset, clips, device, **options):
+        tries.append(options)
+        model, log = honest(preset, clips, device, **options)
+        if len(tries) > 3:  # the one that goes on
+            with torch.no_grad():
+                next(model.parameters()).add_(1e-3)
+        return model, log
+
+    monkeypatch.setattr(gpu, "trained", forgets)
+    with pytest.raises(AssertionError, match="what went on differs"):
+        gpu.resumed("book", "cpu", 4)
