@@ -2,7 +2,7 @@
 
 1. Version, changelog and citation agree, and nothing is left uncommitted.
 2. Wheel and source archive are built twice, and must come out the same to the last byte.
-3. The ZIPs and the PDF of the book are those of ``make book``.
+3. The ZIPs and the PDF of the book are those of ``make editions``.
 4. ``SHA256SUMS`` names all of them.
 
 Nothing is uploaded: a tag and the workflow ``release.yml`` do that.
@@ -57,7 +57,7 @@ def main() -> None:
         wrong.append("some files are not committed: a release is a commit")
     book = [TOP / "_build" / f"asd-book-{edition}.zip" for edition in ("reader", "student", "teacher")]
     book += [TOP / "_build" / "asd-book.pdf", TOP / "_build" / "asd-book.epub"]
-    wrong += [f"{path.relative_to(TOP)} is missing: call make book" for path in book if not path.exists()]
+    wrong += [f"{path.relative_to(TOP)} is missing: call make editions" for path in book if not path.exists()]
     if wrong:
         sys.exit("\n".join(wrong))
     with tempfile.TemporaryDirectory() as scratch:

@@ -51,7 +51,7 @@ def with_the_book(
     Raises :class:`AsdError` where there are no pages.
     """
     if not (pages / "index.html").exists():
-        raise AsdError(f"no pages in {pages}: call make book first, and name the student's edition")
+        raise AsdError(f"no pages in {pages}: call make editions first, and name the student's edition")
     root, tree, resources = manifest("odd-sound-out", "Odd Sound Out")
     paths = sorted(path for path in pages.rglob("*") if path.is_file())
     files: dict[str, bytes | Path] = {f"book/{path.relative_to(pages).as_posix()}": path for path in paths}

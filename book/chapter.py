@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import resource
+import shutil
 import sys
 import time
 from dataclasses import replace
@@ -46,6 +47,7 @@ from asdlib.run import PRESETS, RunConfig, load_pretrained, new_encoder
 SEED = 0
 BOOK = replace(PRESETS["book"], least_steps=0)  # epochs as they are said
 _started = time.perf_counter()
+_recorded: list[str] = []  # what of this chapter was not computed now
 
 
 place = keep.place()
@@ -116,33 +118,60 @@ def truth_about(clips: list[Clip]) -> pd.DataFrame:
     )
 
 
+def run_name(config: RunConfig = BOOK, machine: str = "") -> str:
+    """What the run of these settings is called, here and among what is recorded."""
+    text = repr(config) + machine
+    return f"run-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
 def trained(
     config: RunConfig = BOOK, *, machine: str = ""
 ) -> tuple[Detector, Path]:
-    """The detector of ``config`` and its run directory: loaded, or trained on the park if it is not there yet.
+    """The detector of ``config`` and its run directory: recorded, kept, or trained on the park if it is neither.
 
     ``machine`` restricts the training to machines whose name starts with it.
     """
-    text = repr(config) + machine
-    run = place / f"run-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    run = place / run_name(config, machine)
     with FileLock(f"{run}.lock"):
+        if known := keep.recorded(run.name):
+            _recorded.append(run.name)
+            if not run.exists():
+                part = run.with_suffix(".part")
+                shutil.rmtree(part, ignore_errors=True)
+                shutil.copytree(known, part)
+                part.rename(run)
+            return Detector.load(run), run
         return train(
             recordings(machine=machine), run, config, resume=True
         ), run
 
 
 def kept(name: str, make, *settings) -> dict[str, np.ndarray]:
-    """The arrays that ``make()`` returns as a dictionary; kept on disk under ``name``, ``settings`` and code, and found again."""
-    text = f"{settings} {keep.code_of_all()} {inspect.getsource(make)}"
-    path = (
-        place / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npz"
-    )
+    """The arrays that ``make()`` returns as a dictionary: recorded, or kept on disk, under ``name``, ``settings`` and code.
+
+    A function among the settings, which ``make`` calls, counts by its source.
+    """
+    told = tuple(inspect.getsource(x) if callable(x) else x for x in settings)
+    text = f"{told} {inspect.getsource(make)}"
+    stem = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    if known := keep.recorded(f"{stem}.npz"):
+        _recorded.append(name)
+        with np.load(known, allow_pickle=False) as arrays:
+            return {
+                key: arrays[key].astype(_wide(arrays[key])) for key in arrays
+            }
+    path = place / f"{stem}-{keep.code_of_all()}.npz"
     with FileLock(f"{path}.lock"):
         if not path.exists():
             np.savez(path.with_suffix(".part.npz"), **make())
             path.with_suffix(".part.npz").rename(path)
     with np.load(path, allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def _wide(array: np.ndarray) -> np.dtype:
+    """What is recorded in 16 bits, to be small, is computed with in 32."""
+    return np.dtype(np.float32) if array.dtype == np.float16 else array.dtype
 
 
 def embeddings(split: str) -> dict[str, np.ndarray]:
@@ -194,7 +223,8 @@ def maps_of_types(
         }
         for name, x in stages.items()
     }
-    content = b"".join(np.ascontiguousarray(x) for x in stages.values())
+    # In 16 bits, as embeddings are recorded.
+    content = b"".join(np.float16(x).tobytes() for x in stages.values())
     digest = hashlib.sha256(content + repr(machines).encode()).hexdigest()
     return kept("maps-of-types", make, list(stages), digest), silhouettes
 
@@ -350,5 +380,17 @@ def run_card() -> HTML:
     told = ", ".join(f"{name} {number}" for name, number in versions.items())
     return HTML(
         f'<p class="run-card" data-seconds="{seconds:.0f}" data-memory="{peak:.0f}" data-seed="{SEED}" data-versions="{told}">'
-        f"<em>This page was computed in {seconds:.0f} s with {peak:.0f} MB of memory, seed {SEED}, {told}.</em></p>"
+        f"<em>This page was computed in {seconds:.0f} s with {peak:.0f} MB of memory, seed {SEED}, {told}.{_of_recorded()}</em></p>"
+    )
+
+
+def _of_recorded() -> str:
+    """A sentence about what was recorded beforehand, where anything was."""
+    if not _recorded:
+        return ""
+    about = json.loads(keep.recorded("about.json").read_text())
+    same = about["code"] == keep.key()
+    return (
+        f" What takes long was recorded beforehand, with asdlib {about['asdlib']} and torch {about['torch']}, by "
+        f"{'the same' if same else 'an earlier version of the'} code: {', '.join(sorted(set(_recorded)))}."
     )

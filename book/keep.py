@@ -48,6 +48,17 @@ def place() -> Path:
     return folder
 
 
+def recorded(name: str) -> Path | None:
+    """``data/recorded/<name>``, which comes with the book, so that nobody has to wait for what takes long; None where it is
+    not there, and wherever ``$ASDLIB_TRAIN`` is set: then all is computed anew.
+    """
+    folder = above("data")
+    path = folder / "recorded" / name if folder else None
+    if path is None or not path.exists() or os.environ.get("ASDLIB_TRAIN"):
+        return None
+    return path
+
+
 def forget(paths: Iterable[Path], *, but: int) -> None:
     """Remove files and folders, except for so many that were used last."""
     by_use = sorted(paths, key=lambda path: path.stat().st_mtime_ns)

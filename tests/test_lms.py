@@ -151,7 +151,7 @@ def test_the_same_content_gives_the_same_bytes_and_text_may_hold_any_letter(tmp_
 
 
 def test_without_pages_or_table_of_contents_it_says_what_to_do(tmp_path, pages):
-    with pytest.raises(AsdError, match="call make book first"):
+    with pytest.raises(AsdError, match="call make editions first"):
         cartridge.with_the_book(tmp_path, PARTS, QUESTIONS, TASKS)
     with pytest.raises(AsdError, match="has no page of the chapter strange"):
         cartridge.with_the_book(pages, {"strange": ("part", "title")}, [], [])

@@ -1,10 +1,12 @@
-"""Build the book: ``python book/_ext/build.py`` from the top of the repository, as ``make book`` does.
+"""Build the book: ``python book/_ext/build.py`` from the top of the repository, as ``make book`` does; with ``--editions``
+what else there is of it, as ``make editions`` does.
 
 1. Every chapter is executed once, two at a time, by nbmake; a chapter whose source, package and results have not changed
-   keeps the run that is there.
+   keeps the run that is there. What takes long to train comes recorded; with ``$ASDLIB_TRAIN`` set, all is trained anew.
 2. Every exercise is proved: its starter fails the check, its solution passes it.
-3. Three editions are built, warnings as errors; then slides, an archive of each edition, an EPUB, and one PDF of the whole
-   book where a Chromium is installed. Nothing is built where nothing has changed, and the PDF alone where only it is missing.
+3. The reader's edition is built, warnings as errors, with its slides. With ``--editions``, the student's and the teacher's
+   are, too, an archive of each, an EPUB, and one PDF of the whole book where a Chromium is installed. Nothing is built where
+   nothing has changed, and the PDF alone where only it is missing.
 
 ``--sources DIR`` only writes the sources of the reader's edition to DIR, executed (``make live`` calls it).
 """
@@ -32,13 +34,16 @@ from editions import EDITIONS, for_edition, toc_for_edition, unproven  # noqa: E
 from epub import epub  # noqa: E402
 from overview import overview  # noqa: E402
 from slides import slides  # noqa: E402
+from warm import warm_kernels  # noqa: E402
 
 BUILD, EXECUTED = (
     TOP / "_build",
     TOP / "_executed",
 )  # nbmake passes over folders called _build, so not below it
-LONGEST_FIRST = ("two_stages", "classify", "views", "baselines")
-FINISHED = BUILD / "finished.txt"  # the digest of what the finished editions were made of
+# The first of all make a park each, which others would only wait for.
+LONGEST_FIRST = ("two_stages", "domain_shift", "classify", "real_machines", "views", "baselines", "what_matters", "living")
+FINISHED = BUILD / "finished.txt"  # the digest of what the reader's edition was made of,
+PUBLISHED = BUILD / "published.txt"  # and of what all were
 PDF = BUILD / "asd-book.pdf"  # of those editions, where it is there
 BRANCHES = 4  # as many versions of the code and of the chapters keep what they made
 MEGABYTES_A_PAGE = 8
@@ -47,15 +52,24 @@ HELPERS = ("chapter.py", "keep.py", "book.mplstyle", "method.svg", "checks")  # 
 
 def digest(*paths: Path) -> str:
     """A digest of files, and of the files in folders."""
-    files = sorted(f for p in paths for f in (p.rglob("*") if p.is_dir() else [p]) if f.is_file() and f.suffix != ".pyc")
-    files = [f for f in files if not any(part.startswith(".") for part in f.relative_to(TOP).parts)]  # caches of tools
+    files = sorted(f for p in paths for f in (p.rglob("*") if p.is_dir() else [p]) if f.is_file())
+    # Without what tools, and numba, keep beside the files.
+    files = [f for f in files if not any(part.startswith((".", "__pycache__")) for part in f.relative_to(TOP).parts)]
     content = b"".join(f.relative_to(TOP).as_posix().encode() + b"\0" + f.read_bytes() for f in files)
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def chapters() -> list[Path]:
     names = {path.stem: path for path in sorted((TOP / "book").glob("*.ipynb"))}
-    return [names.pop(name) for name in LONGEST_FIRST if name in names] + list(names.values())
+    first = [names.pop(name) for name in LONGEST_FIRST if name in names]
+    # Whoever uses the network of two_stages would only wait for it.
+    return first + sorted(names.values(), key=lambda path: "trained()" in path.read_text())
+
+
+def digest_of_everything(*more: Path) -> str:
+    """A digest of what a page is made of, but for the chapters; and of ``more``. Trained anew, it is another."""
+    parts = [TOP / "asdlib", TOP / "data" / "results", TOP / "data" / "recorded", TOP / "requirements.txt"]
+    return digest(*(path for path in (*parts, *more) if path.exists())) + ("-trained" if os.environ.get("ASDLIB_TRAIN") else "")
 
 
 def execute() -> tuple[dict[str, dict], int]:
@@ -68,12 +82,7 @@ def execute() -> tuple[dict[str, dict], int]:
     place = keep.place()
     if "ASDLIB_DATA" not in os.environ:
         keep.forget(place.parent.iterdir(), but=BRANCHES)
-    common = digest(
-        TOP / "asdlib",
-        TOP / "data" / "results",
-        TOP / "requirements.txt",
-        *(TOP / "book" / name for name in HELPERS),
-    )
+    common = digest_of_everything(*(TOP / "book" / name for name in HELPERS))
     store = place / "executed"
     store.mkdir(exist_ok=True)
     runs = {path: store / f"{path.stem}-{digest(path)}-{common}.ipynb" for path in chapters()}
@@ -92,10 +101,11 @@ def execute() -> tuple[dict[str, dict], int]:
         options = ["--nbmake", "--overwrite", "--nbmake-timeout=1800", "-p", "no:cacheprovider", "-c", "/dev/null"]
         options += ["--maxschedchunk=1", "-n", "2", f"--rootdir={EXECUTED}"]
         command = [sys.executable, "-m", "pytest", *options]
-        failed = subprocess.run(
-            [*command, *(EXECUTED / "book" / path.name for path in todo)],
-            env=environment,
-        ).returncode
+        with warm_kernels(environment) as environment:
+            failed = subprocess.run(
+                [*command, *(EXECUTED / "book" / path.name for path in todo)],
+                env=environment,
+            ).returncode
         for path in todo:
             done = json.loads((EXECUTED / "book" / path.name).read_text())
             if not failed:
@@ -240,7 +250,8 @@ def archive(notebooks: dict[str, dict], edition: str, pages: Path) -> None:
             folder / "notebooks" / name,
             **({"ignore": shutil.ignore_patterns("__pycache__")} if path.is_dir() else {}),
         )
-    shutil.copytree(TOP / "data" / "results", folder / "data" / "results")
+    for name in ("results", "recorded"):
+        shutil.copytree(TOP / "data" / name, folder / "data" / name)
     for name in ("requirements.txt", "LICENSE", "LICENSE-text", "CITATION.cff"):
         shutil.copy2(TOP / name, folder / name)
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -256,7 +267,7 @@ def check_pages(pages: Path) -> None:
 
 
 def publish(notebooks: dict[str, dict], edition: str, pages: Path) -> None:
-    """The built ``pages`` of an edition in their place, with slides and in an archive."""
+    """The built ``pages`` of an edition in their place, with slides."""
     check_pages(pages)
     title = yaml.safe_load((TOP / "_config.yml").read_text())["title"]
     (pages / "slides").mkdir()
@@ -267,10 +278,14 @@ def publish(notebooks: dict[str, dict], edition: str, pages: Path) -> None:
     for name, notebook in own.items():
         (pages / "slides" / f"{name}.html").write_text(slides(notebook, title, titles))
     (pages / "slides" / "overview.html").write_text(overview(own, title))
-    target = BUILD / "html" if edition == "reader" else BUILD / edition / "html"
+    target = place_of(edition)
+    shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(pages, target)
-    archive(notebooks, edition, target)
+
+
+def place_of(edition: str) -> Path:
+    return BUILD / "html" if edition == "reader" else BUILD / edition / "html"
 
 
 def write_epub(pages: Path) -> None:
@@ -281,30 +296,36 @@ def write_epub(pages: Path) -> None:
 
 
 def produce(jobs: list[tuple[str, str]], inputs: str) -> None:
-    """Make the editions, the PDF, or both: pairs of an edition and the form that it is built in."""
+    """Make editions, the PDF, or both: pairs of an edition and the form that it is built in. With the student's edition go the
+    archives of all of them and the EPUB."""
     started = time.perf_counter()
     editions = [edition for edition, builder in jobs if builder == "html"]
     notebooks, executed = execute()
     prove(notebooks)
-    for old in [BUILD] if editions else [BUILD / "work", BUILD / "sources"]:
+    for old in [BUILD] if "reader" in editions else [BUILD / "work", BUILD / "sources"]:
         shutil.rmtree(old, ignore_errors=True)
-    for edition in editions or ["reader"]:
+    for edition in {edition for edition, _ in jobs}:
         write_sources(notebooks, edition, BUILD / "sources" / edition)
     with ThreadPoolExecutor(2) as pool:
         built = dict(zip(jobs, pool.map(lambda job: build(*job), jobs), strict=True))
     for edition in editions:
         publish(notebooks, edition, built[edition, "html"])
-    if editions:
-        write_epub(BUILD / "html")
-    FINISHED.write_text(inputs)
+    if "reader" in editions:
+        FINISHED.write_text(inputs)
+    if "student" in editions:
+        for edition in EDITIONS:
+            archive(notebooks, edition, place_of(edition))
+        write_epub(place_of("reader"))
+        PUBLISHED.write_text(inputs)
     if pages := built.get(("reader", "singlehtml")):
         whole = shutil.move(pages / "book" / "intro.html", pages / "whole.html")  # its links are relative to this folder
         write_pdf(whole, pages / PDF.name)
         shutil.move(pages / PDF.name, PDF)
     for name in ("work", "sources", "archives"):
         shutil.rmtree(BUILD / name, ignore_errors=True)
-    if editions:
+    if "reader" in editions:
         took = {"seconds": round(time.perf_counter() - started), "chapters executed": executed, "cores": os.cpu_count()}
+        took |= {"editions": len(editions), "trained anew": bool(os.environ.get("ASDLIB_TRAIN"))}
         (BUILD / "took.json").write_text(json.dumps(took))
 
 
@@ -312,16 +333,19 @@ def main() -> None:
     if sys.argv[1:2] == ["--sources"]:
         write_sources(execute()[0], "reader", Path(sys.argv[2]))
         return
-    inputs = digest(TOP / "book", TOP / "asdlib", TOP / "data" / "results", TOP / "_config.yml", TOP / "_toc.yml",
-                    TOP / "requirements.txt")  # fmt: skip
-    fresh = FINISHED.exists() and FINISHED.read_text() == inputs
-    jobs = [] if fresh else [(edition, "html") for edition in EDITIONS]
-    jobs += [("reader", "singlehtml")] if chromium() and not (fresh and PDF.exists()) else []
+    all_of_it = sys.argv[1:] == ["--editions"]
+    inputs = digest_of_everything(TOP / "book", TOP / "_config.yml", TOP / "_toc.yml")
+    read, published = (stamp.exists() and stamp.read_text() == inputs for stamp in (FINISHED, PUBLISHED))
+    jobs = [] if read else [("reader", "html")]
+    if all_of_it and not (read and published):
+        jobs += [("student", "html"), ("teacher", "html")]
+    if all_of_it and chromium() and not (read and PDF.exists()):
+        jobs.append(("reader", "singlehtml"))
     if jobs:
         produce(jobs, inputs)
     else:
         print("nothing has changed since the last build")
-    if not PDF.exists():
+    if all_of_it and not PDF.exists():
         print("no PDF: that takes a Chromium (chromium, chromium-browser or google-chrome), and there is none here")
 
 

@@ -31,7 +31,7 @@ class Question:
 
 def number(answer, told: str = "") -> float:
     """``answer`` as one number, or a hint; ``told`` says what it was asked for."""
-    if answer is None:
+    if answer is None or answer is Ellipsis:
         raise Hint(
             "The function returns nothing yet: end it with return and the number."
         )
@@ -45,7 +45,7 @@ def number(answer, told: str = "") -> float:
 
 def shaped(answer, shape: tuple[int, ...]) -> np.ndarray:
     """What was returned, as the array of ``shape`` that was asked for."""
-    if answer is None:
+    if answer is None or answer is Ellipsis:
         raise Hint("The function returns nothing yet.")
     got = np.asarray(answer)
     if got.shape != shape:

@@ -17,7 +17,7 @@ BUILD = Path(os.environ.get("ASDLIB_BUILD", Path(__file__).parents[2] / "_build"
 EDITIONS = {"reader": BUILD / "html", "student": BUILD / "student" / "html", "teacher": BUILD / "teacher" / "html"}
 BUILT = all(folder.is_dir() for folder in EDITIONS.values())
 PAGES = sorted((EDITIONS["reader"] / "book").glob("*.html")) if BUILT else []
-NO_BOOK = pytest.mark.skip(reason=f"no finished book in {BUILD}: make book first")
+NO_BOOK = pytest.mark.skip(reason=f"no finished book in {BUILD}: make editions first")
 # What the theme raises when it is opened from disk, with no harm to be seen; its search misses the summaries of the pages.
 OF_THE_THEME = re.compile(r"Cannot read properties of null \(reading 'classList'\)|Got invalid theme mode|Failed to fetch")
 

@@ -114,7 +114,7 @@ def test_a_picture_that_is_missing_is_told(tmp_path):
         made(tmp_path, '<img src="../_images/no.png" alt="x">')
 
 
-@pytest.mark.skipif(not (BUILD / "asd-book.epub").exists(), reason=f"no finished book in {BUILD}: make book first")
+@pytest.mark.skipif(not (BUILD / "asd-book.epub").exists(), reason=f"no finished book in {BUILD}: make editions first")
 def test_the_whole_book_is_in_it():
     with zipfile.ZipFile(BUILD / "asd-book.epub") as archive:
         names = set(archive.namelist())

@@ -74,7 +74,7 @@ def test_no_page_is_heavier_than_8_megabytes(folder):
     assert heavy == {}
 
 
-@pytest.mark.skipif(not (BUILD / "asd-book.pdf").exists(), reason=f"no PDF in {BUILD}: install chromium, then make book")
+@pytest.mark.skipif(not (BUILD / "asd-book.pdf").exists(), reason=f"no PDF in {BUILD}: install chromium, then make editions")
 def test_the_whole_book_is_one_pdf():
     paper = (BUILD / "asd-book.pdf").read_bytes()
     assert paper.startswith(b"%PDF")
@@ -82,7 +82,7 @@ def test_the_whole_book_is_one_pdf():
     assert paper.count(b"/Type /Page\n") + paper.count(b"/Type /Page ") > 3 * len(NOTEBOOKS)
 
 
-@pytest.mark.skipif(not (BUILD / "asd-book.pdf").exists(), reason=f"no PDF in {BUILD}: install chromium, then make book")
+@pytest.mark.skipif(not (BUILD / "asd-book.pdf").exists(), reason=f"no PDF in {BUILD}: install chromium, then make editions")
 def test_the_pdf_has_a_bookmark_for_every_chapter_and_says_its_structure():
     paper = (BUILD / "asd-book.pdf").read_bytes()
     marks = re.findall(rb"/Title \(([^)]*)\)\n/Parent", paper) + re.findall(rb"<</Title \(([^)]*)\)", paper)

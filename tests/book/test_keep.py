@@ -136,7 +136,7 @@ def test_going_to_another_branch_and_back_finds_the_runs_of_both(tmp_path, monke
 
 @pytest.fixture
 def book(tmp_path, monkeypatch):
-    """Build the book of one empty chapter by ``book(chromium=...)``; returns the jobs that Sphinx had, and what was printed."""
+    """Build the book of one empty chapter by ``book(chromium=..., editions=...)``; returns the jobs that Sphinx had."""
     top, program, done = tmp_path / "top", tmp_path / "bin" / "chromium", []
     for folder in ("book", "asdlib", "data/results"):
         (top / folder).mkdir(parents=True)
@@ -144,10 +144,11 @@ def book(tmp_path, monkeypatch):
         (top / name).write_text("title: A book\n")
     program.parent.mkdir()
     monkeypatch.setenv("PATH", str(program.parent) + os.pathsep + "/bin")
-    monkeypatch.setattr(sys, "argv", ["build.py"])
-    for name, value in {"TOP": top, "BUILD": top / "_build", "PDF": top / "_build" / "asd-book.pdf"}.items():
+    names = {"FINISHED": "finished.txt", "PUBLISHED": "published.txt", "PDF": "asd-book.pdf"}
+    for name, value in {"TOP": top, "BUILD": top / "_build"}.items():
         monkeypatch.setattr(build, name, value)
-    monkeypatch.setattr(build, "FINISHED", build.BUILD / "finished.txt")
+    for name, file in names.items():
+        monkeypatch.setattr(build, name, build.BUILD / file)
     monkeypatch.setattr(build, "execute", lambda: ({}, 0))
     monkeypatch.setattr(build, "write_sources", lambda *_: None)
     monkeypatch.setattr(build, "archive", lambda *_: None)
@@ -163,7 +164,8 @@ def book(tmp_path, monkeypatch):
 
     monkeypatch.setattr(build, "build", sphinx)
 
-    def run(*, chromium: bool):
+    def run(*, chromium: bool, editions: bool = True):
+        monkeypatch.setattr(sys, "argv", ["build.py", *["--editions"] * editions])
         program.unlink(missing_ok=True)
         if chromium:
             program.write_text(
@@ -193,7 +195,7 @@ def test_a_chromium_that_has_appeared_makes_the_pdf_alone_and_one_that_has_gone_
     assert build.PDF.read_text() == "%PDF\n"
     assert page.stat().st_mtime_ns == made
     assert {path.name for path in build.BUILD.iterdir()} == {
-        *("asd-book.pdf", "finished.txt", "html", "student", "teacher", "took.json")
+        *("asd-book.pdf", "finished.txt", "published.txt", "html", "student", "teacher", "took.json")
     }
     for chromium in (True, False, True):
         assert book(chromium=chromium) == []
@@ -210,6 +212,38 @@ def test_a_change_makes_everything_anew_and_no_pdf_of_the_old_book_stays(book, m
     assert not build.PDF.exists()
     (book.top / "asdlib" / "more.py").write_text("# a comment, which a page may show\n")
     assert book(chromium=True) == sorted([*EDITIONS, WHOLE])
+
+
+def test_the_reader_need_not_wait_for_the_other_editions(book, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name, which=shutil.which: which(name, path=os.environ["PATH"].split(":")[0]))
+    assert book(chromium=True, editions=False) == [("reader", "html")]
+    page = build.BUILD / "html" / "book" / "intro.html"
+    made = page.stat().st_mtime_ns
+    assert book(chromium=True, editions=False) == []
+    assert book(chromium=True) == [WHOLE, *EDITIONS[1:]]
+    assert page.stat().st_mtime_ns == made
+    assert (build.PDF.exists(), (build.BUILD / "teacher" / "html").is_dir()) == (True, True)
+    assert book(chromium=True) == book(chromium=True, editions=False) == []
+    (book.top / "book" / "one.md").write_text("title: Another book\n")
+    assert book(chromium=True, editions=False) == [("reader", "html")]  # and none of the old book's editions stays
+    assert not (build.BUILD / "student").exists()
+    assert sorted(book(chromium=True)) == sorted([WHOLE, *EDITIONS[1:]])
+
+
+def test_what_is_compiled_beside_the_code_changes_nothing(book):
+    assert book(chromium=False, editions=False) == [("reader", "html")]
+    (book.top / "asdlib" / "__pycache__").mkdir()
+    (book.top / "asdlib" / "__pycache__" / "kernels.nbi").write_text("by numba")
+    assert book(chromium=False, editions=False) == []
+
+
+def test_a_book_that_was_trained_anew_is_another_one(book, monkeypatch):
+    monkeypatch.setenv("ASDLIB_TRAIN", "")
+    assert book(chromium=False, editions=False) == [("reader", "html")]
+    monkeypatch.setenv("ASDLIB_TRAIN", "1")
+    assert book(chromium=False, editions=False) == [("reader", "html")]
+    assert json.loads((build.BUILD / "took.json").read_text())["trained anew"]
+    assert book(chromium=False, editions=False) == []
 
 
 def test_a_pdf_that_could_not_be_printed_is_made_by_the_next_build(book, monkeypatch):

@@ -120,7 +120,7 @@ def book_run():
         detector = Detector.load(path.parent)
         if len(detector.config.machines) == 23 and detector.config.chosen() == wanted.chosen():
             return path.parent, detector
-    return pytest.skip(f"no finished book in {keep.place()}: make book first")
+    return pytest.skip(f"no finished book in {keep.place()}: make editions first")
 
 
 def test_the_book_s_own_run_is_heard_in_the_page_as_in_python_and_onnxruntime(page, tmp_path):
