@@ -212,21 +212,28 @@ def moments_of_all(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variances.mean(0).clamp(min=0) + (means - mean).square().mean(0)
 
 
+@torch.no_grad()
+def keep_moments(norm: _BatchNorm, mean: Tensor, variance: Tensor, n: int) -> None:
+    """Bring the running moments of ``norm`` up to date by those of ``n`` numbers: (C,).
+
+    As PyTorch does, with the unbiased variance.
+    """
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    norm.num_batches_tracked.add_(1)
+    norm.running_mean.lerp_(mean, norm.momentum)
+    norm.running_var.lerp_(variance * (n / (n - 1)), norm.momentum)
+
+
 def _synced_batch_norm(norm: _BatchNorm, x: Tensor) -> Tensor:
     if not norm.training:
         return type(norm).forward(norm, x)
     ones = torch.ones(x.shape[1])
     weight, bias = (norm.weight, norm.bias) if norm.affine else (ones, 0 * ones)
     out, mean, variance = _SyncedNorm.apply(x, weight, bias, norm.eps)
-    with torch.no_grad():
-        n = world_size() * x.numel() // x.shape[1]
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        assert norm.num_batches_tracked is not None
-        assert norm.momentum is not None
-        norm.num_batches_tracked.add_(1)
-        norm.running_mean.lerp_(mean, norm.momentum)
-        norm.running_var.lerp_(variance * n / (n - 1), norm.momentum)
+    keep_moments(norm, mean, variance, world_size() * x.numel() // x.shape[1])
     return out
 
 

@@ -19,7 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from asdlib.processes import all_reduce_mean, is_synced, moments_of_all, world_size
+from asdlib.processes import (
+    all_reduce_mean,
+    is_synced,
+    keep_moments,
+    moments_of_all,
+    world_size,
+)
 
 Kernel = Callable[..., None]
 
@@ -76,14 +82,7 @@ def norm_prelu(x: Tensor, norm: nn.BatchNorm2d, slope: Tensor) -> Tensor:
     out, mean, variance = _NormPReLU.apply(
         x, norm.weight, norm.bias, slope, norm.eps, processes
     )
-    with torch.no_grad():
-        assert norm.num_batches_tracked is not None
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        assert norm.momentum is not None
-        norm.num_batches_tracked.add_(1)
-        norm.running_mean.lerp_(mean, norm.momentum)
-        norm.running_var.lerp_(variance * (n / (n - 1)), norm.momentum)
+    keep_moments(norm, mean, variance, n)
     return out
 
 
