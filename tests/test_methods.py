@@ -32,11 +32,11 @@ SHAPE = (12, 4)  # bands, modulations
 CASES = [(name, kind) for name in methods.every_name() for kind in methods.get(name).INPUTS]
 # What trains nothing has no steps and no log.
 LEARNING = [(name, kind) for name, kind in CASES if name not in ("nearest", "twfr_gmm")]
-# What tells types or machines apart, alone, need not hear a fault after a few steps.
-UNSURE = {"serial_oe": {"type", "id"}}
+# What tells types or machines apart, or patches from none, alone, need not hear a fault after a few steps.
+UNSURE = {"serial_oe": {"type", "id"}, "trans_ae": {"id"}, "diffusion_id": {"id"}, "pasted_patches": {"pasted"}}
 # Epochs, instead of 12, until it hears one; and seeds, of one of which little can be said: on clips as few as these its AUC is
 # anything from 0.6 to 1.
-LONGER, SEEDS = {"os_scl": 24}, {"os_scl": 4}
+LONGER, SEEDS = {"os_scl": 24, "spectro_temporal_se": 24}, {"os_scl": 4, "spectro_temporal_se": 3}
 BUDGET = StageConfig(epochs=3, batch_size=8, learning_rate=1e-3)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from asdlib.processes import all_gather, rank
 
@@ -21,6 +21,20 @@ def gathered(
     drawn, every, *wholes = all_gather(drawn, labels, *inputs)
     own = slice(rank() * len(labels), (rank() + 1) * len(labels))
     return np.random.default_rng(int(drawn[0])), own, every, wholes
+
+
+def draws(
+    model: nn.Module, rng: np.random.Generator, labels: Tensor
+) -> tuple[np.random.Generator, slice, int]:
+    """For what is drawn for each clip of a batch, of which there are ``labels`` (B,).
+
+    A generator, how many clips it shall draw for, and which of them are the own: in
+    training those of all processes, which so draw what one would.
+    """
+    if not model.training:
+        return rng, slice(None), len(labels)
+    common, own, every, _ = gathered(rng, labels)
+    return common, own, len(every)
 
 
 def blended(

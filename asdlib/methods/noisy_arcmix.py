@@ -156,11 +156,12 @@ def untrained(task: Task) -> MachineClassifier:
 def own_encoder(
     task: Task,
     of_sound: Callable[[EncoderConfig, FeatureConfig], nn.Module],
-    of_spectra: Callable[[SpectrumConfig], nn.Module],
+    of_spectra: Callable[[SpectrumConfig], nn.Module] | None = None,
 ) -> nn.Module:
     """A network of the sizes that ``task`` names, on pieces where it has a window.
 
-    Raises :class:`AsdError` for sizes of another kind of network.
+    What reads sound only has no network ``of_spectra``. Raises :class:`AsdError` for
+    sizes of another kind of network.
     """
     sizes = task.encoder or task.default_encoder
     kind = EncoderConfig if task.features else SpectrumConfig
@@ -171,6 +172,7 @@ def own_encoder(
         )
     with seeded(task.seed, "encoder"):
         if task.features is None:
+            assert of_spectra is not None
             return of_spectra(cast(SpectrumConfig, sizes))
         seconds = task.features.seconds if task.window is None else task.window
         piece = piece_of(task.features, seconds)

@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, nn
 
 from asdlib.judge.metrics import auc
-from asdlib.judge.scorers import Distance, Fitted, fit_distance
+from asdlib.judge.scorers import Distance, Fitted, Rows, fit_distance
 from asdlib.learn.training import StageConfig
 from asdlib.methods import Judges, Task, check_kind, embedded, scored_by
 from asdlib.methods.ensemble import rehearsal_rows
@@ -173,21 +173,31 @@ def train(
         for part in play_of(healthy, strangers, seed=seed)
     )
     known, machines = embedded(model, clips.only(learned), device=device)
-    strange_rows, sources = map(np.concatenate, zip(*faults, strict=True))
+    rows, sources = map(np.concatenate, zip(*faults, strict=True))
+    choose(model, (known, machines), (usual, own), (rows, sources))
+    return model
+
+
+def choose(model: TimeWeighted, known: Rows, healthy: Rows, faults: Rows) -> None:
+    """Fill in r and K of each machine type by how they tell some rows apart.
+
+    Rows (N, dim) to fit the Gaussians, of healthy clips, and of what plays the faults,
+    each with their machines (N,). A type without healthy clips is left as it is.
+    """
     for label, machine_type in enumerate(model.types):
+        own = [n for n in model.machines if n.split("/")[0] == machine_type]
         parts = [
             (
-                known[machines == name],
-                usual[own == name],
-                strange_rows[sources == name],
+                known[0][known[1] == n],
+                healthy[0][healthy[1] == n],
+                faults[0][faults[1] == n],
             )
-            for name in healthy.names
-            if name.split("/")[0] == machine_type
+            for n in own
+            if (healthy[1] == n).any()
         ]
         if parts:
             best = best_settings(model, parts)
             model.chosen[label] = torch.tensor(best, dtype=torch.int)
-    return model
 
 
 def best_settings(

@@ -19,6 +19,7 @@ from asdlib.errors import AsdError
 from asdlib.files import writable
 from asdlib.learn.classifier import MachineClassifier
 from asdlib.learn.encoder import fold_batch_norms
+from asdlib.methods import pruned
 from asdlib.methods._parts import Ensemble
 from asdlib.sound.features import LogMel
 from asdlib.use.detector import Detector
@@ -42,6 +43,8 @@ class WholeDetector(nn.Module):
         super().__init__()
         self.front = LogMel(detector.config.features)
         self.classifier = deepcopy(detector.model).eval()
+        if detector.config.method == "pruned":  # its zeros need not be written
+            self.classifier = pruned.small(self.classifier, detector.config.features)
         fold_batch_norms(self.classifier)
         name = detector.scorer(scorer)
         self.scorer = scorer_module(detector, self.classifier.arcface, name)

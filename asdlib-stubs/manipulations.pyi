@@ -1,0 +1,1 @@
+from asdlib.sound.manipulations import *

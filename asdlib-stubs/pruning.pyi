@@ -1,0 +1,2 @@
+from asdlib.learn.pruning import *
+from asdlib.learn.slimming import *

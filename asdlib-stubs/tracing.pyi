@@ -1,0 +1,2 @@
+from asdlib.learn.channels import *
+from asdlib.learn.tracing import *
