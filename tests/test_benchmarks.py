@@ -12,12 +12,13 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from asdlib import machines
+from asdlib import machines, methods
 from asdlib.cache import features_now
 from asdlib.classifier import MachineClassifier
 from asdlib.clips import Clips
 from asdlib.data import read, scan
 from asdlib.domain_shift import FACTORS, SECTIONS, ShiftPreset
+from asdlib.errors import AsdError
 from asdlib.evaluation import SCORERS
 from asdlib.features import FeatureConfig, log_mel
 from asdlib.playground import CHOICES, SETTINGS
@@ -37,6 +38,7 @@ import real_recipe  # noqa: E402
 import real_scores  # noqa: E402
 import results  # noqa: E402
 import serial_oe  # noqa: E402
+import stress  # noqa: E402
 
 MACHINES = [f"{kind}/id_0{i}" for kind in ("fan", "pump") for i in range(3)]
 
@@ -511,3 +513,150 @@ def test_the_script_for_gpus_ends_where_a_training_that_went_on_is_another(monke
     monkeypatch.setattr(gpu, "trained", forgets)
     with pytest.raises(AssertionError, match="what went on differs"):
         gpu.resumed("book", "cpu", 4)
+
+
+# ----------------------------------------------------------------------------------------------- what methods are put through
+
+
+@pytest.fixture(scope="module")
+def stressed(small_park):
+    """Training and test clips of the small park, and which of the latter are faulty."""
+    features, clips = FeatureConfig(seconds=1.0), scan(small_park)
+    known, asked = (features_now([c for c in clips if c.split == split], features) for split in ("train", "test"))
+    return known, asked, np.array([clip.label == "anomaly" for clip in clips if clip.split == "test"])
+
+
+def rows_in(some, clips):
+    """Which of ``clips`` are among ``some``, by their waveforms."""
+    found = {wave.tobytes() for wave in some.waveforms}
+    return np.array([wave.tobytes() in found for wave in clips.waveforms])
+
+
+def test_faulty_clips_that_nobody_notices_take_the_place_of_normal_ones_and_leave_the_test(stressed, monkeypatch):
+    known, asked, faulty = stressed
+    monkeypatch.setattr(stress, "SHARES", (0, 20, 50))
+    reserved = np.concatenate(stress.unnoticed(known, asked, faulty, 3))
+    assert len(reserved) == 8 * 3  # half of six clips, of each machine
+    assert faulty[reserved].all()
+    before = None
+    for share, count in ((20, 1), (50, 3)):
+        got = stress.contaminated(known, asked, faulty, share, 3)
+        assert [len(got.of(name)) for name in known.names] == [6] * 8
+        bad = rows_in(got, asked)
+        assert [int(bad[asked.machines == name].sum()) for name in known.names] == [count] * 8
+        assert set(np.flatnonzero(bad)) <= set(reserved)
+        assert before is None or (bad[before]).all()  # the fewer are among the more
+        before = bad
+    other = np.concatenate(stress.unnoticed(known, asked, faulty, 4))
+    assert other.tolist() != reserved.tolist()
+
+
+def test_few_clips_are_as_many_of_each_machine_and_the_fewer_are_among_the_more(stressed):
+    known, _, _ = stressed
+    few, more = stress.fewer(known, 2, 0), stress.fewer(known, 5, 0)
+    assert [len(few.of(name)) for name in known.names] == [2] * 8
+    assert rows_in(more, few).all()
+    assert not rows_in(stress.fewer(known, 2, 1), few).all()
+
+
+def test_false_alarms_are_counted_above_the_threshold_of_clean_clips():
+    machines = np.repeat(["a/0", "a/1"], 20)
+    clean = np.concatenate([np.arange(20.0), 100 + np.arange(20.0)])
+    assert stress.false_alarms(clean, clean, machines) == 0.05  # one of twenty; two would be a tenth, and not above it
+    louder = np.concatenate([np.arange(20.0) + 5, 100 + np.arange(20.0)])
+    assert stress.false_alarms(clean, louder, machines) == pytest.approx((6 / 20 + 1 / 20) / 2)
+    assert stress.false_alarms(clean, -clean, machines) == 0
+
+
+def test_clips_are_manipulated_once_as_a_recorder_would_have_written_them(stressed, tmp_path):
+    _, asked, _ = stressed
+    quiet = stress.manipulated(tmp_path, asked, "gain", "0.5")
+    assert quiet.waveforms.dtype == np.int16
+    np.testing.assert_allclose(quiet.waveforms / 2**15, asked.waveforms / 2, atol=2**-16 + 1e-9)
+    wave = torch.from_numpy(quiet.waveforms[3].astype(np.float32) / 2**15)
+    np.testing.assert_allclose(quiet.log_mels[3], log_mel(wave, asked.features), atol=0.1)
+    (kept,) = tmp_path.rglob("*.npz")
+    before = kept.stat().st_mtime_ns
+    stress.manipulated(tmp_path, asked, "gain", "0.5")
+    assert kept.stat().st_mtime_ns == before
+
+
+def test_what_needs_nothing_but_known_clips_answers_for_a_machine_that_is_added(stressed):
+    known, asked, _ = stressed
+
+    class Levels(torch.nn.Module):
+        embedding_dim = 1
+
+        def embed(self, waves, mels):
+            return mels.mean(dim=(1, 2))[:, None]
+
+    class Method:
+        @staticmethod
+        def judge(model, rows, label):
+            return {
+                "level": lambda x: np.abs(x[:, 0] - rows.mean()),
+                "own": lambda x: x[:, 0] * label,
+                "type": lambda x: x[:, 0] * (label // 3),  # three machines of each type are left
+            }
+
+    assert stress.later(known) == ["fan/id_06", "valve/id_06"]
+    names = [name for name in known.names if name not in stress.later(known)]
+    new = (clips.only(np.isin(clips.machines, stress.later(known))) for clips in (known, asked))
+    before, after = new
+    scores = stress.scores_of_added(Method, Levels(), names, before, after)
+    assert scores["own"] is None
+    levels = after.log_mels.astype(np.float32).mean(axis=(1, 2))
+    own = {name: before.of(name).log_mels.astype(np.float32).mean() for name in before.names}
+    np.testing.assert_allclose(
+        scores["level"], [abs(x - own[m]) for x, m in zip(levels, after.machines, strict=True)], atol=1e-3
+    )
+    np.testing.assert_allclose(scores["type"], levels * (after.types == "valve"), rtol=1e-3)
+
+
+def test_methods_are_stressed_as_it_is_written_and_taken_up_again(small_park, tmp_path, monkeypatch):
+    """In miniature: a method that needs no training, and one with an answer of its own for each machine."""
+    parts = [[clip for clip in scan(small_park) if clip.split == split] for split in ("train", "test")]
+    monkeypatch.setattr(stress, "park_clips", lambda work: parts)
+    monkeypatch.setattr(stress, "TRIED", [("gain", "0.1"), ("noise", "15 dB")])
+    names = ["nearest", "clp_scf/single_stage"]
+    words = ["stress.py", str(tmp_path), "--methods", *names, "--epochs", "1", "--seeds", "0", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", words)
+    stress.main()
+    found = json.loads((tmp_path / "out" / "stress.json").read_text())
+    records = found["records"]
+    assert found["header"]["settings"]["added"] == ["fan/id_06", "valve/id_06"]
+    asked = {
+        *(("manipulation", setting) for setting in ("none", "gain 0.1", "noise 15 dB")),
+        *(("contamination", share) for share in stress.SHARES),
+        *(("few", count) for count in stress.COUNTS),
+        *(("added", setting) for setting in ("known", "later")),
+    }
+    for name in names:
+        scorers = methods.detector(name).SCORERS
+        runs = [(r["study"], r["setting"], r["scorer"]) for r in records if r["method"] == name]
+        assert len(set(runs)) == len(runs)
+        assert {run for run in runs if run[2] in scorers} == {(*case, scorer) for case in asked for scorer in scorers}
+    without = {(r["method"], r["scorer"]) for r in records if r["reason"]}
+    assert without == {("clp_scf/single_stage", "softmax"), ("clp_scf/single_stage", "softmax-plain")}
+    for record in records:
+        assert (record["auc"] is None) == (record["reason"] is not None)
+        assert (record["false_alarms"] is not None) == (record["study"] == "manipulation")
+    clean = [r["false_alarms"] for r in records if r["setting"] == "none"]
+    assert max(clean) <= 0.25  # of four clips
+    jobs = sorted(tmp_path.rglob("jobs/*.json"))
+    assert len(jobs) == len(names) * len(stress.JOBS)
+    jobs[0].unlink()
+    done = []
+    monkeypatch.setattr(stress, "measure", lambda *case: done.append(case) or [{"study": "few", "setting": 5, "scorer": "knn"}])
+    stress.main()
+    assert len(done) == 1
+
+
+def test_a_method_that_cannot_is_a_record_that_says_why(tmp_path, monkeypatch):
+    def refuses(*case):
+        raise AsdError("no clips: give some")
+
+    monkeypatch.setattr(stress, "measure", refuses)
+    (record,) = stress.job(tmp_path, "nearest", "few", 5, 0, None)
+    assert record["reason"] == "no clips: give some"
+    assert record["auc"] is None

@@ -1,0 +1,297 @@
+"""What is left of every method when the recordings are not what they were: manipulated, contaminated, few, or of a new machine?
+
+    python benchmarks/stress.py WORK [--methods nearest sub_cluster ... --epochs 8 --seeds 0 1 2 --processes 1 --out FOLDER]
+
+On the preset ``book`` of the simulated park, for each method and seed, one after the other:
+
+* *manipulation*: the test clips, normal and faulty alike, through each of ``asdlib.manipulations`` (of the fades, two shapes),
+  after a training on clips as they are. Beside the AUC stand the false alarms: the share of a machine's manipulated normal
+  test clips above the threshold that a tenth of the same clips, as they are, exceed at most. ``robust_contrast`` has learned
+  from these very manipulations, others have not.
+* *contamination*: of each machine's training clips so many % are faulty, in place of normal ones, and nobody has noticed.
+  They are test clips by origin, drawn by the seed, and left out of the test for all shares alike.
+* *few*: so many training clips of each machine, drawn by the seed, the fewer among the more. As many steps as with all of them.
+* *added*: a machine of each type comes later. Its training clips are known when it is scored, and the network is not trained
+  again; beside it ("known"), the same machines by the network that was trained on all. A scorer that asks what training found
+  out about the machine itself has no answer: its record says so.
+
+Every training is a job with a file of its own in WORK; what is there is not measured again. Writes
+``data/results/stress.json``: a header and a list of records {study, setting, method, scorer, seed, auc, pauc, mauc,
+false_alarms, reason}. About six times a method's own time for each seed, and as long again for the scoring. A simulated park
+teaches and is no evidence. Nothing is chosen on test clips.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from peers import seconds_of
+from results import FOLDER, SIMULATED, arguments, once, park_clips, side_by_side, write
+
+from asdlib import methods
+from asdlib.cache import features_now
+from asdlib.clips import Clips
+from asdlib.errors import AsdError
+from asdlib.evaluation import machine_table, type_table
+from asdlib.features import FeatureConfig, log_mel
+from asdlib.files import atomic_write
+from asdlib.manipulations import MANIPULATIONS
+from asdlib.methods import embedded
+
+Scores = dict[str, np.ndarray]
+Records = list[dict[str, Any]]
+SHARES = (0, 5, 20)  # %, of faulty clips in the training
+COUNTS = (5, 20, 60)  # training clips of a machine
+ALARMS = 0.1  # of the clean normal clips, at most
+FADES = ("linear", "half_sine")  # that are tried
+TRIED = [
+    (kind, strength)
+    for kind, strengths in MANIPULATIONS.items()
+    for strength in strengths
+    if kind != "fade" or strength.endswith(FADES)
+]
+# What is trained: the first training is that of several studies.
+JOBS = [
+    ("whole", 0),
+    *(("contamination", share) for share in SHARES[1:]),
+    *(("few", count) for count in COUNTS[:-1]),
+    ("added", 0),
+]
+UNKNOWN = "it scores by what training found out about the machine itself"
+
+
+def park(work: Path) -> tuple[Clips, Clips, np.ndarray]:
+    """Training clips, test clips, and which of the latter are faulty (M,)."""
+    training, test = park_clips(work)
+    features = FeatureConfig(seconds=seconds_of(training))
+    known, asked = (features_now(clips, features) for clips in (training, test))
+    return known, asked, np.array([clip.label == "anomaly" for clip in test])
+
+
+# ---------------------------------------------------------------------------------------------------- what is trained on
+
+
+def joined(one: Clips, other: Clips) -> Clips:
+    inputs = tuple(np.concatenate(pair) for pair in zip(one.inputs, other.inputs, strict=True))
+    return Clips(inputs, np.concatenate([one.machines, other.machines]), one.features)
+
+
+def order(clips: Clips, machine: str, seed: int) -> np.ndarray:
+    """The rows of a machine's clips, in an order that the seed decides."""
+    return np.random.default_rng([seed, 19]).permutation(np.flatnonzero(clips.machines == machine))
+
+
+def fewer(clips: Clips, count: int, seed: int) -> Clips:
+    """So many clips of each machine."""
+    return clips.only(np.concatenate([order(clips, name, seed)[:count] for name in clips.names]))
+
+
+def unnoticed(known: Clips, asked: Clips, faulty: np.ndarray, seed: int) -> list[np.ndarray]:
+    """Of each machine the rows of the faulty test clips that may be among the training clips, at the largest share."""
+    found = []
+    for name in known.names:
+        rows = order(asked, name, seed)
+        found.append(rows[faulty[rows]][: round(max(SHARES) / 100 * np.sum(known.machines == name))])
+    return found
+
+
+def contaminated(known: Clips, asked: Clips, faulty: np.ndarray, share: int, seed: int) -> Clips:
+    """As many clips as before, of which ``share`` % of each machine's are faulty."""
+    kept, bad = [], []
+    for name, rows in zip(known.names, unnoticed(known, asked, faulty, seed), strict=True):
+        own = order(known, name, seed)
+        count = round(share / 100 * len(own))
+        kept.append(own[count:])
+        bad.append(rows[:count])
+    return joined(known.only(np.concatenate(kept)), asked.only(np.concatenate(bad)))
+
+
+def later(known: Clips) -> list[str]:
+    """The machines that are added: the last of each type of which there are three."""
+    types: dict[str, list[str]] = {}
+    for name in known.names:
+        types.setdefault(name.split("/")[0], []).append(name)
+    return [names[-1] for names in types.values() if len(names) >= 3]
+
+
+# ------------------------------------------------------------------------------------------------------- what is measured
+
+
+def averages(scores: np.ndarray, asked: Clips, faulty: np.ndarray) -> dict[str, float]:
+    """AUC, pAUC and mAUC, averages over the machine types."""
+    table = pd.DataFrame({"machine": asked.machines, "label": np.where(faulty, "anomaly", "normal"), "score": scores})
+    row = type_table(machine_table(table, resamples=0)).loc["average"]
+    return {name: round(float(row[name]), 5) for name in ("auc", "pauc", "mauc")}
+
+
+def false_alarms(clean: np.ndarray, scores: np.ndarray, machines: np.ndarray) -> float:
+    """Mean over the machines: the share of ``scores`` above a threshold that a tenth of the ``clean`` ones exceed at most.
+
+    Both (M,), of normal clips.
+    """
+    rates = []
+    for name in np.unique(machines):
+        own = machines == name
+        rates.append(np.mean(scores[own] > np.quantile(clean[own], 1 - ALARMS, method="higher")))
+    return round(float(np.mean(rates)), 5)
+
+
+def manipulated(work: Path, asked: Clips, kind: str, strength: str) -> Clips:
+    """The clips as a recorder would have written them, in 16 bits; made once, and kept in ``work``."""
+    path = work / "manipulated" / f"{kind} {strength}.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        manipulation, rng = MANIPULATIONS[kind][strength], np.random.default_rng(0)
+        waves = torch.cat([manipulation(x, rng) for x in torch.from_numpy(asked.waveforms).split(64)])
+        waves = torch.round(waves.clip(-1, 1 - 2**-15) * 2**15)
+        mels = [log_mel(x / 2**15, asked.features).numpy().astype(np.float16) for x in waves.split(64)]
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, waves=waves.numpy().astype(np.int16), mels=np.concatenate(mels))
+    with np.load(path) as found:
+        return Clips((found["waves"], found["mels"]), asked.machines, asked.features)
+
+
+def robustness(work: Path, asked: Clips, faulty: np.ndarray, score: Callable[[Clips], Scores], clean: Scores) -> Records:
+    """One record for each manipulation, and one for none."""
+    records = []
+    for kind, strength in [("none", ""), *TRIED]:
+        found = clean if kind == "none" else score(manipulated(work, asked, kind, strength))
+        for scorer, scores in found.items():
+            normal = clean[scorer][~faulty], scores[~faulty], asked.machines[~faulty]
+            about = {"study": "manipulation", "setting": f"{kind} {strength}".strip(), "scorer": scorer}
+            records.append({**about, **averages(scores, asked, faulty), "false_alarms": false_alarms(*normal)})
+    return records
+
+
+def scores_of_added(method: methods.Detecting, model: torch.nn.Module, names: list[str], known: Clips, asked: Clips):
+    """Scores (M,) of clips of machines that ``model``, of the machines ``names``, has not been trained on.
+
+    The method is told that they are of another machine of the same type, and then of yet another one: what comes to the same
+    needs no more than ``known`` clips, and None stands for what does not.
+    """
+    rows, new = (embedded(model, clips, device="cpu")[0] for clips in (known, asked))
+    scores: dict[str, np.ndarray | None] = {}
+    for machine in asked.names:
+        own, here = rows[known.machines == machine], asked.machines == machine
+        siblings = [i for i, name in enumerate(names) if name.split("/")[0] == machine.split("/")[0]]
+        first, second = (method.judge(model, own, label) for label in siblings[:2])
+        for scorer in first:
+            found, other = first[scorer](new[here]), second[scorer](new[here])
+            of_all = scores.setdefault(scorer, np.empty(len(asked)))
+            if of_all is None or not np.allclose(found, other, rtol=1e-6):
+                scores[scorer] = None
+            else:
+                of_all[here] = found
+    return scores
+
+
+def measure(work: Path, name: str, study: str, setting: int, seed: int, epochs: int | None) -> Records:
+    """The records of one training."""
+    known, asked, faulty = park(work)
+    method = methods.detector(name)
+    budget = method.BUDGET if epochs is None else method.BUDGET.of(epochs)
+    strangers = later(known)
+    used = {
+        "whole": lambda: known,
+        "contamination": lambda: contaminated(known, asked, faulty, setting, seed),
+        "few": lambda: fewer(known, setting, seed),
+        "added": lambda: known.only(~np.isin(known.machines, strangers)),
+    }[study]()
+    if study == "few":
+        budget = budget.of(math.ceil(budget.epochs * len(known) / len(used)))
+    model = methods.trained(method, used, budget=budget, seed=seed, device="cpu")
+    left = np.setdiff1d(np.arange(len(asked)), np.concatenate(unnoticed(known, asked, faulty, seed)))
+    new = np.flatnonzero(np.isin(asked.machines, strangers))
+
+    def score(clips: Clips) -> Scores:
+        return method.score(model, used, clips, device="cpu")
+
+    def records_of(scores: Scores, rows: np.ndarray, study: str, setting: int | str) -> Records:
+        about = {"study": study, "setting": setting}
+        return [
+            {**about, "scorer": scorer, **averages(values[rows], asked.only(rows), faulty[rows]), "false_alarms": None}
+            for scorer, values in scores.items()
+        ]
+
+    if study == "added":
+        answers = scores_of_added(method, model, used.names, known.only(np.isin(known.machines, strangers)), asked.only(new))
+        about = {"study": study, "setting": "later"}
+        return [
+            {**about, "scorer": scorer, "reason": UNKNOWN}
+            if scores is None
+            else {**about, "scorer": scorer, **averages(scores, asked.only(new), faulty[new]), "false_alarms": None}
+            for scorer, scores in answers.items()
+        ]
+    scores = score(asked)
+    if study == "contamination":
+        return records_of(scores, left, study, setting)
+    if study == "few":
+        return records_of(scores, np.arange(len(asked)), study, setting)
+    return [
+        *robustness(work, asked, faulty, score, scores),
+        *records_of(scores, left, "contamination", 0),
+        *records_of(scores, np.arange(len(asked)), "few", max(COUNTS)),
+        *records_of(scores, new, "added", "known"),
+    ]
+
+
+def job(work: Path, name: str, study: str, setting: int, seed: int, epochs: int | None) -> Records:
+    """:func:`measure`, once; a method that cannot is a record that says why."""
+
+    def measured() -> Records:
+        try:
+            found = measure(work, name, study, setting, seed, epochs)
+        except AsdError as error:
+            found = [{"study": study, "setting": setting, "scorer": None, "reason": str(error)}]
+        nothing = dict.fromkeys(("auc", "pauc", "mauc", "false_alarms", "reason"))
+        return [{"method": name, "seed": seed, **nothing, **record} for record in found]
+
+    file = f"{name.replace('/', ' ')}-{study}-{setting}-{seed}-{epochs or 'own'}.json"
+    records = once(work / "jobs" / file, measured)
+    print(f"{name}, seed {seed}: {study} {setting or ''}", flush=True)
+    return records
+
+
+def hearing() -> list[str]:
+    """The methods that read sound."""
+    return [name for name in methods.every_name() if "sound" in methods.get(name).INPUTS]
+
+
+def main() -> None:
+    parser = arguments(__doc__.splitlines()[0], seeds=3)
+    parser.add_argument("--methods", nargs="+", default=hearing(), metavar="METHOD", help="(default: all that read sound)")
+    parser.add_argument("--epochs", type=int, help="of each training (default: as each method's BUDGET has it)")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the result")
+    options = parser.parse_args()
+    _, asked, _ = park(options.work)
+    for kind, strength in TRIED:  # before there are several processes
+        manipulated(options.work, asked, kind, strength)
+    cases = [(name, *job, seed) for seed in options.seeds for name in options.methods for job in JOBS]
+    jobs = [(options.work, *case, options.epochs) for case in cases]
+    run: Callable[..., list] = partial(side_by_side, processes=options.processes)
+    if options.processes == 1:
+        run = lambda function, every: [function(*one) for one in every]  # noqa: E731
+    records = [record for found in run(job, jobs) for record in found]
+    seeds, epochs = " ".join(map(str, options.seeds)), f" --epochs {options.epochs}" if options.epochs else ""
+    header = {
+        "what": SIMULATED,
+        "command": f"python benchmarks/stress.py WORK --seeds {seeds}{epochs} --methods {' '.join(options.methods)}",
+        "epochs": {name: options.epochs or methods.detector(name).BUDGET.epochs for name in options.methods},
+        "versions": {package: version(package) for package in ("asdlib", "torch", "numpy", "scikit-learn")},
+        "unit": "fractions; auc, McClish-standardised pauc at a false-positive rate of 0.1 and mauc (the AUC of a type's worst "
+        "machine), averages over the machine types; false_alarms: mean over the machines, at the threshold that a tenth of the "
+        "clean normal clips exceed at most",
+        "settings": {"contamination": "% of the training clips", "few": "training clips of a machine", "added": later(asked)},
+    }
+    write("stress", header, records, folder=options.out)
+
+
+if __name__ == "__main__":
+    main()
