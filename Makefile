@@ -1,4 +1,4 @@
-# Two commands: `make book` builds the book, `make test` tests the package. Each sets up .venv by itself first.
+# Two commands: `make book` builds the book, `make check` tests everything, `make test` what can be tested in three minutes. Each sets up .venv by itself first.
 #
 #   TRAIN=1             with book or editions: train anew what comes recorded
 #   PYTHON=python3.12   another interpreter (3.11 to 3.13)
@@ -13,13 +13,15 @@ STARTED := $(shell date +%s)
 TOOK = @echo "make $@ took $$(( $$(date +%s) - $(STARTED) )) s, set-up included"
 LIVE := _build/live/sources
 
-.PHONY: help test soak mutants book editions benchmark live release format clean
+.PHONY: help test check seconds soak mutants book editions benchmark live release format clean
 
 help:
 	@echo "make book    build the book into _build/html (first call: about 4 minutes on 2 cores; TRAIN=1: 15)"
 	@echo "make editions  the student's and the teacher's edition, too, the archives, EPUB and PDF"
 	@echo "make live    serve the book while you write it, with reload"
-	@echo "make test    run every test (about 20 minutes on 2 cores, set-up apart)"
+	@echo "make test    run the quick tests (about 3 minutes on 2 cores, set-up apart)"
+	@echo "make check   run every test, check code and types (about 20 minutes; what continuous integration does)"
+	@echo "make seconds  measure anew which tests are quick, on a machine that does nothing else (about 20 minutes)"
 	@echo "make soak    the long forms of some tests (about an hour)"
 	@echo "make mutants  make mistakes on purpose: would the tests notice? (about half an hour)"
 	@echo "make benchmark  measure how fast it is on this machine, which should be idle (about 20 minutes)"
@@ -38,6 +40,14 @@ $(READY): requirements.txt pyproject.toml
 	touch $@
 
 test: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --quick
+	$(TOOK)
+
+seconds: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --measure
+	$(TOOK)
+
+check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/nbstripout --verify book/*.ipynb

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+pytest_plugins = ["tests.seconds"]
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _known_to_examples(doctest_namespace):
