@@ -13,7 +13,6 @@ from asdlib.use.jobs import parts_of
 
 TOP = Path(__file__).parents[1]
 sys.path.append(str(TOP / "benchmarks"))
-SEEDS = {"park": 5, "mimii": 3, "modspec": 3}
 NAMES = ("nearest", "autoencoder")
 
 script = import_module("leaderboard")  # of the benchmarks

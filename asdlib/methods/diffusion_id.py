@@ -63,10 +63,8 @@ class IDDiffusion(Diffusion):
         self, *inputs: Tensor, noise: Tensor, times: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
         found = super().forward(*inputs, noise=noise, times=times, labels=labels)
-        x, early = (
-            self.standardised(picture_of(*inputs), labels),
-            times * EARLY // STEPS,
-        )
+        early = times * EARLY // STEPS
+        x = self.standardised(picture_of(*inputs), labels)
         x = noised(x, noise, self.kept[early][:, None, None])
         return found, self.logits(x, early)
 
