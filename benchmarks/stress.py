@@ -4,10 +4,12 @@
 
 On the preset ``book`` of the simulated park, for each method and seed, one after the other:
 
-* *manipulation*: the test clips, normal and faulty alike, through each of ``asdlib.manipulations`` (of the fades, two shapes),
-  after a training on clips as they are. Beside the AUC stand the false alarms: the share of a machine's manipulated normal
-  test clips above the threshold that a tenth of the same clips, as they are, exceed at most. ``robust_contrast`` has learned
-  from these very manipulations, others have not.
+* *manipulation*: the test clips, normal and faulty alike, through the strongest of each kind of ``asdlib.manipulations`` (of
+  pace and clock, the strongest both ways), after a training on clips as they are. Beside the AUC stand the false alarms: the
+  share of a machine's manipulated normal test clips above the threshold that a tenth of the same clips, as they are, exceed at
+  most. ``robust_contrast`` has learned from these very manipulations, others have not.
+* *slow*: fans that have something wrong with them and are healthy otherwise: they run at a share of their speed. Held against
+  the normal test clips of the same fans as they are: who does not hear another clock, does he hear a slow fan?
 * *contamination*: of each machine's training clips so many % are faulty, in place of normal ones, and nobody has noticed.
   They are test clips by origin, drawn by the seed, and left out of the test for all shares alike.
 * *few*: so many training clips of each machine, drawn by the seed, the fewer among the more. As many steps as with all of them.
@@ -41,6 +43,7 @@ from asdlib.errors import AsdError
 from asdlib.evaluation import machine_table, type_table
 from asdlib.features import FeatureConfig, log_mel
 from asdlib.files import atomic_write
+from asdlib.machines import render
 from asdlib.manipulations import MANIPULATIONS
 from asdlib.methods import embedded
 
@@ -49,13 +52,13 @@ Records = list[dict[str, Any]]
 SHARES = (0, 5, 20)  # %, of faulty clips in the training
 COUNTS = (5, 20, 60)  # training clips of a machine
 ALARMS = 0.1  # of the clean normal clips, at most
-FADES = ("linear", "half_sine")  # that are tried
+BOTH_WAYS = ("stretch", "resample")
 TRIED = [
     (kind, strength)
     for kind, strengths in MANIPULATIONS.items()
-    for strength in strengths
-    if kind != "fade" or strength.endswith(FADES)
+    for strength in [*([*strengths][:1] if kind in BOTH_WAYS else []), [*strengths][-1]]
 ]
+SPEEDS = (0.94, 0.88, 0.8)  # of fans
 # What is trained: the first training is that of several studies.
 JOBS = [
     ("whole", 0),
@@ -123,9 +126,9 @@ def later(known: Clips) -> list[str]:
 # ------------------------------------------------------------------------------------------------------- what is measured
 
 
-def averages(scores: np.ndarray, asked: Clips, faulty: np.ndarray) -> dict[str, float]:
-    """AUC, pAUC and mAUC, averages over the machine types."""
-    table = pd.DataFrame({"machine": asked.machines, "label": np.where(faulty, "anomaly", "normal"), "score": scores})
+def averages(scores: np.ndarray, machines: np.ndarray, faulty: np.ndarray) -> dict[str, float]:
+    """AUC, pAUC and mAUC, averages over the machine types, of clips with scores (M,)."""
+    table = pd.DataFrame({"machine": machines, "label": np.where(faulty, "anomaly", "normal"), "score": scores})
     row = type_table(machine_table(table, resamples=0)).loc["average"]
     return {name: round(float(row[name]), 5) for name in ("auc", "pauc", "mauc")}
 
@@ -142,17 +145,23 @@ def false_alarms(clean: np.ndarray, scores: np.ndarray, machines: np.ndarray) ->
     return round(float(np.mean(rates)), 5)
 
 
+def as_recorded(waves: torch.Tensor, features: FeatureConfig) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs of clips (M, samples) in ±1 as a recorder would have written them, in 16 bits."""
+    waves = torch.round(waves.clip(-1, 1 - 2**-15) * 2**15)
+    mels = [log_mel(x / 2**15, features).numpy().astype(np.float16) for x in waves.split(64)]
+    return waves.numpy().astype(np.int16), np.concatenate(mels)
+
+
 def manipulated(work: Path, asked: Clips, kind: str, strength: str) -> Clips:
-    """The clips as a recorder would have written them, in 16 bits; made once, and kept in ``work``."""
+    """The clips through one manipulation, made once, and kept in ``work``."""
     path = work / "manipulated" / f"{kind} {strength}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         manipulation, rng = MANIPULATIONS[kind][strength], np.random.default_rng(0)
         waves = torch.cat([manipulation(x, rng) for x in torch.from_numpy(asked.waveforms).split(64)])
-        waves = torch.round(waves.clip(-1, 1 - 2**-15) * 2**15)
-        mels = [log_mel(x / 2**15, asked.features).numpy().astype(np.float16) for x in waves.split(64)]
+        waves, mels = as_recorded(waves, asked.features)
         with atomic_write(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, waves=waves.numpy().astype(np.int16), mels=np.concatenate(mels))
+            np.savez(file, waves=waves, mels=mels)
     with np.load(path) as found:
         return Clips((found["waves"], found["mels"]), asked.machines, asked.features)
 
@@ -165,7 +174,28 @@ def robustness(work: Path, asked: Clips, faulty: np.ndarray, score: Callable[[Cl
         for scorer, scores in found.items():
             normal = clean[scorer][~faulty], scores[~faulty], asked.machines[~faulty]
             about = {"study": "manipulation", "setting": f"{kind} {strength}".strip(), "scorer": scorer}
-            records.append({**about, **averages(scores, asked, faulty), "false_alarms": false_alarms(*normal)})
+            records.append({**about, **averages(scores, asked.machines, faulty), "false_alarms": false_alarms(*normal)})
+    return records
+
+
+def slow_fans(normal: Clips, speed: float) -> Clips:
+    """As many clips of the fans of ``normal``, with moments of their own: healthy ones at this share of their speed."""
+    names = [name for name in normal.machines if name.startswith("fan/")]
+    clips = [render(name, k, split="test", nuisance={"speed": speed}) for k, name in enumerate(names)]
+    waves = torch.from_numpy(np.stack([clip.waveform for clip in clips]))[:, : normal.features.samples]
+    return Clips(as_recorded(waves, normal.features), np.array(names), normal.features)
+
+
+def hearing_of_slow_fans(normal: Clips, score: Callable[[Clips], Scores], clean: Scores) -> Records:
+    """One record for each speed: AUC and so on of slow fans among the ``normal`` test clips of the fans, scored ``clean``."""
+    records, fans = [], normal.types == "fan"
+    for speed in SPEEDS:
+        slow = slow_fans(normal, speed)
+        whose = np.concatenate([normal.machines[fans], slow.machines])
+        ill = np.repeat([False, True], [fans.sum(), len(slow)])
+        for scorer, scores in score(slow).items():
+            found = averages(np.concatenate([clean[scorer][fans], scores]), whose, ill)
+            records.append({"study": "slow", "setting": speed, "scorer": scorer, **found, "false_alarms": None})
     return records
 
 
@@ -215,7 +245,7 @@ def measure(work: Path, name: str, study: str, setting: int, seed: int, epochs: 
     def records_of(scores: Scores, rows: np.ndarray, study: str, setting: int | str) -> Records:
         about = {"study": study, "setting": setting}
         return [
-            {**about, "scorer": scorer, **averages(values[rows], asked.only(rows), faulty[rows]), "false_alarms": None}
+            {**about, "scorer": scorer, **averages(values[rows], asked.machines[rows], faulty[rows]), "false_alarms": None}
             for scorer, values in scores.items()
         ]
 
@@ -225,7 +255,7 @@ def measure(work: Path, name: str, study: str, setting: int, seed: int, epochs: 
         return [
             {**about, "scorer": scorer, "reason": UNKNOWN}
             if scores is None
-            else {**about, "scorer": scorer, **averages(scores, asked.only(new), faulty[new]), "false_alarms": None}
+            else {**about, "scorer": scorer, **averages(scores, asked.machines[new], faulty[new]), "false_alarms": None}
             for scorer, scores in answers.items()
         ]
     scores = score(asked)
@@ -235,6 +265,7 @@ def measure(work: Path, name: str, study: str, setting: int, seed: int, epochs: 
         return records_of(scores, np.arange(len(asked)), study, setting)
     return [
         *robustness(work, asked, faulty, score, scores),
+        *hearing_of_slow_fans(asked.only(~faulty), score, {name: found[~faulty] for name, found in scores.items()}),
         *records_of(scores, left, "contamination", 0),
         *records_of(scores, np.arange(len(asked)), "few", max(COUNTS)),
         *records_of(scores, new, "added", "known"),
@@ -288,7 +319,12 @@ def main() -> None:
         "unit": "fractions; auc, McClish-standardised pauc at a false-positive rate of 0.1 and mauc (the AUC of a type's worst "
         "machine), averages over the machine types; false_alarms: mean over the machines, at the threshold that a tenth of the "
         "clean normal clips exceed at most",
-        "settings": {"contamination": "% of the training clips", "few": "training clips of a machine", "added": later(asked)},
+        "settings": {
+            "slow": "share of the speed",
+            "contamination": "% of the training clips",
+            "few": "training clips of a machine",
+            "added": later(asked),
+        },
     }
     write("stress", header, records, folder=options.out)
 

@@ -581,6 +581,25 @@ def test_clips_are_manipulated_once_as_a_recorder_would_have_written_them(stress
     assert kept.stat().st_mtime_ns == before
 
 
+def test_slow_fans_are_healthy_fans_of_the_same_machines_with_moments_of_their_own(stressed):
+    _, asked, faulty = stressed
+    normal = asked.only(~faulty)
+    slow, as_ever = (stress.slow_fans(normal, speed) for speed in (0.5, 1.0))
+    assert slow.machines.tolist() == [name for name in normal.machines if name.startswith("fan/")]
+    assert len({wave.tobytes() for wave in slow.waveforms}) == len(slow)
+    clean = {"loudest": normal.log_mels.astype(float).max(axis=(1, 2))}
+    score = lambda clips: {"loudest": -np.ones(len(clips)) * 1e3}  # noqa: E731
+    records = stress.hearing_of_slow_fans(normal, score, clean)
+    assert [(r["setting"], r["auc"]) for r in records] == [(speed, 0.0) for speed in stress.SPEEDS]
+
+    def pitch(clips):
+        """Where half of the power lies below, in Hz, the mean over the clips."""
+        power = np.abs(np.fft.rfft(clips.waveforms / 2**15)) ** 2
+        return np.mean((power.cumsum(axis=1) < power.sum(axis=1, keepdims=True) / 2).sum(axis=1))
+
+    assert pitch(slow) < 0.9 * pitch(as_ever)
+
+
 def test_what_needs_nothing_but_known_clips_answers_for_a_machine_that_is_added(stressed):
     known, asked, _ = stressed
 
@@ -627,6 +646,7 @@ def test_methods_are_stressed_as_it_is_written_and_taken_up_again(small_park, tm
     assert found["header"]["settings"]["added"] == ["fan/id_06", "valve/id_06"]
     asked = {
         *(("manipulation", setting) for setting in ("none", "gain 0.1", "noise 15 dB")),
+        *(("slow", speed) for speed in stress.SPEEDS),
         *(("contamination", share) for share in stress.SHARES),
         *(("few", count) for count in stress.COUNTS),
         *(("added", setting) for setting in ("known", "later")),
