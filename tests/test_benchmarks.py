@@ -21,8 +21,10 @@ from asdlib.domain_shift import FACTORS, SECTIONS, ShiftPreset
 from asdlib.errors import AsdError
 from asdlib.evaluation import SCORERS
 from asdlib.features import FeatureConfig, log_mel
+from asdlib.plain import plain_knn, standard
 from asdlib.playground import CHOICES, SETTINGS
 from asdlib.spectra import Spectra, SpectrumConfig, SpectrumEncoder
+from asdlib.thin import thinned
 from asdlib.training import StageConfig
 
 TOP = Path(__file__).parents[1]
@@ -38,6 +40,7 @@ import real_recipe  # noqa: E402
 import real_scores  # noqa: E402
 import results  # noqa: E402
 import serial_oe  # noqa: E402
+import small  # noqa: E402
 import stress  # noqa: E402
 
 MACHINES = [f"{kind}/id_0{i}" for kind in ("fan", "pump") for i in range(3)]
@@ -670,6 +673,45 @@ def test_methods_are_stressed_as_it_is_written_and_taken_up_again(small_park, tm
     monkeypatch.setattr(stress, "measure", lambda *case: done.append(case) or [{"study": "few", "setting": 5, "scorer": "knn"}])
     stress.main()
     assert len(done) == 1
+
+
+# ------------------------------------------------------------------------------------------------------ how small it may be
+
+
+def test_of_all_clips_the_two_nearest_are_the_plain_detector_and_of_few_they_are_fewer():
+    rng = np.random.default_rng(5)
+    known, asked = rng.normal(3, 2, size=(12, 4)), rng.normal(3, 2, size=(7, 4))
+    np.testing.assert_allclose(small.two_nearest(known, asked, count=12), 2 * plain_knn(known, asked))  # of 4 numbers
+    scale = standard(known)
+    kept = scale(known)[thinned(scale(known), 2)]
+    by_hand = [np.mean([np.linalg.norm(scale(x[None])[0] - y) for y in kept]) for x in asked]
+    np.testing.assert_allclose(small.two_nearest(known, asked, count=2), by_hand)
+
+
+def test_detectors_are_made_small_as_it_is_written(small_park, tmp_path, monkeypatch):
+    parts = [[clip for clip in scan(small_park) if clip.split == split] for split in ("train", "test")]
+    monkeypatch.setattr(small, "park_clips", lambda work: parts)
+    monkeypatch.setattr(small, "SHARES", (1 / 2,))
+    monkeypatch.setattr(small, "COUNTS", (6, 2))
+    words = ["small.py", str(tmp_path), "--epochs", "2", "--seeds", "0", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", words)
+    small.main()
+    records = json.loads((tmp_path / "out" / "small.json").read_text())["records"]
+    rows = {(r["detector"], r["kept"], r["bits"]): r for r in records}
+    assert len(rows) == len(records) == 2 + 1 + 4
+    whole, half = rows["clp_scf", 1.0, 32], rows["clp_scf", 0.5, 32]
+    assert half["activations"] <= whole["activations"] / 2
+    assert half["parameters"] < whole["parameters"]
+    assert half["macs"] < whole["macs"]
+    assert half["file"] < whole["file"]
+    for kept in (1.0, 0.5):
+        one, other = rows["clp_scf", kept, 32], rows["clp_scf", kept, 8]
+        assert (one["weights"], one["activations"]) == (4 * one["parameters"], 4 * other["activations"])
+        assert other["file"] < one["file"]
+        assert abs(one["auc"] - other["auc"]) < 0.2
+    squeezed = rows["autoencoder", 1.0, 32]
+    assert squeezed["activations"] == 4 * (640 + 128)  # what the widest layer reads and makes
+    assert rows["nearest", 2, 32]["weights"] < rows["nearest", 6, 32]["weights"]
 
 
 def test_a_method_that_cannot_is_a_record_that_says_why(tmp_path, monkeypatch):
