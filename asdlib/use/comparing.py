@@ -32,7 +32,7 @@ from asdlib.use.results import read
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
 )
-LOOK = 0.2  # seconds between two looks at the jobs that run
+LOOK = 0.5  # seconds between two looks at the jobs that run
 START = 5.0  # seconds, of a job, before it learns
 UNKNOWN = 60.0  # seconds, of a method that does not say
 
