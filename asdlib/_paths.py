@@ -56,6 +56,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "normalise": ("judge.normalise",),
     "fusion": ("judge.fusion",),
     "ranks": ("judge.ranks",),
+    "chance": ("judge.chance",),
     "metrics": ("judge.metrics",),
     "challenge": ("judge.challenge",),
     "evaluation": ("judge.scorers", "judge.metrics"),

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asdlib.errors import AsdError
-from asdlib.judge.ranks import holm
+from asdlib.judge.chance import holm
 from asdlib.judge.threshold import SAME
 
 PERMUTATIONS = 1999

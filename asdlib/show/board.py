@@ -120,6 +120,7 @@ def board(
             for clip in clips
         ],
         "top": top_of(clip.waveform for clip in clips) if clips else 0,
+        "against": _against(rows),
     }
     options = "".join(f"<option>{html.escape(name)}</option>" for name in machines)
     hearing = f"""
@@ -131,9 +132,9 @@ def board(
     body = f"""
 <div class="controls"><fieldset class="budgets"><legend>Budget</legend></fieldset></div>
 <div class="panels"><div class="scroll"><table class="standings">
-<thead><tr></tr></thead><tbody></tbody></table></div>
+<thead><tr></tr></thead><tbody></tbody></table><p class="sure"></p></div>
 <figure><svg class="cost" viewBox="0 0 440 300" role="img"></svg>
-<figcaption>AUC and time of training. Filled: no other
+<figcaption>AUC and time, to train and to score the test clips. Filled: no other
 method is better in less time.</figcaption></figure>
 <figure><svg class="ranks" role="img"></svg><figcaption class="apart"></figcaption>
 </figure></div>
@@ -151,6 +152,12 @@ method is better in less time.</figcaption></figure>
     )
 
 
+def _against(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The method that the others are held against; "" where there is none."""
+    names = (row["difference"]["against"] for row in rows if "difference" in row)
+    return next(names, "").replace("_", "-")
+
+
 def _row(row: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     """What the page needs of a row, figures in %."""
     ranks = found["ranking"].get(row["budget"], {}).get("ranks", {})
@@ -159,6 +166,10 @@ def _row(row: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
         for key in ("auc", "pauc", "mauc", "rehearsal")
         if key in row
     }
+    costs = row["costs"]
+    gain = row.get("difference")
+    if gain:
+        figures["gain"] = [round(100 * gain[key], 2) for key in ("mean", "low", "high")]
     return {
         "method": row["method"].replace("_", "-"),
         "key": row["method"],
@@ -170,7 +181,10 @@ def _row(row: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
         **figures,
         "interval": [round(100 * x, 2) for x in row["interval"]],
         "rank": round(ranks[row["method"]], 2) if row["method"] in ranks else None,
-        "train": round(row["costs"]["train"], 1),
-        "parameters": int(row["costs"]["parameters"]),
-        "memory": round(row["costs"]["memory"]),
+        "p": gain["p"] if gain else 1,
+        "train": round(costs["train"], 1),
+        "seconds": round(costs["train"] + costs["score"], 1),
+        "macs": round(costs.get("macs", 0) / 1e6, 1),
+        "parameters": int(costs["parameters"]),
+        "memory": round(costs["memory"]),
     }

@@ -33,10 +33,10 @@ def write_page(
 <title>Methods compared on {data}</title><style>{STYLE}</style></head><body>
 <h1>Methods compared on {data}</h1>
 <p>{found["clips"]} test clips, {len(found["seeds"])} seeds. AUC, pAUC and mAUC are
-means over the machine types, with their spread over the seeds; the interval is that of
-other clips and other seeds. Nothing was chosen on these clips, and whoever now takes
-the first of the list has done so: its figures are flattered. Choose a method to hear
-what it finds and the others miss.</p>
+means over the machine types, ± the standard deviation over the seeds; the interval is
+that of other clips and other seeds, of the same machines. Nothing was chosen on these
+clips, and whoever now takes the first of the list has done so: its figures are
+flattered. Choose a method to hear what it finds and the others miss.</p>
 {widget._repr_html_()}
 </body></html>
 """

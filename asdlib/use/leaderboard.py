@@ -16,15 +16,9 @@ import numpy as np
 from asdlib import methods
 from asdlib.errors import AsdError
 from asdlib.files import atomic_write
+from asdlib.judge.chance import areas_of, differences, interval
 from asdlib.judge.metrics import machine_table, type_table
-from asdlib.judge.ranks import (
-    agreement,
-    auc_draws,
-    differences,
-    interval,
-    ranking,
-    shares_below,
-)
+from asdlib.judge.ranks import agreement, ranking, shares_below
 from asdlib.use.jobs import EXAMPLES, REHEARSAL, Job, Plan
 from asdlib.use.results import Result, read
 
@@ -90,15 +84,15 @@ def leaderboard(
                 for name, x in scores.items()
             }
         known = labels != "unknown"
-        draws = auc_draws(
+        chances = areas_of(
             (labels[known] == "anomaly").astype(int),
             machines[known],
             {name: x[:, known] for name, x in scores.items()},
         )
         base = against if against in able else next(iter(able), None)
-        gains = differences(draws, base) if base else {}
+        gains = differences(chances, base) if base else {}
         for name in able:
-            found[name]["interval"] = interval(draws[name])
+            found[name]["interval"] = interval(chances[name])
             if name in gains:
                 found[name]["difference"] = vars(gains[name]) | {"against": base}
         rows += [{"method": name, "budget": budget, **found[name]} for name in names]

@@ -24,8 +24,12 @@ MACHINES = ("fan/id_00", "pump/id_02")
 def row(method, budget):
     area, spread, seconds, _ = METHODS[method]
     area -= 0.3 * (budget == "seconds") * (method == "b")  # b is slow, and has not the time
-    costs = {"train": seconds, "score": 1.0, "parameters": 1000.0, "macs": 1.0, "memory": 300.0, "epochs": 3.0}
+    costs = {"train": seconds, "score": 1.0, "parameters": 1000.0, "macs": 2.5e6, "memory": 300.0, "epochs": 3.0}
     figures = {"auc": [area, spread], "pauc": [area - 0.1, spread], "mauc": [area - 0.2, spread]}
+    if method != "c_x":  # whom the others are held against
+        gain = area - METHODS["c_x"][0]
+        p = 0.04 if method == "b" else 0.06
+        figures["difference"] = {"against": "c_x", "mean": gain, "low": gain - 0.05, "high": gain + 0.05, "p": p}
     names = {"name": f"the method {method}", "idea": f"idea of {method}", "paper": "a paper", "scorer": "knn"}
     return {"method": method, "budget": budget, **names, **figures, "interval": [area - 0.02, area + 0.02], "costs": costs}
 
@@ -60,17 +64,32 @@ def methods_shown(root):
 def test_the_best_is_on_top_and_a_head_that_is_clicked_sorts_by_it_and_then_the_other_way(opened):
     assert methods_shown(opened) == ["b", "d", "a", "c-x"]
     assert opened.locator("tbody tr.chosen th").inner_text() == "b"
-    head = opened.locator("th[data-column=train] button")
+    head = opened.locator("th[data-column=seconds] button")
     head.click()
     assert methods_shown(opened) == ["d", "c-x", "a", "b"]
-    assert opened.locator("th[data-column=train]").get_attribute("aria-sort") == "ascending"
+    assert opened.locator("th[data-column=seconds]").get_attribute("aria-sort") == "ascending"
     head.click()
     assert methods_shown(opened) == ["b", "a", "c-x", "d"]
     opened.locator("th[data-column=method] button").click()
     assert methods_shown(opened) == ["a", "b", "c-x", "d"]
     assert opened.locator("tbody tr").first.inner_text().split("\t") == [
-        "a", "80.0 ± 2.0", "78.0 to 82.0", "70.0 ± 2.0", "60.0 ± 2.0", "3.0", "50", "1,000",
+        "a", "80.0 ± 2.0", "78.0 to 82.0", "+10.0", "70.0 ± 2.0", "60.0 ± 2.0", "3.0", "51", "1,000", "2.5",
     ]  # fmt: skip
+
+
+def test_a_difference_is_marked_where_it_is_sure_and_shows_its_interval(opened):
+    assert opened.locator("th[data-column=gain]").inner_text() == "ahead of c-x"
+    cells = opened.locator("tbody tr td:nth-child(4)")
+    assert cells.all_inner_texts() == ["+20.0 *", "+15.0", "+10.0", ""]
+    assert cells.first.get_attribute("title") == "15.0 to 25.0"
+    assert "Holm" in opened.locator(".sure").inner_text()
+    opened.locator("th[data-column=gain] button").click()
+    assert methods_shown(opened)[0] == "b"
+    opened.get_by_label("the same time (60 s of a core)").check()
+    assert (
+        opened.locator("tbody tr", has=opened.page.locator("button", has_text="b")).locator("td").nth(2).inner_text()
+        == "−10.0 *"
+    )
 
 
 def test_another_budget_has_another_order_and_keeps_what_was_chosen(opened):

@@ -1,0 +1,1 @@
+from asdlib.judge.chance import *
