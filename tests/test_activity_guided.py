@@ -47,6 +47,23 @@ def separator():
     return network
 
 
+@pytest.mark.parametrize("hop", [1000, 1024])
+def test_long_hops_leave_spectra_that_can_be_put_together_again(hop):
+    features = FeatureConfig(seconds=1.0, n_mels=32, hop_length=hop)
+    network = _separator.Separator(features)
+    x = torch.from_numpy(twins(2, seed=3))
+    spectrum = _separator.spectrum_of(x, network.n_fft, network.hop)
+    window = torch.hann_window(network.n_fft)
+    again = torch.istft(spectrum, network.n_fft, network.hop, window=window, length=x.shape[1])
+    torch.testing.assert_close(again, x, atol=1e-5, rtol=0)
+    assert network(x, torch.ones(2, 2, features.frames)).abs().max() < 10
+
+
+def test_clips_of_fewer_than_five_frames_are_refused_before_anything_is_trained():
+    with pytest.raises(AsdError, match="clips of 4 frames are too short: the network reads 5 at a time"):
+        activity_guided.untrained(Task(MACHINES, FeatureConfig(seconds=0.1, n_mels=32)))
+
+
 @pytest.fixture(scope="module")
 def model():
     """Untrained, with norms that are not those of the beginning."""

@@ -28,6 +28,15 @@ def test_with_a_weight_of_0_it_is_the_model_without_a_constraint_bit_for_bit(kin
     assert not torch.equal(on.identify.weight, begun.identify.weight)
 
 
+def test_of_one_machine_there_is_nothing_to_tell_and_id_is_the_first_score():
+    known = spectra(24)
+    known = known.only(known.machines == known.names[0])
+    model = diffusion_id.train(known, budget=BUDGET, device="cpu")
+    scores = diffusion_id.score(model, known, known, device="cpu")
+    np.testing.assert_array_equal(scores["id"], scores["filter"])
+    assert np.ptp(scores["id"]) > 0
+
+
 @pytest.mark.parametrize("kind", ["sound", "spectra"])
 def test_the_loss_by_hand(kind):
     clips = MAKE[kind](6)

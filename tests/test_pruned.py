@@ -355,10 +355,15 @@ def test_what_is_left_keeps_the_limit_and_is_near_the_whole(kind):
     assert all(np.isfinite(values).all() for values in scores.values())
 
 
-def test_the_search_finds_the_layers_that_are_not_missed():
-    """Four layers of equal memory, of which two may lose all they can."""
+def of_four_layers():
+    """The plan of four layers of equal memory."""
     groups = tuple(Group(np.arange(16) + 16 * i, (str(i),), 1, 2) for i in range(4))
-    plan = Plan(groups, {}, {}, np.zeros(1), np.ones((1, 4)))
+    return Plan(groups, {}, {}, np.zeros(1), np.ones((1, 4)))
+
+
+def test_the_search_finds_the_layers_that_are_not_missed():
+    """Two of them may lose all they can."""
+    plan = of_four_layers()
     missed = np.array([1.0, 0.0, 1.0, 0.0])
     asked = []
 
@@ -371,6 +376,32 @@ def test_the_search_finds_the_layers_that_are_not_missed():
     assert loss(kept) < 0.3 * loss(uniform(plan, 40))
     worst = _draws.searched(plan, 40, lambda kept: float((kept != 10).any()), generations=2, rng=np.random.default_rng(0))
     np.testing.assert_array_equal(worst, uniform(plan, 40))  # nothing is better than what it began with
+
+
+def test_the_best_draw_stays_where_the_mean_of_the_good_ones_is_worse():
+    """A loss that only one of the draws has: their mean has missed it."""
+    plan, asked = of_four_layers(), []
+
+    def loss(kept):
+        asked.append(tuple(kept.tolist()))
+        return 0.0 if len(asked) == 5 else 1.0
+
+    kept = _draws.searched(plan, 40, loss, generations=1, rng=np.random.default_rng(0))
+    assert tuple(kept.tolist()) == asked[4]
+
+
+def test_a_limit_that_cannot_be_kept_is_refused_before_anything_is_trained(monkeypatch):
+    monkeypatch.setattr(clp_scf, "train", lambda *clips, **options: pytest.fail("it was trained"))
+    with pytest.raises(AsdError, match="a limit of 1 bytes cannot be kept"):
+        pruned.train(known_clips("spectra", 9), budget=StageConfig(4, 8), limit=1, encoder=SIZES["spectrum"], device="cpu")
+
+
+def test_one_clip_that_judges_has_the_variance_of_those_that_are_learned_from():
+    clips = known_clips("spectra", 9)
+    model = clp_scf.untrained(Task.of(clips, encoder=SIZES["spectrum"]), variant="single_stage").eval()
+    plan = plan_of(model, pruned.example(model, None, clips.inputs[0].shape[1:]))
+    one, many = (_draws.Draws(model, plan, clips, judged, seed=0, device="cpu") for judged in (clips.only(np.arange(1)), clips))
+    assert one.scale == pytest.approx(many.scale, rel=1e-5)
 
 
 def test_draws_are_judged_by_clips_that_nothing_is_learned_from(monkeypatch):

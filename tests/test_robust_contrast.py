@@ -210,6 +210,12 @@ def test_training_makes_own_lengths_short_and_others_long():
 # ---------------------------------------------------------------------------------------------------------- the stages
 
 
+@pytest.mark.parametrize("first", [0.0, 0.5, 1.0])
+def test_after_training_nothing_is_in_training_mode(first):
+    model = robust_contrast.train(spectra(24), budget=StageConfig(2, 12), encoder=SIZES, first=first, device="cpu")
+    assert not any(module.training for module in model.modules())
+
+
 def test_the_share_of_stage_a_is_that_of_the_epochs_and_others_are_refused():
     clips, seen = spectra(24), {}
     for first in (0.0, 0.5, 1.0):

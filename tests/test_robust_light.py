@@ -207,10 +207,22 @@ def test_a_spectrum_in_tens_has_the_version_of_one_in_decibels():
     torch.testing.assert_close(10 * tens, decibels)
 
 
-def test_a_version_of_the_log_mel_is_close_to_the_log_mel_of_a_louder_sound():
+def test_a_version_of_the_log_mel_is_close_to_the_log_mel_of_a_louder_sound(monkeypatch):
+    monkeypatch.setattr(robust_light, "GAIN", 6.0)
+    monkeypatch.setattr(robust_light, "NOISE", (200.0, 200.0))  # decibels below: none
+
+    class Highest:
+        """The upper end of what is drawn from."""
+
+        def uniform(self, low, high, size):
+            return np.full(size, high)
+
+        def standard_exponential(self, size, dtype):
+            return np.ones(size, dtype)
+
     wave = 0.1 * np.random.default_rng(0).normal(size=16000)
-    x = log_mel(wave[None], FEATURES)
-    torch.testing.assert_close(log_mel(3 * wave[None], FEATURES), x + 20 * np.log10(3), rtol=1e-3, atol=1e-3)
+    (louder,) = version(log_mel(wave[None], FEATURES), Highest(), ten=10.0)
+    torch.testing.assert_close(louder, log_mel(10 ** (6 / 20) * wave[None], FEATURES), rtol=1e-3, atol=1e-3)
 
 
 class Head(nn.Module):

@@ -244,6 +244,22 @@ def test_each_number_is_standardised_by_its_type():
         np.testing.assert_allclose(network.spread, own.std(axis=0), rtol=1e-4)
 
 
+def test_each_number_of_each_band_of_a_spectrum_is_standardised_on_its_own():
+    """Bands lie on levels of their own, and the last group is filled up: 26 bands are nine groups of three."""
+    known = np.random.default_rng(1).normal(size=(24, 1, 26, 3)) - np.arange(26)[:, None]
+    clips = Clips((known.astype(np.float32),), [*MACHINES] * 8)
+    model = trans_ae.train(clips, budget=BUDGET, device="cpu")
+    for name, network in zip(model.types, model.networks, strict=True):
+        own = known[clips.types == name][:, 0]
+        filled = np.pad(own, [(0, 0), (0, 1), (0, 0)]).reshape(len(own), 9, 9)
+        np.testing.assert_allclose(network.mean, filled.mean(axis=0), atol=1e-5)
+        *full, last = network.spread.numpy()
+        np.testing.assert_allclose(full, filled.std(axis=0)[:-1], rtol=1e-4)
+        np.testing.assert_allclose(last[:6], filled.std(axis=0)[-1, :6], rtol=1e-4)
+        _, withheld, _ = network(cells_of(torch.from_numpy(clips.inputs[0][:2])), torch.full((2, 1), 8))
+        assert (withheld[:, 6:] == 0).all()
+
+
 def test_a_band_in_which_nothing_happened_does_not_drown_the_others():
     x = np.random.default_rng(0).normal(size=(300, 4, 3)).astype(np.float32)
     x[:, 2] = -100

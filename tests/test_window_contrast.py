@@ -178,5 +178,8 @@ def test_clips_shorter_than_a_window_and_other_networks_are_refused():
     coarse = FeatureConfig(seconds=2.0, sample_rate=4000, n_fft=1024, hop_length=1024, f_max=2000.0)
     with pytest.raises(AsdError, match=r"a window of 0\.25 s has one frame, with a hop of 1024 samples at 4000 Hz"):
         window_contrast.untrained(Task(("a/0",), coarse, encoder=SMALL.encoder))
+    long = FeatureConfig(seconds=10.0, sample_rate=4000, n_fft=2048, f_max=2000.0)
+    with pytest.raises(AsdError, match=r"a window of 0\.25 s has 1000 samples, too few for a Fourier transform of 2048"):
+        window_contrast.untrained(Task(("a/0",), long, encoder=SMALL.encoder))
     with pytest.raises(AsdError, match="the sizes of the encoder spectrogram do not fit the network of this method"):
         window_contrast.untrained(Task(("a/0",), FEATURES, encoder=SpectrogramConfig()))

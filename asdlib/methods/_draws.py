@@ -47,7 +47,11 @@ class Draws:
         self.heard, self.asked = some(clips), some(judged)
         with torch.no_grad():
             self.targets = [embedding(self.whole, *inputs) for inputs in self.asked]
-        spread = torch.cat(self.targets).var(dim=0, correction=0).sum().item()
+        known = self.targets
+        if sum(map(len, known)) < 2:  # one clip does not vary
+            with torch.no_grad():
+                known = [embedding(self.whole, *inputs) for inputs in self.heard]
+        spread = torch.cat(known).var(dim=0, correction=0).sum().item()
         self.scale = max(spread, 1e-12)
 
     def stay(self, kept: np.ndarray) -> set[int]:
@@ -84,25 +88,29 @@ def searched(
     """How many channels of each group stay: (groups,), by a cross-entropy search.
 
     The first generation is drawn around :func:`asdlib.learn.pruning.uniform`, which
-    stays if nothing better is found. Raises :class:`AsdError` for a ``limit`` that
-    cannot be kept.
+    stays if no draw is better, nor the mean of the good ones. Raises :class:`AsdError`
+    for a ``limit`` that cannot be kept.
     """
     first = uniform(plan, limit)
     if not len(first) or (first == plan.counts).all():
         return first
     mean = 1 - first / plan.counts
     spread = np.full(len(mean), SPREAD)
+    best, least = first, loss(first)
     for _ in range(generations):
         shares = mean + spread * rng.standard_normal((DRAWS, len(mean)))
         drawn = [plan.within(row, limit) for row in shares.clip(0, MOST)]
         losses = np.array([loss(kept) for kept in drawn])
+        if losses.min() < least:
+            best, least = drawn[int(losses.argmin())], losses.min()
         # By weights instead of ranks: what rounding does to a loss, it does to a mean.
         weights = np.exp(-2 * (losses - losses.min()) / (losses.std() + 1e-12))
         weights /= weights.sum()
         shares = 1 - np.array(drawn) / plan.counts
         mean = weights @ shares
         spread = np.sqrt(weights @ (shares - mean) ** 2).clip(0.02)
-    return min((first, plan.within(mean, limit)), key=loss)
+    middle = plan.within(mean, limit)
+    return middle if loss(middle) < least else best
 
 
 def embedding(model: nn.Module, *inputs: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from asdlib.sound.features import FeatureConfig
 
 FLOOR = 1e-3  # added to magnitudes before their logarithm
 ALWAYS, NEVER = 0.3, 0.15  # how often a machine is on throughout; its partner off
-SHORTEST = 8  # a machine stays on, or off, for an eighth of a clip at least
+SHORTEST = 8  # a machine stays on, or off, for an eighth of a clip, or to its end
 SDR_WEIGHT = 10.0
 
 
@@ -29,7 +29,9 @@ class Separator(nn.Module):
 
     def __init__(self, features: FeatureConfig, *, width: int = 64):
         super().__init__()
-        self.n_fft, self.hop = features.n_fft // 2, max(1, features.hop_length // 2)
+        self.n_fft = features.n_fft // 2
+        # No more than half a window, or nothing could be put together again.
+        self.hop = max(1, min(features.hop_length, self.n_fft) // 2)
         bins = self.n_fft // 2 + 1
         self.standardise = nn.BatchNorm1d(bins, affine=False)
         # No bias in front of a batch norm: it has no gradient but for rounding.
@@ -179,7 +181,7 @@ def separation_loss(
 
 
 def weighted_sdr(estimate: Tensor, truth: Tensor, mixture: Tensor) -> Tensor:
-    """-1 where an estimate is the truth but for its level, up to 1: (...).
+    """-1 where an estimate is the truth, up to 1: (...).
 
     Minus the cosine between both, and that between what else is in the mixture and
     what the estimate leaves of it, weighted by their powers (Choi et al., ICLR 2019).

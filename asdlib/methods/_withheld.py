@@ -101,6 +101,8 @@ class GroupGuesser(Guesser):
 
     def __init__(self, numbers: int, machines: int, groups: int):
         super().__init__(numbers, machines, width=GROUP_WIDTH, hidden=GROUP_HIDDEN)
+        self.mean = torch.zeros(groups, numbers)  # a band is unlike the next one
+        self.spread = torch.ones(groups, numbers)
         self.code = nn.Parameter(0.02 * torch.randn(groups, GROUP_WIDTH))
         self.question = nn.Parameter(0.02 * torch.randn(groups, GROUP_WIDTH))
         every = range(groups)

@@ -37,6 +37,7 @@ import torch
 from torch import Tensor, nn
 
 from asdlib.device import find_device, seeded
+from asdlib.errors import AsdError
 from asdlib.learn.batches import batch_of
 from asdlib.learn.training import StageConfig, fit
 from asdlib.methods import Judges, Task, check_kind, scored_by
@@ -154,7 +155,8 @@ def train(
     Each has half of the epochs of ``budget``, of one epoch all. An epoch of the
     separator mixes each clip once with another, as a rule of another machine of its
     type; the autoencoders learn from a mixture with each clip and from the clip alone.
-    Their batches hold :data:`CLIPS` clips.
+    Their batches hold :data:`CLIPS` clips. Raises :class:`AsdError` for clips of fewer
+    than five frames.
     """
     check_kind(clips, NAME, INPUTS)
     model = untrained(Task.of(clips, seed=seed))
@@ -232,7 +234,16 @@ def masked_objective(
 
 
 def untrained(task: Task) -> ActivityGuided:
-    """The networks before any training."""
+    """The networks before any training.
+
+    Raises :class:`AsdError` for clips of fewer than five frames.
+    """
+    assert task.features is not None
+    if task.features.frames < CONTEXT:
+        raise AsdError(
+            f"clips of {task.features.frames} frames are too short: "
+            f"the network reads {CONTEXT} at a time"
+        )
     return ActivityGuided(task)
 
 

@@ -38,6 +38,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from asdlib.device import seeded
 from asdlib.learn.training import StageConfig
 from asdlib.methods import Judges, Task, check_kind, scored_by
 from asdlib.methods.autoencoder import (
@@ -242,9 +243,10 @@ def sizes_of(task: Task) -> tuple[int, int]:
 def untrained(task: Task) -> SelectiveAutoencoders:
     """The networks before any training."""
     bands, context = sizes_of(task)
-    networks: dict[str, nn.Module] = {
-        name: GatedAutoencoder(bands * context, bands=bands) for name in task.types
-    }
+    networks: dict[str, nn.Module] = {}
+    for name in task.types:
+        with seeded(task.seed, f"gated {name}"):
+            networks[name] = GatedAutoencoder(bands * context, bands=bands)
     return SelectiveAutoencoders(
         networks, SELECTIONS, context=context, machines=task.machines
     )

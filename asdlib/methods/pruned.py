@@ -93,6 +93,7 @@ def train(
         begun = untrained(Task.of(clips, encoder=encoder, window=window))
     plan = plan_of(begun, example(begun, clips.features, clips.inputs[0].shape[1:]))
     fits = limit_of(plan, limit) >= plan.peak()
+    plan.within(np.zeros(len(plan.groups)), limit_of(plan, limit))  # or it is refused
     first = budget.epochs if fits else max(1, round(WHOLE * budget.epochs))
     whole = clp_scf.train(
         clips.only(learned),

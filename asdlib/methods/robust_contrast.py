@@ -185,7 +185,7 @@ def train(
             folder=folder and folder / "stage B",
             **options,
         )
-    return model
+    return model.eval()
 
 
 def untrained(task: Task) -> RobustModel:

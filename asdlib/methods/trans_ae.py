@@ -131,7 +131,8 @@ def train(
     for module, (name, own) in zip(model.networks, clips.by_type(), strict=True):
         network = cast(Guesser, module)
         own = Clips((own.inputs[-1],), own.machines)  # no waveforms
-        network.mean, network.spread = mean_and_spread(own, cells_of)
+        found = mean_and_spread(own, partial(numbers_of, network))
+        network.mean, network.spread = (x.view_as(network.mean) for x in found)
         fit(
             network,
             partial(guessing_objective, id_weight=id_weight),
@@ -145,6 +146,15 @@ def train(
             on_step=on_step,
         )
     return model.eval()
+
+
+def numbers_of(network: Guesser, *inputs: Tensor) -> Tensor:
+    """Of inputs, each (B, ...), what is standardised on its own: (B, places, k).
+
+    Each number of a frame, wherever it is, but each number of each group of bands.
+    """
+    cells = cells_of(*inputs)
+    return cells if network.mean.dim() == 1 else cells.flatten(1)[:, None]
 
 
 def untrained(task: Task) -> TypeGuessers:

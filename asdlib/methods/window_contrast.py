@@ -105,8 +105,14 @@ def window_of(features: FeatureConfig) -> FeatureConfig:
     """The front end of a window of clips with ``features``.
 
     Raises :class:`AsdError` for clips that are shorter, and for windows of a single
-    frame.
+    frame, or shorter than half a Fourier transform.
     """
+    samples = round(SECONDS * features.sample_rate)
+    if samples < features.n_fft // 2:
+        raise AsdError(
+            f"a window of {SECONDS:g} s has {samples} samples, too few for a Fourier "
+            f"transform of {features.n_fft}: choose a shorter one, or another method"
+        )
     piece = piece_of(features, SECONDS)
     if piece.frames < 2:
         raise AsdError(
@@ -131,8 +137,9 @@ def train(
     """Train a :class:`WindowModel` on windows of all ``clips``.
 
     ``encoder`` has the sizes of the network, an :class:`EncoderConfig` (None: the small
-    one). An epoch sees four windows of each clip. Raises :class:`AsdError` for another
-    encoder, and for clips shorter than a window.
+    one). An epoch sees four windows of each clip. Of a single machine nothing is
+    learned: its windows have none of another machine to be apart from. Raises
+    :class:`AsdError` for another encoder, and for clips shorter than a window.
     """
     check_kind(clips, NAME, INPUTS)
     assert clips.features is not None
