@@ -5,11 +5,13 @@
 On the preset ``book`` of the simulated park, for each method and seed, one after the other:
 
 * *manipulation*: the test clips, normal and faulty alike, through the strongest of each kind of ``asdlib.manipulations`` (of
-  pace and clock, the strongest both ways), after a training on clips as they are. Beside the AUC stand the false alarms: the
-  share of a machine's manipulated normal test clips above the threshold that a tenth of the same clips, as they are, exceed at
-  most. ``robust_contrast`` has learned from these very manipulations, others have not.
-* *slow*: fans that have something wrong with them and are healthy otherwise: they run at a share of their speed. Held against
-  the normal test clips of the same fans as they are: who does not hear another clock, does he hear a slow fan?
+  pace and clock, the strongest both ways), after a training on clips as they are. ``robust_contrast`` has learned from these
+  very manipulations, others have not. Beside the AUC stand, of the manipulated test clips of a machine, the shares above the
+  lowest threshold that no more than a tenth of its normal test clips, as they are, lie above: ``false_alarms`` of the normal
+  ones, ``found`` of the faulty ones. ``found_anew`` is with the threshold chosen again, on the manipulated normal clips.
+* *slow*: healthy clips of the fans, held against their normal test clips as they are: new ones, rendered at a share of
+  their speed, and the normal test clips themselves through each manipulation. Does he hear a slow fan who does not hear
+  another clock?
 * *contamination*: of each machine's training clips so many % are faulty, in place of normal ones, and nobody has noticed.
   They are test clips by origin, drawn by the seed, and left out of the test for all shares alike.
 * *few*: so many training clips of each machine, drawn by the seed, the fewer among the more. As many steps as with all of them.
@@ -17,10 +19,12 @@ On the preset ``book`` of the simulated park, for each method and seed, one afte
   again; beside it ("known"), the same machines by the network that was trained on all. A scorer that asks what training found
   out about the machine itself has no answer: its record says so.
 
+Trainings with fewer clips than the whole have as many steps, in more epochs.
+
 Every training is a job with a file of its own in WORK; what is there is not measured again. Writes
 ``data/results/stress.json``: a header and a list of records {study, setting, method, scorer, seed, auc, pauc, mauc,
-false_alarms, reason}. About six times a method's own time for each seed, and as long again for the scoring. A simulated park
-teaches and is no evidence. Nothing is chosen on test clips.
+false_alarms, found, found_anew, reason}. About six times a method's own time for each seed, and as long again for the
+scoring. A simulated park teaches and is no evidence. Nothing is chosen on test clips.
 """
 
 import math
@@ -46,6 +50,7 @@ from asdlib.files import atomic_write
 from asdlib.machines import render
 from asdlib.manipulations import MANIPULATIONS
 from asdlib.methods import embedded
+from asdlib.training import StageConfig, plan_batches
 
 Scores = dict[str, np.ndarray]
 Records = list[dict[str, Any]]
@@ -59,6 +64,8 @@ TRIED = [
     for strength in [*([*strengths][:1] if kind in BOTH_WAYS else []), [*strengths][-1]]
 ]
 SPEEDS = (0.94, 0.88, 0.8)  # of fans
+FRESH = 100  # the number of the first moment that no test clip has
+RATES = ("false_alarms", "found", "found_anew")
 # What is trained: the first training is that of several studies.
 JOBS = [
     ("whole", 0),
@@ -133,16 +140,19 @@ def averages(scores: np.ndarray, machines: np.ndarray, faulty: np.ndarray) -> di
     return {name: round(float(row[name]), 5) for name in ("auc", "pauc", "mauc")}
 
 
-def false_alarms(clean: np.ndarray, scores: np.ndarray, machines: np.ndarray) -> float:
-    """Mean over the machines: the share of ``scores`` above a threshold that a tenth of the ``clean`` ones exceed at most.
+def share_above(scores: np.ndarray, clean: np.ndarray) -> float:
+    """Of one machine: the share of ``scores`` above the lowest of the ``clean`` ones that no more than a tenth lie above."""
+    return float(np.mean(scores > np.sort(clean)[len(clean) - 1 - int(ALARMS * len(clean) + 1e-9)]))
 
-    Both (M,), of normal clips.
-    """
-    rates = []
+
+def rates(clean: np.ndarray, scores: np.ndarray, machines: np.ndarray, faulty: np.ndarray) -> dict[str, float]:
+    """:data:`RATES`, means over the machines, of clips with scores (M,) as they are and manipulated."""
+    found = []
     for name in np.unique(machines):
-        own = machines == name
-        rates.append(np.mean(scores[own] > np.quantile(clean[own], 1 - ALARMS, method="higher")))
-    return round(float(np.mean(rates)), 5)
+        normal, ill = ((machines == name) & (faulty == kind) for kind in (False, True))
+        of_machine = (scores[normal], clean[normal]), (scores[ill], clean[normal]), (scores[ill], scores[normal])
+        found.append([share_above(*pair) for pair in of_machine])
+    return {rate: round(float(x), 5) for rate, x in zip(RATES, np.mean(found, axis=0), strict=True)}
 
 
 def as_recorded(waves: torch.Tensor, features: FeatureConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -167,35 +177,43 @@ def manipulated(work: Path, asked: Clips, kind: str, strength: str) -> Clips:
 
 
 def robustness(work: Path, asked: Clips, faulty: np.ndarray, score: Callable[[Clips], Scores], clean: Scores) -> Records:
-    """One record for each manipulation, and one for none."""
-    records = []
+    """One record for each manipulation, and one for none; and one of what it makes of healthy fans."""
+    records, fans = [], (asked.types == "fan") & ~faulty
     for kind, strength in [("none", ""), *TRIED]:
         found = clean if kind == "none" else score(manipulated(work, asked, kind, strength))
+        setting = f"{kind} {strength}".strip()
         for scorer, scores in found.items():
-            normal = clean[scorer][~faulty], scores[~faulty], asked.machines[~faulty]
-            about = {"study": "manipulation", "setting": f"{kind} {strength}".strip(), "scorer": scorer}
-            records.append({**about, **averages(scores, asked.machines, faulty), "false_alarms": false_alarms(*normal)})
+            own = averages(scores, asked.machines, faulty) | rates(clean[scorer], scores, asked.machines, faulty)
+            records.append({"study": "manipulation", "setting": setting, "scorer": scorer, **own})
+            told = against_healthy(clean[scorer][fans], scores[fans], *2 * (asked.machines[fans],))
+            records.append({"study": "slow", "setting": setting, "scorer": scorer, **told})
     return records
 
 
+def against_healthy(healthy: np.ndarray, other: np.ndarray, theirs: np.ndarray, others: np.ndarray) -> dict[str, float]:
+    """:func:`averages` with the second scores in the place of faulty ones; of machines ``theirs`` and ``others``."""
+    ill = np.repeat([False, True], [len(healthy), len(other)])
+    return averages(np.concatenate([healthy, other]), np.concatenate([theirs, others]), ill)
+
+
 def slow_fans(normal: Clips, speed: float) -> Clips:
-    """As many clips of the fans of ``normal``, with moments of their own: healthy ones at this share of their speed."""
-    names = [name for name in normal.machines if name.startswith("fan/")]
-    clips = [render(name, k, split="test", nuisance={"speed": speed}) for k, name in enumerate(names)]
+    """As many clips of the fans of ``normal``, with moments that no test clip has: healthy, at this share of their speed."""
+    fans = normal.only(normal.types == "fan")
+    number = [FRESH + k for name in fans.names for k in range(len(fans.of(name)))]
+    names = np.sort(fans.machines)
+    clips = [render(name, k, split="test", nuisance={"speed": speed}) for name, k in zip(names, number, strict=True)]
     waves = torch.from_numpy(np.stack([clip.waveform for clip in clips]))[:, : normal.features.samples]
-    return Clips(as_recorded(waves, normal.features), np.array(names), normal.features)
+    return Clips(as_recorded(waves, normal.features), names, normal.features)
 
 
 def hearing_of_slow_fans(normal: Clips, score: Callable[[Clips], Scores], clean: Scores) -> Records:
-    """One record for each speed: AUC and so on of slow fans among the ``normal`` test clips of the fans, scored ``clean``."""
+    """One record for each speed: slow fans among the ``normal`` test clips of the fans, scored ``clean``."""
     records, fans = [], normal.types == "fan"
     for speed in SPEEDS:
         slow = slow_fans(normal, speed)
-        whose = np.concatenate([normal.machines[fans], slow.machines])
-        ill = np.repeat([False, True], [fans.sum(), len(slow)])
         for scorer, scores in score(slow).items():
-            found = averages(np.concatenate([clean[scorer][fans], scores]), whose, ill)
-            records.append({"study": "slow", "setting": speed, "scorer": scorer, **found, "false_alarms": None})
+            told = against_healthy(clean[scorer][fans], scores, normal.machines[fans], slow.machines)
+            records.append({"study": "slow", "setting": f"speed {speed}", "scorer": scorer, **told})
     return records
 
 
@@ -221,6 +239,11 @@ def scores_of_added(method: methods.Detecting, model: torch.nn.Module, names: li
     return scores
 
 
+def steps_of(clips: Clips, budget: StageConfig) -> int:
+    """Of an epoch."""
+    return plan_batches(clips.labels, budget, validation=0.0, seed=0).steps
+
+
 def measure(work: Path, name: str, study: str, setting: int, seed: int, epochs: int | None) -> Records:
     """The records of one training."""
     known, asked, faulty = park(work)
@@ -233,8 +256,7 @@ def measure(work: Path, name: str, study: str, setting: int, seed: int, epochs: 
         "few": lambda: fewer(known, setting, seed),
         "added": lambda: known.only(~np.isin(known.machines, strangers)),
     }[study]()
-    if study == "few":
-        budget = budget.of(math.ceil(budget.epochs * len(known) / len(used)))
+    budget = budget.of(math.ceil(budget.epochs * steps_of(known, budget) / steps_of(used, budget)))
     model = methods.trained(method, used, budget=budget, seed=seed, device="cpu")
     left = np.setdiff1d(np.arange(len(asked)), np.concatenate(unnoticed(known, asked, faulty, seed)))
     new = np.flatnonzero(np.isin(asked.machines, strangers))
@@ -245,7 +267,7 @@ def measure(work: Path, name: str, study: str, setting: int, seed: int, epochs: 
     def records_of(scores: Scores, rows: np.ndarray, study: str, setting: int | str) -> Records:
         about = {"study": study, "setting": setting}
         return [
-            {**about, "scorer": scorer, **averages(values[rows], asked.machines[rows], faulty[rows]), "false_alarms": None}
+            {**about, "scorer": scorer, **averages(values[rows], asked.machines[rows], faulty[rows])}
             for scorer, values in scores.items()
         ]
 
@@ -255,7 +277,7 @@ def measure(work: Path, name: str, study: str, setting: int, seed: int, epochs: 
         return [
             {**about, "scorer": scorer, "reason": UNKNOWN}
             if scores is None
-            else {**about, "scorer": scorer, **averages(scores, asked.machines[new], faulty[new]), "false_alarms": None}
+            else {**about, "scorer": scorer, **averages(scores, asked.machines[new], faulty[new])}
             for scorer, scores in answers.items()
         ]
     scores = score(asked)
@@ -280,7 +302,7 @@ def job(work: Path, name: str, study: str, setting: int, seed: int, epochs: int 
             found = measure(work, name, study, setting, seed, epochs)
         except AsdError as error:
             found = [{"study": study, "setting": setting, "scorer": None, "reason": str(error)}]
-        nothing = dict.fromkeys(("auc", "pauc", "mauc", "false_alarms", "reason"))
+        nothing = dict.fromkeys(("auc", "pauc", "mauc", *RATES, "reason"))
         return [{"method": name, "seed": seed, **nothing, **record} for record in found]
 
     file = f"{name.replace('/', ' ')}-{study}-{setting}-{seed}-{epochs or 'own'}.json"
@@ -317,10 +339,9 @@ def main() -> None:
         "epochs": {name: options.epochs or methods.detector(name).BUDGET.epochs for name in options.methods},
         "versions": {package: version(package) for package in ("asdlib", "torch", "numpy", "scikit-learn")},
         "unit": "fractions; auc, McClish-standardised pauc at a false-positive rate of 0.1 and mauc (the AUC of a type's worst "
-        "machine), averages over the machine types; false_alarms: mean over the machines, at the threshold that a tenth of the "
-        "clean normal clips exceed at most",
+        "machine), averages over the machine types; false_alarms, found, found_anew: means over the machines",
         "settings": {
-            "slow": "share of the speed",
+            "slow": "share of the speed, or a manipulation",
             "contamination": "% of the training clips",
             "few": "training clips of a machine",
             "added": later(asked),

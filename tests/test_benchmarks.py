@@ -562,13 +562,18 @@ def test_few_clips_are_as_many_of_each_machine_and_the_fewer_are_among_the_more(
     assert not rows_in(stress.fewer(known, 2, 1), few).all()
 
 
-def test_false_alarms_are_counted_above_the_threshold_of_clean_clips():
-    machines = np.repeat(["a/0", "a/1"], 20)
-    clean = np.concatenate([np.arange(20.0), 100 + np.arange(20.0)])
-    assert stress.false_alarms(clean, clean, machines) == 0.05  # one of twenty; two would be a tenth, and not above it
-    louder = np.concatenate([np.arange(20.0) + 5, 100 + np.arange(20.0)])
-    assert stress.false_alarms(clean, louder, machines) == pytest.approx((6 / 20 + 1 / 20) / 2)
-    assert stress.false_alarms(clean, -clean, machines) == 0
+def test_rates_are_counted_above_the_lowest_threshold_that_a_tenth_of_the_clean_clips_are_above_at_most():
+    machines, faulty = np.repeat(["a/0", "a/1"], 25), np.tile(np.repeat([False, True], [20, 5]), 2)
+    clean = np.concatenate([np.arange(20.0), np.full(5, 18.0), 100 + np.arange(20.0), np.full(5, 100.0)])
+
+    def told(scores):
+        return [stress.rates(clean, scores, machines, faulty)[rate] for rate in stress.RATES]
+
+    assert told(clean) == [0.1, 0.5, 0.5]  # two of twenty are above 17, and five faulty clips of one machine
+    moved = clean + np.where(machines == "a/0", 5, 0)
+    assert told(moved) == pytest.approx([(7 / 20 + 0.1) / 2, 0.5, 0.5])
+    assert told(clean - 1000) == [0, 0, 0.5]  # nothing is heard any more, until the threshold is chosen again
+    assert stress.share_above(np.arange(9.0), np.arange(9.0)) == 0  # of nine, not one may be above
 
 
 def test_clips_are_manipulated_once_as_a_recorder_would_have_written_them(stressed, tmp_path):
@@ -588,12 +593,12 @@ def test_slow_fans_are_healthy_fans_of_the_same_machines_with_moments_of_their_o
     _, asked, faulty = stressed
     normal = asked.only(~faulty)
     slow, as_ever = (stress.slow_fans(normal, speed) for speed in (0.5, 1.0))
-    assert slow.machines.tolist() == [name for name in normal.machines if name.startswith("fan/")]
+    assert slow.machines.tolist() == sorted(name for name in normal.machines if name.startswith("fan/"))
     assert len({wave.tobytes() for wave in slow.waveforms}) == len(slow)
+    assert not rows_in(asked, as_ever).any()
     clean = {"loudest": normal.log_mels.astype(float).max(axis=(1, 2))}
-    score = lambda clips: {"loudest": -np.ones(len(clips)) * 1e3}  # noqa: E731
-    records = stress.hearing_of_slow_fans(normal, score, clean)
-    assert [(r["setting"], r["auc"]) for r in records] == [(speed, 0.0) for speed in stress.SPEEDS]
+    records = stress.hearing_of_slow_fans(normal, lambda clips: {"loudest": np.full(len(clips), -1e3)}, clean)
+    assert [(r["setting"], r["auc"]) for r in records] == [(f"speed {speed}", 0.0) for speed in stress.SPEEDS]
 
     def pitch(clips):
         """Where half of the power lies below, in Hz, the mean over the clips."""
@@ -601,6 +606,33 @@ def test_slow_fans_are_healthy_fans_of_the_same_machines_with_moments_of_their_o
         return np.mean((power.cumsum(axis=1) < power.sum(axis=1, keepdims=True) / 2).sum(axis=1))
 
     assert pitch(slow) < 0.9 * pitch(as_ever)
+
+
+def test_healthy_clips_through_a_manipulation_are_held_against_themselves():
+    machines = np.repeat(["fan/0", "fan/1"], 10)
+    scores = np.random.default_rng(0).normal(size=20)
+    assert stress.against_healthy(scores, scores, machines, machines)["auc"] == 0.5
+    assert stress.against_healthy(scores, scores + 9, machines, machines)["auc"] == 1
+
+
+def test_fewer_clips_are_seen_as_many_steps_in_more_epochs(stressed, tmp_path, monkeypatch):
+    known, asked, faulty = stressed  # 48 training clips: with batches of 16 three steps an epoch, of 16 clips one
+    seen = {}
+
+    class StoppedError(Exception):
+        pass
+
+    def trained(method, clips, *, budget, **options):
+        seen[len(clips)] = budget.epochs
+        raise StoppedError
+
+    monkeypatch.setattr(stress, "park", lambda work: (known, asked, faulty))
+    monkeypatch.setattr(stress.methods, "trained", trained)
+    monkeypatch.setattr(methods.detector("clp_scf"), "BUDGET", StageConfig(4, 16))
+    for study, setting in (("whole", 0), ("few", 2), ("few", 4)):
+        with pytest.raises(StoppedError):
+            stress.measure(tmp_path, "clp_scf", study, setting, 0, None)
+    assert seen == {48: 4, 16: 12, 32: 6}
 
 
 def test_what_needs_nothing_but_known_clips_answers_for_a_machine_that_is_added(stressed):
@@ -649,7 +681,8 @@ def test_methods_are_stressed_as_it_is_written_and_taken_up_again(small_park, tm
     assert found["header"]["settings"]["added"] == ["fan/id_06", "valve/id_06"]
     asked = {
         *(("manipulation", setting) for setting in ("none", "gain 0.1", "noise 15 dB")),
-        *(("slow", speed) for speed in stress.SPEEDS),
+        *(("slow", f"speed {speed}") for speed in stress.SPEEDS),
+        *(("slow", setting) for setting in ("none", "gain 0.1", "noise 15 dB")),
         *(("contamination", share) for share in stress.SHARES),
         *(("few", count) for count in stress.COUNTS),
         *(("added", setting) for setting in ("known", "later")),
@@ -663,9 +696,12 @@ def test_methods_are_stressed_as_it_is_written_and_taken_up_again(small_park, tm
     assert without == {("clp_scf/single_stage", "softmax"), ("clp_scf/single_stage", "softmax-plain")}
     for record in records:
         assert (record["auc"] is None) == (record["reason"] is not None)
-        assert (record["false_alarms"] is not None) == (record["study"] == "manipulation")
-    clean = [r["false_alarms"] for r in records if r["setting"] == "none"]
-    assert max(clean) <= 0.25  # of four clips
+        for rate in stress.RATES:
+            assert (record[rate] is not None) == (record["study"] == "manipulation")
+    clean = [r for r in records if r["setting"] == "none" and r["study"] == "manipulation"]
+    assert {r["false_alarms"] for r in clean} == {0}  # of four clips, not one may be above
+    assert all(r["found"] == r["found_anew"] for r in clean)
+    assert {r["auc"] for r in records if r["setting"] == "none" and r["study"] == "slow"} == {0.5}
     jobs = sorted(tmp_path.rglob("jobs/*.json"))
     assert len(jobs) == len(names) * len(stress.JOBS)
     jobs[0].unlink()
