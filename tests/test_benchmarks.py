@@ -727,8 +727,9 @@ def test_of_all_clips_the_two_nearest_are_the_plain_detector_and_of_few_they_are
 def test_detectors_are_made_small_as_it_is_written(small_park, tmp_path, monkeypatch):
     parts = [[clip for clip in scan(small_park) if clip.split == split] for split in ("train", "test")]
     monkeypatch.setattr(small, "park_clips", lambda work: parts)
-    monkeypatch.setattr(small, "SHARES", (1 / 2,))
-    monkeypatch.setattr(small, "COUNTS", (6, 2))
+    monkeypatch.setattr(small, "SHARES", {"park": (1 / 2,)})
+    monkeypatch.setattr(small, "COUNTS", (60, 2))
+    monkeypatch.setattr(small, "CHALLENGE", 1)
     words = ["small.py", str(tmp_path), "--epochs", "2", "--seeds", "0", "--out", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", words)
     small.main()
@@ -736,18 +737,31 @@ def test_detectors_are_made_small_as_it_is_written(small_park, tmp_path, monkeyp
     rows = {(r["detector"], r["kept"], r["bits"]): r for r in records}
     assert len(rows) == len(records) == 2 + 1 + 4
     whole, half = rows["clp_scf", 1.0, 32], rows["clp_scf", 0.5, 32]
+    for key in ("weights", "macs", "file", "parameters"):
+        assert half[key] < whole[key]
     assert half["activations"] <= whole["activations"] / 2
-    assert half["parameters"] < whole["parameters"]
-    assert half["macs"] < whole["macs"]
-    assert half["file"] < whole["file"]
     for kept in (1.0, 0.5):
         one, other = rows["clp_scf", kept, 32], rows["clp_scf", kept, 8]
-        assert (one["weights"], one["activations"]) == (4 * one["parameters"], 4 * other["activations"])
-        assert other["file"] < one["file"]
+        assert one["weights"] == 4 * one["parameters"]
+        # What the file loses is what is said to be lost; the rest are the scales of the 8 bits.
+        assert one["file"] - other["file"] == pytest.approx(one["weights"] - other["weights"], rel=0.35)
+        assert one["activations"] / 4 <= other["activations"] < one["activations"]
         assert abs(one["auc"] - other["auc"]) < 0.2
     squeezed = rows["autoencoder", 1.0, 32]
-    assert squeezed["activations"] == 4 * (640 + 128)  # what the widest layer reads and makes
-    assert rows["nearest", 2, 32]["weights"] < rows["nearest", 6, 32]["weights"]
+    assert squeezed["activations"] == 4 * (640 + 128 + 640)  # the last layer reads and writes, and what was read is compared
+    assert rows["nearest", 2, 32]["weights"] == 4 * (2 + 2) * 256
+    assert rows["nearest", 6, 32]["weights"] == 4 * (6 + 2) * 256  # no machine has more
+
+
+def test_of_spectra_networks_are_pruned_and_nothing_is_exported(spectra):
+    parts = spectra.train, spectra.test, spectra.test_is_anomaly
+    whole, half = small.networks(parts, (1 / 2,), 0, 2)
+    assert (whole["bits"], whole["file"]) == (32, None)
+    assert half["activations"] <= whole["activations"] / 2
+    assert half["weights"] < whole["weights"]
+    (squeezed,) = small.baseline(parts, 0, 1)
+    assert 0 < squeezed["macs"] < squeezed["weights"]  # a spectrum is looked at once
+    assert [r["kept"] for r in small.neighbours(parts)] == [20, 8, 2]
 
 
 def test_a_method_that_cannot_is_a_record_that_says_why(tmp_path, monkeypatch):
