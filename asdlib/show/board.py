@@ -135,7 +135,8 @@ def board(
 <thead><tr></tr></thead><tbody></tbody></table><p class="sure"></p></div>
 <figure><svg class="cost" viewBox="0 0 440 300" role="img"></svg>
 <figcaption>AUC and time, to train and to score the test clips. Filled: no other
-method is better in less time.</figcaption></figure>
+method is better in less time. In the table: weights in thousands, products (that are
+added) of one clip in millions.</figcaption></figure>
 <figure><svg class="ranks" role="img"></svg><figcaption class="apart"></figcaption>
 </figure></div>
 <div class="about"><h3></h3><p class="idea"></p>{hearing if clips else ""}</div>"""

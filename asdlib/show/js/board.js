@@ -10,8 +10,8 @@ function (root, data) {
     ["mauc", "mAUC (%)", function (row) { return pair(row.mauc); }],
     ["rank", "rank", function (row) { return row.rank === null ? "" : row.rank.toFixed(1); }],
     ["seconds", "CPU s", function (row) { return row.seconds.toFixed(row.seconds < 10 ? 1 : 0); }],
-    ["parameters", "parameters", function (row) { return row.parameters.toLocaleString("en"); }],
-    ["macs", "multiply-adds (M)", function (row) { return row.macs ? row.macs.toLocaleString("en") : ""; }]
+    ["parameters", "weights (k)", function (row) { return Math.round(row.parameters / 1000).toLocaleString("en"); }],
+    ["macs", "products (M)", function (row) { return row.macs ? row.macs.toLocaleString("en", { maximumFractionDigits: row.macs < 10 ? 1 : 0 }) : ""; }]
   ];
   if (data.against) {
     columns.splice(3, 0, ["gain", "ahead of " + data.against, function (row) {
