@@ -57,12 +57,17 @@ Records = list[dict[str, Any]]
 SHARES = (0, 5, 20)  # %, of faulty clips in the training
 COUNTS = (5, 20, 60)  # training clips of a machine
 ALARMS = 0.1  # of the clean normal clips, at most
-BOTH_WAYS = ("stretch", "resample")
-TRIED = [
-    (kind, strength)
-    for kind, strengths in MANIPULATIONS.items()
-    for strength in [*([*strengths][:1] if kind in BOTH_WAYS else []), [*strengths][-1]]
-]
+TRIED = (
+    ("gain", "0.1"),
+    ("noise", "15 dB"),
+    ("stretch", "0.9"),
+    ("stretch", "1.1"),
+    ("echo", "2000 samples, 0.5"),
+    ("roll", "0.5"),
+    ("fade", "0.5, exponential"),
+    ("resample", "15000 Hz"),
+    ("resample", "17000 Hz"),
+)
 SPEEDS = (0.94, 0.88, 0.8)  # of fans
 FRESH = 100  # the number of the first moment that no test clip has
 RATES = ("false_alarms", "found", "found_anew")

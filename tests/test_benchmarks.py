@@ -21,6 +21,7 @@ from asdlib.domain_shift import FACTORS, SECTIONS, ShiftPreset
 from asdlib.errors import AsdError
 from asdlib.evaluation import SCORERS
 from asdlib.features import FeatureConfig, log_mel
+from asdlib.manipulations import MANIPULATIONS
 from asdlib.plain import plain_knn, standard
 from asdlib.playground import CHOICES, SETTINGS
 from asdlib.spectra import Spectra, SpectrumConfig, SpectrumEncoder
@@ -519,6 +520,14 @@ def test_the_script_for_gpus_ends_where_a_training_that_went_on_is_another(monke
 
 
 # ----------------------------------------------------------------------------------------------- what methods are put through
+
+
+def test_what_is_tried_are_the_far_ends_of_every_kind():
+    assert list(dict.fromkeys(kind for kind, _ in stress.TRIED)) == list(MANIPULATIONS)
+    assert all(strength in MANIPULATIONS[kind] for kind, strength in stress.TRIED)
+    x = torch.ones(1, 4000)
+    level = {name: fade(x, None).square().mean().item() for name, fade in MANIPULATIONS["fade"].items()}
+    assert ("fade", min(level, key=level.get)) in stress.TRIED
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,13 @@ The errors e of a clip's frames are sorted, the largest first, and weighted by r
 that what is short counts (:func:`asdlib.methods.twfr_gmm.pooled`).
 
 Essential: the withheld frame, the narrow bottleneck, the machine told from all of its
-tokens (their mean + their maximum), the pooling by rank; one network a type. Published
-are w of 1, 0 or 4, in different places, and positions by the phase of the STFT or by
-sinusoids. Our choices: w = 4, sinusoids, bands standardised for each type, 8 random
-windows of a clip in an epoch, and r = 0.99 for the 309 windows of 10 s, with the same
-weights at the same shares of other lengths. "id" is -log p(own machine) by the
-mean logits of a clip; of a type with a single machine, where there is nothing to tell
-apart, it is the error again.
+tokens (their mean + their maximum), the pooling by rank; one network a type. The public
+code has w = 0, with a 4 in a comment; the paper's is not known to us. Published are
+positions by the phase of the STFT or by sinusoids. Our choices: w = 4, sinusoids, bands
+standardised for each type, 8 random windows of a clip in an epoch, and r = 0.99 for the
+309 windows of 10 s, with the same weights at the same shares of other lengths. "id" is
+-log p(own machine) by the mean logits of a clip; of a type with a single machine, where
+there is nothing to tell apart, it is the error again.
 
 Spectra (bands, modulations) have no time. Of them 12 groups of bands are the tokens,
 with learned codes; one is withheld, the decoder is told which, and errors are averaged.

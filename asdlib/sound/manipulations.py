@@ -3,9 +3,9 @@
 The manipulations by which Wu et al. ("CLAD", 2024, arXiv 2404.15854) try detectors of
 forged voices, carried over to machines: another level, noise, another pace, an echo,
 another beginning, a fade, and a clock that goes wrong. The strengths are those of the
-authors' code. Left out are their seven recorded noises, which we have not; a roll is
-the same share of a clip as with them, because two of their seconds are the whole of a
-clip here.
+authors' evaluation. Left out are their seven recorded noises, which we have not; a roll
+is the same share of a clip as with them, because two of their seconds are the whole of
+a clip here.
 
 Unlike the disguises of :mod:`asdlib.sound.augment` each has one strength. A
 manipulation takes waveforms (B, samples) in ±1 and a random generator, and returns
