@@ -27,17 +27,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
-from peers import seconds_of
-from results import FOLDER, SIMULATED, arguments, once, park_clips, write
-from stress import averages
+from results import FOLDER, SIMULATED, arguments, once, write
+from stress import Parts, averages, park
 from torch import nn
 
 from asdlib import methods
-from asdlib.cache import features_now
 from asdlib.clips import Clips
 from asdlib.detector import Detector
 from asdlib.export import export
-from asdlib.features import FeatureConfig
 from asdlib.methods import autoencoder, embedded, pruned
 from asdlib.plain import standard
 from asdlib.pruning import plan_of
@@ -55,20 +52,11 @@ SHARES = {"park": (2 / 3, 1 / 2, 1 / 3), "spectra": (1 / 2, 1 / 4)}  # of the wh
 COUNTS = (1000, 60, 8, 2)  # clips of a machine, or all where there are fewer
 CHALLENGE = 100  # epochs of the autoencoder
 BATCH = 16
-Parts = tuple[Clips, Clips, np.ndarray]
 Records = list[dict[str, Any]]
 
 
-def park(work: Path) -> Parts:
-    """Training clips, test clips, and which of the latter are faulty (M,)."""
-    training, test = park_clips(work)
-    features = FeatureConfig(seconds=seconds_of(training))
-    known, asked = (features_now(clips, features) for clips in (training, test))
-    return known, asked, np.array([clip.label == "anomaly" for clip in test])
-
-
 def real(path: Path) -> Parts:
-    """As :func:`park`, of spectra."""
+    """Training clips, test clips, and which of the latter are faulty (M,), of spectra."""
     spectra = read_spectra(path)
     return spectra.train, spectra.test, spectra.test_is_anomaly.astype(bool)
 

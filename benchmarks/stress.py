@@ -54,6 +54,7 @@ from asdlib.training import StageConfig, plan_batches
 
 Scores = dict[str, np.ndarray]
 Records = list[dict[str, Any]]
+Parts = tuple[Clips, Clips, np.ndarray]
 SHARES = (0, 5, 20)  # %, of faulty clips in the training
 COUNTS = (5, 20, 60)  # training clips of a machine
 ALARMS = 0.1  # of the clean normal clips, at most
@@ -81,7 +82,7 @@ JOBS = [
 UNKNOWN = "it scores by what training found out about the machine itself"
 
 
-def park(work: Path) -> tuple[Clips, Clips, np.ndarray]:
+def park(work: Path) -> Parts:
     """Training clips, test clips, and which of the latter are faulty (M,)."""
     training, test = park_clips(work)
     features = FeatureConfig(seconds=seconds_of(training))

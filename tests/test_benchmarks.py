@@ -735,7 +735,7 @@ def test_of_all_clips_the_two_nearest_are_the_plain_detector_and_of_few_they_are
 
 def test_detectors_are_made_small_as_it_is_written(small_park, tmp_path, monkeypatch):
     parts = [[clip for clip in scan(small_park) if clip.split == split] for split in ("train", "test")]
-    monkeypatch.setattr(small, "park_clips", lambda work: parts)
+    monkeypatch.setattr(stress, "park_clips", lambda work: parts)
     monkeypatch.setattr(small, "SHARES", {"park": (1 / 2,)})
     monkeypatch.setattr(small, "COUNTS", (60, 2))
     monkeypatch.setattr(small, "CHALLENGE", 1)
