@@ -121,6 +121,7 @@ def board(
         ],
         "top": top_of(clip.waveform for clip in clips) if clips else 0,
         "against": _against(rows),
+        "seeds": len(found["seeds"]),
     }
     options = "".join(f"<option>{html.escape(name)}</option>" for name in machines)
     hearing = f"""

@@ -26,6 +26,9 @@ def write_page(
     ``sample_rate`` (Hz) is that of the clips.
     """
     widget = board(found, clips, sample_rate=sample_rate)
+    chance = "other clips and other seeds, of the same machines"
+    if len(found["seeds"]) == 1:
+        chance = "other clips of the same machines: of other seeds one says nothing"
     data = html.escape(str(found["data"]))
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -34,9 +37,9 @@ def write_page(
 <h1>Methods compared on {data}</h1>
 <p>{found["clips"]} test clips, {len(found["seeds"])} seeds. AUC, pAUC and mAUC are
 means over the machine types, ± the standard deviation over the seeds; the interval is
-that of other clips and other seeds, of the same machines. Nothing was chosen on these
-clips, and whoever now takes the first of the list has done so: its figures are
-flattered. Choose a method to hear what it finds and the others miss.</p>
+that of {chance}. Nothing was chosen on these clips, and whoever now takes the first of
+the list has done so: its figures are flattered. Choose a method to hear what it finds
+and the others miss.</p>
 {widget._repr_html_()}
 </body></html>
 """

@@ -17,7 +17,7 @@ function (root, data) {
     columns.splice(3, 0, ["gain", "ahead of " + data.against, function (row) {
       return row.gain ? (row.gain[0] < 0 ? "−" : "+") + Math.abs(row.gain[0]).toFixed(1) + (row.p <= 0.05 ? " *" : "") : "";
     }]);
-    root.querySelector(".sure").textContent = "* A difference that other clips and other seeds would show, too (5 % for all of them together, Holm).";
+    root.querySelector(".sure").textContent = "* A difference that other clips " + (data.seeds > 1 ? "and other seeds would show, too" : "would show, too; of other seeds one seed says nothing") + " (5 % for all of them together, Holm).";
   }
   if (data.rows.some(function (row) { return row.rehearsal; })) {
     columns.splice(columns.length - 3, 0, ["rehearsal", "rehearsal (%)", function (row) { return row.rehearsal ? pair(row.rehearsal) : ""; }]);
