@@ -88,29 +88,26 @@ def searched(
     """How many channels of each group stay: (groups,), by a cross-entropy search.
 
     The first generation is drawn around :func:`asdlib.learn.pruning.uniform`, which
-    stays if no draw is better, nor the mean of the good ones. Raises :class:`AsdError`
-    for a ``limit`` that cannot be kept.
+    stays if the mean of the good draws is no better; a single draw is never taken,
+    because the best of many is flattered by the few clips that judge. Raises
+    :class:`AsdError` for a ``limit`` that cannot be kept.
     """
     first = uniform(plan, limit)
     if not len(first) or (first == plan.counts).all():
         return first
     mean = 1 - first / plan.counts
     spread = np.full(len(mean), SPREAD)
-    best, least = first, loss(first)
     for _ in range(generations):
         shares = mean + spread * rng.standard_normal((DRAWS, len(mean)))
         drawn = [plan.within(row, limit) for row in shares.clip(0, MOST)]
         losses = np.array([loss(kept) for kept in drawn])
-        if losses.min() < least:
-            best, least = drawn[int(losses.argmin())], losses.min()
         # By weights instead of ranks: what rounding does to a loss, it does to a mean.
         weights = np.exp(-2 * (losses - losses.min()) / (losses.std() + 1e-12))
         weights /= weights.sum()
         shares = 1 - np.array(drawn) / plan.counts
         mean = weights @ shares
         spread = np.sqrt(weights @ (shares - mean) ** 2).clip(0.02)
-    middle = plan.within(mean, limit)
-    return middle if loss(middle) < least else best
+    return min((first, plan.within(mean, limit)), key=loss)
 
 
 def embedding(model: nn.Module, *inputs: Tensor) -> Tensor:

@@ -137,8 +137,9 @@ def prune(
     the same shape, and zeros in the place of what went (:func:`small` is without).
     ``limit`` counts activations in 8 bits (None: half of what the whole takes, or the
     least that can be). ``generations`` of draws are judged by ``judged``, normal clips;
-    the best is trained as ``budget`` says (None: not at all). Raises :class:`AsdError`
-    for a network that cannot be followed, and a limit that cannot be kept.
+    the mean of the good ones is trained as ``budget`` says (None: not at all). Raises
+    :class:`AsdError` for a network that cannot be followed, and a limit that cannot be
+    kept.
     """
     plan = plan_of(model, example(model, clips.features, clips.inputs[0].shape[1:]))
     limit = limit_of(plan, limit)
