@@ -4,8 +4,8 @@
 
 On the preset ``book`` of the simulated park, for each method and seed, one after the other:
 
-* *manipulation*: the test clips, normal and faulty alike, through the strongest of each kind of ``asdlib.manipulations`` (of
-  pace and clock, the strongest both ways), after a training on clips as they are. ``robust_contrast`` has learned from these
+* *manipulation*: the test clips, normal and faulty alike, through the far end of each kind of ``asdlib.manipulations`` (of
+  pace and clock, both ends), after a training on clips as they are. ``robust_contrast`` has learned from these
   very manipulations, others have not. Beside the AUC stand, of the manipulated test clips of a machine, the shares above the
   lowest threshold that no more than a tenth of its normal test clips, as they are, lie above: ``false_alarms`` of the normal
   ones, ``found`` of the faulty ones. ``found_anew`` is with the threshold chosen again, on the manipulated normal clips.
