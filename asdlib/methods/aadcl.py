@@ -61,7 +61,7 @@ IDEA = "two disguises of a clip are found among others, and named"
 INPUTS = ("sound", "spectra")
 SCORERS = ("mahalanobis", "knn", "gmm")
 BUDGET = StageConfig(8, 64, learning_rate=1e-3, cosine_from=0)
-COST = 260.0
+COST = 135.0
 WEIGHT = 0.1  # of the second head's loss
 
 

@@ -32,7 +32,7 @@ IDEA = "frames are squeezed through 8 numbers and rebuilt, by one network a type
 INPUTS = ("sound", "spectra")
 SCORERS = ("reconstruction",)
 BUDGET = StageConfig(40, 64, learning_rate=1e-3)
-COST = 60.0
+COST = 55.0
 CONTEXT = 5  # frames
 STACKS = 512  # in a batch, as in the baseline
 

@@ -35,7 +35,7 @@ IDEA = "contrast by machine ID, then a classifier of machine IDs"
 INPUTS = ("sound", "spectra")
 SCORERS = scorer_names()
 BUDGET = StageConfig(32, 64, learning_rate=1e-3, cosine_from=8)
-COST = 390.0
+COST = 165.0
 SHARES = {"": 0.5, "single_stage": 0.0, "contrast": 1.0}  # of stage 1
 VARIANTS: dict[str, dict[str, Any]] = {
     "single_stage": {

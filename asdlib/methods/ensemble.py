@@ -55,7 +55,7 @@ IDEA = "plain detectors and a network, whatever earns its place in a rehearsal"
 INPUTS = ("sound", "spectra")
 SCORERS = ("fused", "plain")  # and each part
 BUDGET = sub_cluster.BUDGET
-COST = 420.0
+COST = 125.0
 HELD = 0.2  # share of a machine's clips that the network of the rehearsal does not hear
 
 

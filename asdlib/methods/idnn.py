@@ -51,7 +51,7 @@ IDEA = "the frame in the middle of five is guessed from the other four"
 INPUTS = ("sound", "spectra")
 SCORERS = ("interpolation",)
 BUDGET = StageConfig(40, 64, learning_rate=1e-3)
-COST = 96.0
+COST = 45.0
 
 
 class Interpolator(nn.Module):

@@ -60,7 +60,7 @@ IDEA = "mixed clips, asked for both labels, with the margin on the first only"
 INPUTS = ("sound", "spectra")
 SCORERS = scorer_names()
 BUDGET = StageConfig(20, 64, learning_rate=1e-3, cosine_from=0)
-COST = 230.0
+COST = 110.0
 MARGIN, SCALE = 0.7, 30.0
 ALPHA = 0.5  # the shares of a mixture come from Beta(ALPHA, ALPHA)
 

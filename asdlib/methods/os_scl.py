@@ -54,7 +54,7 @@ IDEA = "contrast and classifier at once, on mixed clips and squeezed embeddings"
 INPUTS = ("sound", "spectra")
 SCORERS = scorer_names()
 BUDGET = StageConfig(20, 64, learning_rate=1e-3, cosine_from=0)
-COST = 230.0
+COST = 110.0
 MARGIN, SCALE = 0.4, 30.0
 TEMPERATURE = 0.02
 WEIGHT = TEMPERATURE / 0.07  # of the contrast

@@ -56,7 +56,7 @@ IDEA = "separable convolutions and a map of where to look, under ArcFace"
 INPUTS = ("sound", "spectra")
 SCORERS = scorer_names()
 BUDGET = StageConfig(16, 64, learning_rate=1e-3, cosine_from=0)
-COST = 260.0
+COST = 150.0
 MARGIN, SCALE = 0.7, 40.0
 ALPHA = 0.2  # the shares of a mixture come from Beta(ALPHA, ALPHA)
 WIDTHS = (16, 64)  # channels inside the map

@@ -51,7 +51,7 @@ IDEA = "own type or another, then which machine, and a density of what is learne
 INPUTS = ("sound", "spectra")
 SCORERS = ("density", "type", "id", "knn", "mahalanobis")
 BUDGET = StageConfig(12, 16, learning_rate=1e-3, cosine_from=0)
-COST = 250.0
+COST = 105.0
 ID_WEIGHT = 10.0
 BETA = 0.2  # of the shares of a mixture
 REAL = 1 / 8  # share of the outliers that are real anomalies, where there are any

@@ -36,7 +36,7 @@ IDEA = "two disguises of a clip are told from the disguises of others"
 INPUTS = ("sound", "spectra")
 SCORERS = ("mahalanobis", "knn", "gmm")
 BUDGET = StageConfig(16, 64, learning_rate=1e-3, cosine_from=0)
-COST = 390.0
+COST = 190.0
 
 # The first input of some clips (B, ...) → one disguise of each, as the model's inputs.
 View = Callable[[Tensor, np.random.Generator], tuple[Tensor, ...]]

@@ -49,7 +49,7 @@ IDEA = "a classifier of machine IDs with many centres each, on mixed clips"
 INPUTS = ("sound", "spectra")
 SCORERS = ("knn", "mahalanobis", "gmm")
 BUDGET = StageConfig(12, 64, learning_rate=1e-3, cosine_from=0)
-COST = 200.0
+COST = 70.0
 ENCODER = SpectrogramConfig()
 CENTRES = 16
 MIXED = 0.5  # share of the batches that are mixed
@@ -63,7 +63,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "NAME": "feature exchange (FeatEx)",
         "PAPER": "Wilkinghoff, ICASSP 2024, arXiv 2312.09578",
         "IDEA": "a classifier that also tells halves of two clips from a whole one",
-        "COST": 110.0,
     },
 }
 

@@ -49,7 +49,7 @@ IDEA = "a classifier of disguises is unsure where a clip is strange"
 INPUTS = ("sound",)
 SCORERS = ("surprise",)
 BUDGET = StageConfig(8, 64, learning_rate=1e-3, cosine_from=0)
-COST = 260.0
+COST = 145.0
 
 
 class DisguiseClassifier(nn.Module):
