@@ -410,11 +410,15 @@ def test_methods_are_compared_on_ready_spectra(asd, tmp_path):
         "test_is_anomaly": truth,
     }
     np.savez(tmp_path / "spectra.npz", **arrays)
-    words = ("--method", "nearest", "--method", "clp_scf", "--epochs", 2, "--device", "cpu")
+    words = ("--method", "nearest", "--method", "clp_scf", "--method", "twfr-gmm", "--epochs", 2, "--device", "cpu")
     code, out, error = asd("compare", tmp_path / "spectra.npz", *words)
     assert code == 0, error
     assert re.search(r"nearest │ +mahalanobis │ +100.00 │", out)
     assert re.search(r"clp-scf │ +softmax │", out)
+    why = "reads sound only: it pools over time, which spectra have averaged out"
+    assert f"twfr-gmm: n/a: {why}" in out
+    code, _, error = asd("compare", tmp_path / "spectra.npz", "--method", "twfr-gmm")
+    assert (code, f"twfr-gmm {why}: choose another method for these spectra" in " ".join(error.split())) == (2, True)
     assert asd("compare", tmp_path / "spectra.npz", "--method", "magic")[0] == 2
     arrays["test_is_anomaly"] = 0 * truth
     np.savez(tmp_path / "spectra.npz", **arrays)

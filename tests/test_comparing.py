@@ -164,6 +164,15 @@ def test_the_leaderboard_says_what_scikit_learn_says_of_the_same_scores(plan, co
     lines = list(csv.DictReader((folder / "leaderboard.csv").open()))
     assert [line["method"] for line in lines] == [row["method"] for row in found["rows"]]
     assert float(lines[0]["auc"]) == pytest.approx(100 * found["rows"][0]["auc"][0], abs=0.006)
+    for line, row in zip(lines, found["rows"], strict=True):
+        assert float(line["rank"]) == pytest.approx(found["ranking"][row["budget"]]["ranks"][row["method"]], abs=0.006)
+        if "difference" in row:
+            told = [float(line[f"ahead {word}"]) for word in (f"of {NAMES[0]}", "from", "to")]
+            assert told == pytest.approx([100 * row["difference"][key] for key in ("mean", "low", "high")], abs=0.006)
+
+
+def without_costs(row):
+    return {key: value for key, value in row.items() if key != "costs"}
 
 
 def test_a_comparison_that_is_killed_goes_on_to_what_an_uninterrupted_one_has(plan, compared, tmp_path):
@@ -171,7 +180,7 @@ def test_a_comparison_that_is_killed_goes_on_to_what_an_uninterrupted_one_has(pl
     folder, once = tmp_path / "out", replace(plan, seconds=None)
     program = (
         "import sys; from pathlib import Path; from asdlib.use import comparing; from asdlib.use.jobs import Plan\n"
-        f"plan = Plan(**{vars(once)!r})\ncomparing.compare(plan, Path(sys.argv[1]), {NAMES!r}, [0], workers=1)\n"
+        f"plan = Plan(**{vars(once)!r})\ncomparing.compare(plan, Path(sys.argv[1]), {NAMES!r}, [0, 1], workers=2)\n"
     )
     running = subprocess.Popen([sys.executable, "-c", program, str(folder)])
     until = time.monotonic() + 200
@@ -182,10 +191,15 @@ def test_a_comparison_that_is_killed_goes_on_to_what_an_uninterrupted_one_has(pl
     time.sleep(2.5)  # its job sees within a second that it is alone
     left = list(folder.glob("jobs/*.npz"))
     time.sleep(1.5)
-    assert 1 <= len(left) < len(NAMES)
+    assert 1 <= len(left) < 2 * len(NAMES)
     assert list(folder.glob("jobs/*.npz")) == left
     before = {path.name: path.stat().st_mtime_ns for path in left}
-    for job in comparing.compare(once, folder, NAMES, [0]):
+    jobs = comparing.compare(once, folder, NAMES, [0, 1])
+    _, asked, labels, _ = parts_of(plan)
+    boards = [leaderboard.leaderboard(plan, place, jobs, asked.machines, labels) for place in (whole, folder)]
+    assert [without_costs(row) for row in boards[0]["rows"]] == [without_costs(row) for row in boards[1]["rows"]]
+    assert boards[0]["ranking"] == boards[1]["ranking"]
+    for job in jobs:
         one, two = (read(job.path(place)) for place in (whole, folder))
         assert one.scores.keys() == two.scores.keys()
         assert all(np.array_equal(one.scores[name], two.scores[name]) for name in one.scores), job
@@ -287,6 +301,10 @@ def test_time_that_is_left_is_that_of_the_same_methods_and_then_what_they_say_of
     assert clock.left([Job(1, EXAMPLES, job.method)] * 2) == pytest.approx(2 * wall)
     assert clock.left([other]) == pytest.approx(guessed * wall / clock.guess(job.method, EXAMPLES))
     assert clock.left([]) == 0
+    assert clock.still([], [], 2) == 0
+    assert clock.still([], [10.0, -3.0], 2) == 10  # one is still running, and nobody can help it
+    assert clock.still([], [10.0, 8.0, 6.0], 2) == 12
+    assert clock.still([job] * 4, [wall], 2) == pytest.approx(2.5 * wall)
 
 
 def test_spectra_cannot_be_heard_and_recordings_are_by_what_they_are(plan, compared):

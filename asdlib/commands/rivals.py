@@ -1,7 +1,6 @@
 """Hold methods against each other, on recordings or on ready spectra, without a run."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from asdlib.commands import (
     print_table,
 )
 from asdlib.commands.settings import method_named, seconds_in, spelled
+from asdlib.errors import AsdError
 
 ALL = "all"
 
@@ -127,11 +127,12 @@ def compare(
     kind = methods.kind_of(known)
     names = list(dict.fromkeys(method or ["nearest"]))
     if ALL in names:
-        every = {name: methods.get(name).INPUTS for name in methods.every_name()}
-        names = [name for name, inputs in every.items() if kind in inputs]
-        for name in sorted(set(every) - set(names)):
-            reads = " and ".join(every[name])
-            print(f"{spelled(name)}: n/a: reads {reads} only", file=sys.stderr)
+        names = methods.every_name()
+    absent = {name: why for name in names if (why := methods.cannot_read(name, kind))}
+    names = [name for name in names if name not in absent]
+    if not names:
+        name, why = next(iter(absent.items()))
+        raise AsdError(f"{spelled(name)} {why}: choose another method for these {kind}")
     with TemporaryDirectory() as temporary, progress_bar() as on_step:
         folder = out or Path(temporary)
         jobs = comparing.compare(
@@ -146,6 +147,7 @@ def compare(
         found = leaderboard.leaderboard(
             plan, folder, jobs, asked.machines, labels, against=against
         )
+        found["absent"] = absent
         if out is not None:
             leaderboard.write(found, out)
             clips = heard(found, asked, labels, files)
@@ -194,6 +196,8 @@ def tell(found: "dict[str, Any]") -> None:
         for row in rows:
             if "error" in row:
                 print(f"{spelled(row['method'])}: n/a: {row['error']}")
+    for name, why in found.get("absent", {}).items():
+        print(f"{spelled(name)}: n/a: {why}")
     played = [row for row in found["rows"] if "rehearsal" in row]
     if played:
         played.sort(key=lambda row: -row["rehearsal"][0])

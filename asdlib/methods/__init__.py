@@ -178,6 +178,21 @@ def kind_of(clips: Clips) -> str:
     return "spectra"
 
 
+def cannot_read(name: str, kind: str) -> str:
+    """Why a method does not read a kind of inputs, one of :data:`KINDS`; "" if it does.
+
+    A file says it in ``ONLY``, which is optional.
+
+    >>> cannot_read("twfr_gmm", "spectra")
+    'reads sound only: it pools over time, which spectra have averaged out'
+    """
+    method = get(name)
+    if kind in method.INPUTS:
+        return ""
+    why = getattr(method, "ONLY", "")
+    return f"reads {' and '.join(method.INPUTS)} only" + f": {why}" * bool(why)
+
+
 def check_kind(clips: Clips, method: str, inputs: tuple[str, ...]) -> None:
     """Raise :class:`AsdError` where ``method`` cannot learn from ``clips``.
 

@@ -12,7 +12,9 @@ leave the work to the other:
 with 3C classes in the place of C. Essential: the extra classes, and a first head whose
 centres stay as they were drawn. Our choices: a clip at a time is exchanged or not, the
 sizes, and what the branches of spectra are: the mean of each band over the modulations,
-and what is left without it.
+and what is left without it. Faithful but for these: the author's code was read.
+Published, by four trainings of a larger network on DCASE 2020 (mean of AUC and pAUC):
+89.9 on the development set and 91.7 on the evaluation set.
 """
 
 from dataclasses import replace

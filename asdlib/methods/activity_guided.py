@@ -57,6 +57,7 @@ NAME = "separation by activity (SSAD)"
 PAPER = "Lee, Kim and Ok, 2024, arXiv 2409.01885"
 IDEA = "neighbours are told apart by their hours, and judged while they run"
 INPUTS = ("sound",)
+ONLY = "spectra have no time in which a machine could be off"
 SCORERS = ("guided", "plain")
 BUDGET = StageConfig(14, 64, learning_rate=1e-3, cosine_from=0)
 COST = 150.0

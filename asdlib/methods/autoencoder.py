@@ -1,9 +1,19 @@
-"""The baseline of DCASE 2020 Task 2: an autoencoder of log-mel frames for each type.
+r"""The baseline of DCASE 2020 Task 2: an autoencoder of log-mel frames for each type.
 
 Five consecutive frames of 128 mel bands are squeezed through 8 numbers and rebuilt;
-what the network rebuilds badly is unlike what it has learned (Koizumi et al., DCASE
-Workshop 2020). It knows nothing of machine IDs. Of spectra (bands, modulations) a whole
-one is read at a time.
+what the network f rebuilds badly is unlike what it has learned (Koizumi et al., DCASE
+Workshop 2020, arXiv 2006.05822). It knows nothing of machine IDs.
+
+.. math::
+
+    \text{score} = \frac{1}{T - 4} \sum_t \frac{1}{640} \lVert x_t - f(x_t) \rVert^2
+
+Essential: the narrow middle, and one network for a whole machine type. Faithful: the
+organisers' code was read. Our choices: the budget, the batches of whole clips, and of
+spectra (bands, modulations), which have no frames, a whole one is read at a time.
+
+Published on the development set of DCASE 2020, AUC and pAUC in %: 73.66 and 59.67 by
+the organisers, 69.52 and 58.73 as trained again by the authors of the two stages.
 """
 
 import itertools
@@ -89,7 +99,9 @@ class TypeAutoencoders(nn.Module):
             .flatten(2)
         )
         errors = [
-            self.error(network, stacks.flatten(0, 1)).view(len(stacks), -1).mean(dim=1)
+            self.error(network, stacks.flatten(0, 1))
+            .view(-1, stacks.shape[1])
+            .mean(dim=1)
             for network in self.networks
         ]
         return torch.stack(errors, dim=1)

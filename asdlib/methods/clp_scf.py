@@ -1,12 +1,31 @@
-"""The book's method: contrast by machine ID, then a classifier of machine IDs.
+r"""The book's method: contrast by machine ID, then a classifier of machine IDs.
 
 Guan et al., "Anomalous Sound Detection using Audio Representation with Machine ID
 based Contrastive Learning Pretraining", ICASSP 2023 (arXiv 2304.03588). Stage 1 pulls
 clips of the same machine together (:mod:`asdlib.learn.contrastive`), stage 2 trains
 ArcFace on what stage 1 has learned (:mod:`asdlib.learn.classifier`); the score is the
-surprise at the clip's own ID, -log p(own machine). Without stage 1 this is the
-single-stage method (STgram-MFN, Liu et al., ICASSP 2022); without stage 2 it is the
-contrast alone, by distances.
+surprise at the clip's own ID. Without stage 1 this is the single-stage method
+(STgram-MFN, Liu et al., ICASSP 2022); without stage 2 it is the contrast alone, by
+distances.
+
+.. math::
+
+    L_1 = -\frac{1}{|P(i)|} \sum_{p \in P(i)}
+        \log \frac{e^{z_i z_p / \tau}}{\sum_a e^{z_i z_a / \tau}} \qquad
+    L_2 = \text{score} = -\log \frac{e^{s \cos(\theta_y + m)}}
+        {e^{s \cos(\theta_y + m)} + \sum_{c \ne y} e^{s \cos \theta_c}}
+
+Essential: the other clips of a machine as the positives P(i), of a clip i that is
+disguised in no way; the first layer of the projection head, which stays; the margin, in
+the score as well. Faithful: the authors' code was read, and the preset ``paper`` is
+their network. Our choices as a method of the gallery: half of the epochs for each
+stage, the batches and the learning rate that all methods share, a smaller network; and
+the single stage has the margin of the two stages, 1.0, where its authors have 0.7, so
+that stage 1 is all the difference. Both tables of the network, of 2022 and of 2023, are
+in :mod:`asdlib.learn.encoder`.
+
+Published on the development set of DCASE 2020, AUC and pAUC in %, at the epoch that is
+best on the test clips: 93.75 and 88.48, the single stage 92.36 and 86.34.
 """
 
 from collections.abc import Callable

@@ -57,6 +57,7 @@ NAME = "settings by generated anomalies (after FS-TWFR-GMM)"
 PAPER = "after Zhang et al., ICASSP 2024, arXiv 2310.14173"
 IDEA = "time-weighted frequencies, with settings that find made-up faults"
 INPUTS = ("sound",)
+ONLY = "it pools over time, which spectra have averaged out"
 SCORERS = ("likelihood",)
 BUDGET = StageConfig(20, 64, learning_rate=1e-3, cosine_from=0)
 COST = 66.0

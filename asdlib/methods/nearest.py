@@ -1,17 +1,24 @@
-"""Nothing trained: how far a clip is from the healthy clips of its machine.
+r"""Nothing trained: how far a clip is from the healthy clips of its machine.
 
 What stands beside every network, because a network that loses to it has learned
 nothing. Each view of a clip (:mod:`asdlib.sound.summaries`) is held against those of
 the machine's healthy clips, by a plain detector (:mod:`asdlib.judge.plain`); the score
 is the mean surprise over the views (:mod:`asdlib.judge.fusion`).
 
+.. math:: D^2(x) = (x - \mu)^\top \Sigma^{-1} (x - \mu)
+
+is the first scorer's distance, with the covariance of the machine's clips shrunk as by
+Ledoit and Wolf (2004). Essential: numbers that leave out what varies in health, and a
+scale of the machine's own. All of it is put together by us from what is in textbooks;
+the views and the sum are our choices.
+
 Four more scorers look at a clip's numbers alone: those of a spectrum, of sound the mean
 and the 95th percentile of each band of the log-mel.
 
 * "cosine" is the cosine distance to the nearest, of the numbers as they are, and
 * "ldn" the same in units of how far apart the four clips around that one lie (local
-  density normalisation, Wilkinghoff et al., ICASSP 2025): min over y of D(x, y) /
-  mean over k of D(y, y_k).
+  density normalisation, Wilkinghoff et al., ICASSP 2025, whose code was read; four
+  neighbours are our choice): min over y of D(x, y) / mean over k of D(y, y_k).
 * "bands" does so for every five bands on their own, with Euclidean distances, and takes
   the mean (after BEAM, 2026, arXiv 2603.13749, known to us in outline only);
 * "raw" is the Mahalanobis distance with a small ridge. For these two each number has

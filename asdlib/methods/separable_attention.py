@@ -26,7 +26,8 @@ waveforms, not computed from the mixed ones; Adam with 1e-3 (theirs: AdamW with 
 300 epochs, and of these the one with the best AUC on the test clips). The loss is that
 of :mod:`asdlib.methods.noisy_arcmix`, with scale 40 and shares from Beta(0.2, 0.2). Of
 spectra only the map is separable: that of the numbers, standardised, as an image, in
-front of the small encoder. No table of figures was reached.
+front of the small encoder. No table of figures was reached; the published weights are
+in a file that is called 93.44, it does not say of what.
 """
 
 from functools import partial

@@ -1,10 +1,21 @@
-"""Contrast of two disguised views of a clip, which the paper argues against.
+r"""Contrast of two disguised views of a clip, which the paper argues against.
 
 The positives of a clip are its own disguises, not its machine's other clips (SimCLR,
-Chen et al., ICML 2020). Of sound the waveform is disguised
-(:mod:`asdlib.sound.augment`); of spectra, bands and modulations are masked. The score
-is the Mahalanobis distance of the embedding to those of the machine's known clips, or
-another distance.
+Chen, Kornblith, Norouzi and Hinton, ICML 2020, arXiv 2002.05709). Of sound the waveform
+is disguised (:mod:`asdlib.sound.augment`); of spectra, bands and modulations are
+masked. The score is the Mahalanobis distance of the embedding to those of the machine's
+known clips, or another distance.
+
+.. math::
+
+    L = -\log \frac{e^{z_i z_j / \tau}}{\sum_{a \ne i} e^{z_i z_a / \tau}}
+
+for the views i and j of a clip, where a runs over all other views of the batch.
+
+Essential: two views of the same clip, and a disguise that changes what does not matter
+and nothing else. After the paper: it is about pictures, so the disguises are ours, as
+are the encoder and the distance. For this task there are no published figures of it
+alone; with a head that names the disguise it is :mod:`asdlib.methods.aadcl`.
 """
 
 from collections.abc import Callable, Sequence

@@ -51,6 +51,7 @@ NAME = "four views under squeeze and excitation"
 PAPER = "after Kong et al., IEEE Access 2024"
 IDEA = "two spectral and two temporal views of a clip, each with a weight"
 INPUTS = ("sound",)
+ONLY = "spectra have neither a waveform nor frames"
 SCORERS = scorer_names()
 BUDGET = StageConfig(16, 64, learning_rate=1e-3, cosine_from=0)
 COST = 245.0

@@ -47,6 +47,7 @@ NAME = "which disguise is it?"
 PAPER = "after Hojjati et al., Neural Networks 2024, arXiv 2205.05173"
 IDEA = "a classifier of disguises is unsure where a clip is strange"
 INPUTS = ("sound",)
+ONLY = "its disguises are made of waveforms"
 SCORERS = ("surprise",)
 BUDGET = StageConfig(8, 64, learning_rate=1e-3, cosine_from=0)
 COST = 145.0

@@ -50,6 +50,7 @@ NAME = "time-weighted frequencies and Gaussians (TWFR-GMM)"
 PAPER = "Guan et al., ICASSP 2023, arXiv 2305.03328"
 IDEA = "each band's loudest moments count more, then a Gaussian mixture"
 INPUTS = ("sound",)
+ONLY = "it pools over time, which spectra have averaged out"
 SCORERS = ("likelihood",)
 BUDGET = StageConfig(1)
 COST = 7.0

@@ -55,6 +55,7 @@ NAME = "contrast of windows (ours)"
 PAPER = "ours, for a problem of which only the title could be found: SRAD-CLF, 2024"
 IDEA = "a clip is as strange as the strangest of its many short windows"
 INPUTS = ("sound",)
+ONLY = "spectra have no time to cut windows from"
 SCORERS = ("worst", "mean")
 BUDGET = StageConfig(32, 64, learning_rate=1e-3, cosine_from=0)
 COST = 185.0

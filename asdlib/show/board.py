@@ -34,17 +34,26 @@ class Heard:
 
 
 def worth_hearing(above: Mapping[str, np.ndarray], *, each: int = EACH) -> np.ndarray:
-    """Places (n,) of the clips of which the methods think most differently.
+    """Places (n,) of the clips that each method finds or misses alone, if it can be.
 
-    ``above`` (N,) are shares in % by method, of N faulty clips of one machine. By how
-    far the method that stands out most is from the mean of all.
+    ``above`` (N,) are shares in % by method, of N faulty clips of one machine. A clip
+    shows a method by how far it is from the mean of the others, upwards or downwards;
+    the next clip is always the one that shows most which the clips so far do not.
 
     >>> worth_hearing({"a": np.array([50, 90]), "b": np.array([50, 10])}, each=1)
     array([1])
     """
-    table = np.array(list(above.values()))
-    apart = np.abs(table - table.mean(axis=0)).max(axis=0)
-    return np.argsort(-apart, kind="stable")[:each]
+    table = np.array(list(above.values()), float)
+    others = (table.sum(axis=0) - table) / max(1, len(table) - 1)
+    shown = np.maximum(np.concatenate([table - others, others - table]), 0)  # (2 n, N)
+    chosen: list[int] = []
+    best = np.zeros((len(shown), 1))
+    while len(chosen) < min(each, table.shape[1]):
+        more = np.maximum(shown - best, 0).sum(axis=0)
+        more[chosen] = -1
+        chosen.append(int(np.argmax(more)))
+        best = np.maximum(best, shown[:, chosen[-1:]])
+    return np.array(chosen, int)
 
 
 def heard(
@@ -55,7 +64,7 @@ def heard(
     *,
     each: int = EACH,
 ) -> list[Heard]:
-    """The faulty clips of which the methods think most differently, of each machine.
+    """The faulty clips that show best what each method finds or misses alone.
 
     ``found`` is a leaderboard on the N test clips ``asked``; ``labels`` (N,) and
     ``files`` (N) say what they are. ``each`` clips of a machine; none of spectra.
@@ -129,11 +138,17 @@ def board(
 <select class="machines">{options}</select></label></p>
 <div class="lists"><div><h4>Found by it, by few others</h4><ol class="finds"></ol></div>
 <div><h4>Missed by it, found by others</h4><ol class="misses"></ol></div></div>
+<p class="rule">Listed is a clip of which the method and the mean of the others are at
+least 20 percentage points of the healthy clips of its machine apart.</p>
 <p class="told" role="status"></p>{PLAYER}"""
+    absent = "".join(
+        f"<p>{html.escape(name.replace('_', '-'))}: n/a, {html.escape(why)}</p>"
+        for name, why in absent_from(found).items()
+    )
     body = f"""
 <div class="controls"><fieldset class="budgets"><legend>Budget</legend></fieldset></div>
 <div class="panels"><div class="scroll"><table class="standings">
-<thead><tr></tr></thead><tbody></tbody></table><p class="sure"></p></div>
+<thead><tr></tr></thead><tbody></tbody></table><p class="sure"></p>{absent}</div>
 <figure><svg class="cost" viewBox="0 0 440 300" role="img"></svg>
 <figcaption>AUC and time, to train and to score the test clips. Filled: no other
 method is better in less time. In the table: weights in thousands, products (that are
@@ -152,6 +167,12 @@ added) of one clip in millions.</figcaption></figure>
             for row in [best, *(row for row in rows if row is not best)]
         ),
     )
+
+
+def absent_from(found: Mapping[str, Any]) -> dict[str, str]:
+    """Methods that have no figures on a board, and why: what they read, or an error."""
+    failed = {row["method"]: row["error"] for row in found["rows"] if "error" in row}
+    return {**found.get("absent", {}), **failed}
 
 
 def _against(rows: Sequence[Mapping[str, Any]]) -> str:

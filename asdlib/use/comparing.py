@@ -97,18 +97,21 @@ def compare(
         if job not in left:
             clock.note(job, folder)
     running: dict[Job, subprocess.Popen[str]] = {}
+    begun: dict[Job, float] = {}
     count = workers or os.cpu_count() or 1
     try:
         while left or running:
             while left and len(running) < count:
                 job = left.pop(0)
-                running[job] = start(folder, job)
+                running[job], begun[job] = start(folder, job), time.monotonic()
             for job, process in list(running.items()):
                 if process.poll() is not None:
                     del running[job]
                     check(folder, job, process)
                     clock.note(job, folder)
-            still = clock.left([*left, *running]) / count
+            now = time.monotonic()
+            times = [clock.left([job]) - now + begun[job] for job in running]
+            still = clock.still(left, times, count)
             on_step(told(still), len(jobs) - len(left) - len(running), len(jobs))
             time.sleep(LOOK if running else 0)
     finally:
@@ -188,6 +191,16 @@ class Clock:
             means.get(key, off * self.guess(*key))
             for key in ((job.method, job.budget) for job in jobs)
         )
+
+    def still(self, left: Sequence[Job], running: Sequence[float], count: int) -> float:
+        """How many seconds until all is done, ``count`` jobs at a time.
+
+        Jobs are ``left``, and others run for so many seconds more (less than none, of a
+        job that takes longer than was thought). No job is shared out.
+        """
+        times = [max(0.0, seconds) for seconds in running]
+        each = [self.left([job]) for job in left]
+        return max([(sum(times) + sum(each)) / count, *times, *each])
 
     def guess(self, method: str, budget: str) -> float:
         """Seconds, by what the method says of itself."""

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from asdlib.errors import AsdError
 from asdlib.files import writable
-from asdlib.learn.classifier import MachineClassifier
 from asdlib.learn.encoder import fold_batch_norms
 from asdlib.methods import pruned
 from asdlib.methods._parts import Ensemble
@@ -42,17 +41,17 @@ class WholeDetector(nn.Module):
     def __init__(self, detector: Detector, scorer: str | None = None):
         super().__init__()
         self.front = LogMel(detector.config.features)
-        self.classifier = deepcopy(detector.model).eval()
+        self.model = deepcopy(detector.model).eval()
         if detector.config.method == "pruned":  # its zeros need not be written
-            self.classifier = pruned.small(self.classifier, detector.config.features)
-        fold_batch_norms(self.classifier)
+            self.model = pruned.small(self.model, detector.config.features)
+        fold_batch_norms(self.model)
         name = detector.scorer(scorer)
-        self.scorer = scorer_module(detector, self.classifier.arcface, name)
+        self.scorer = scorer_module(detector, self.model, name)
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
         # As the clips of training were kept: log-mels in 16 bits.
         log_mel = self.front(waveform).half().float()
-        embedding = self.classifier.embed(waveform, log_mel)
+        embedding = self.model.embed(waveform, log_mel)
         return self.scorer(embedding).float(), embedding
 
 
@@ -141,12 +140,6 @@ def whole_module(detector: Detector, scorer: str | None = None) -> nn.Module:
                 "each part says beside it: leave the scorer out"
             )
         return WholeEnsemble(detector)
-    if not isinstance(detector.model, MachineClassifier):
-        raise AsdError(
-            f"the method {detector.config.method} cannot be exported: its score is no "
-            "graph of tensors, so score with asdlib, or train an ensemble or a "
-            "classifier of machine IDs"
-        )
     return WholeDetector(detector, scorer)
 
 

@@ -218,8 +218,8 @@ def table_of(
 
 
 def spread(values: Sequence[float]) -> float:
-    """Standard deviation over the seeds; 0 of one."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    """Standard deviation over the seeds; 0 of one, and of equal ones."""
+    return float(np.std(values, ddof=1)) if len(set(values)) > 1 else 0.0
 
 
 def write(found: dict[str, Any], folder: Path) -> None:
@@ -228,7 +228,12 @@ def write(found: dict[str, Any], folder: Path) -> None:
 
     with atomic_write(folder / "leaderboard.json") as temporary:
         temporary.write_text(json.dumps(found, indent=1) + "\n")
-    rows = [flat(row) for row in found["rows"] if "error" not in row]
+    rows = []
+    for row in found["rows"]:
+        if "error" not in row:
+            ranks = found["ranking"].get(row["budget"], {}).get("ranks", {})
+            rank = {"rank": round(ranks[row["method"]], 2)} if ranks else {}
+            rows.append(flat(row) | rank)
     with atomic_write(folder / "leaderboard.csv") as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False)
 
@@ -242,6 +247,8 @@ def flat(row: dict[str, Any]) -> dict[str, Any]:
     if "difference" in row:
         gain = row["difference"]
         out[f"ahead of {gain['against']}"] = round(100 * gain["mean"], 2)
+        out["ahead from"] = round(100 * gain["low"], 2)
+        out["ahead to"] = round(100 * gain["high"], 2)
         out["p"] = round(gain["p"], 4)
     if "rehearsal" in row:
         out["rehearsal"] = round(100 * row["rehearsal"][0], 2)

@@ -73,7 +73,7 @@ def test_the_best_is_on_top_and_a_head_that_is_clicked_sorts_by_it_and_then_the_
     opened.locator("th[data-column=method] button").click()
     assert methods_shown(opened) == ["a", "b", "c-x", "d"]
     assert opened.locator("tbody tr").first.inner_text().split("\t") == [
-        "a", "80.0 ± 2.0", "78.0 to 82.0", "+10.0", "70.0 ± 2.0", "60.0 ± 2.0", "3.0", "51", "1", "2.5",
+        "a", "80.0 ± 2.0", "78.0 to 82.0", "+10.0", "70.0 ± 2.0", "60.0 ± 2.0", "3.0", "51", "1", "2.5", "300",
     ]  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def test_another_budget_has_another_order_and_keeps_what_was_chosen(opened):
 
 def test_a_method_that_is_chosen_says_what_it_is_and_what_it_alone_finds_can_be_heard(opened):
     assert opened.locator(".about h3").inner_text() == "the method b"
-    assert opened.locator(".idea").inner_text() == "idea of b. a paper. Its score: knn; memory 300 MB."
+    assert opened.locator(".idea").inner_text() == "idea of b. a paper. Its score: knn."
     (finds,), (misses,) = (opened.locator(f".{kind} li").all_inner_texts() for kind in ("finds", "misses"))
     assert finds == "faulty 0.wav: above 95 % of the healthy clips, for the others above 50 %"
     assert misses == "faulty 1.wav: above 10 % of the healthy clips, for the others above 50 %"
@@ -110,7 +110,7 @@ def test_a_method_that_is_chosen_says_what_it_is_and_what_it_alone_finds_can_be_
     assert opened.locator(".told").inner_text() == "faulty 1.wav"
     assert opened.locator("audio").get_attribute("aria-label") == "faulty 1.wav"
     opened.locator(".machines").select_option(MACHINES[1])
-    assert opened.locator(".finds li").all_inner_texts() == ["none of those that can be heard here"]
+    assert opened.locator(".finds li").all_inner_texts() == ["none that can be heard here"]
     opened.locator(".cost circle").nth(list(METHODS).index("d")).click()  # a dot of the picture
     assert opened.locator(".about h3").inner_text() == "the method d"
     assert opened.locator(".finds li").first.inner_text().startswith("faulty 2.wav: above 90 %")
@@ -164,3 +164,16 @@ def test_what_is_worth_hearing_is_what_the_methods_disagree_on():
     above = {"a": np.array([0.5, 0.9, 0.2]), "b": np.array([0.5, 0.1, 0.5]), "c": np.array([0.5, 0.5, 0.5])}
     assert worth_hearing(above, each=2).tolist() == [1, 2]
     assert json.dumps(worth_hearing(above, each=9).tolist()) == "[1, 2, 0]"
+
+
+def test_what_is_worth_hearing_shows_every_method_before_it_shows_one_twice():
+    above = {"a": np.array([90, 85, 10]), "b": np.array([10, 10, 60]), "c": np.array([10, 10, 10])}
+    assert worth_hearing(above, each=2).tolist() == [0, 2]
+    assert worth_hearing({"a": np.array([90, 85])}, each=1).tolist() == [0]
+
+
+def test_what_could_not_take_part_is_named_with_the_reason():
+    failed = {"method": "a_b", "budget": "examples", "name": "x", "error": "too few"}
+    given = found(("examples",))
+    page = board(given | {"rows": [*given["rows"], failed], "absent": {"e_f": "reads sound only"}})._repr_html_()
+    assert "<p>e-f: n/a, reads sound only</p><p>a-b: n/a, too few</p>" in page

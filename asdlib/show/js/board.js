@@ -2,6 +2,7 @@ function (root, data) {
   var head = root.querySelector(".standings thead tr"), body = root.querySelector(".standings tbody"), svg = root.querySelector(".cost");
   var player = data.sounds.length ? asdlib.player(root.querySelector(".player")) : null;
   var budget = data.budgets[0][0], chosen = null, by = "auc", down = true;
+  var APART = 0.2;  // of the healthy clips: so far from what the others make of it is a clip that one finds alone, or misses
   var columns = [
     ["method", "method", function (row) { return row.method; }],
     ["auc", "AUC (%)", function (row) { return pair(row.auc); }],
@@ -11,7 +12,8 @@ function (root, data) {
     ["rank", "rank", function (row) { return row.rank === null ? "" : row.rank.toFixed(1); }],
     ["seconds", "CPU s", function (row) { return row.seconds.toFixed(row.seconds < 10 ? 1 : 0); }],
     ["parameters", "weights (k)", function (row) { return Math.round(row.parameters / 1000).toLocaleString("en"); }],
-    ["macs", "products (M)", function (row) { return row.macs ? row.macs.toLocaleString("en", { maximumFractionDigits: row.macs < 10 ? 1 : 0 }) : ""; }]
+    ["macs", "products (M)", function (row) { return row.macs ? row.macs.toLocaleString("en", { maximumFractionDigits: row.macs < 10 ? 1 : 0 }) : ""; }],
+    ["memory", "MB", function (row) { return row.memory.toLocaleString("en"); }]
   ];
   if (data.against) {
     columns.splice(3, 0, ["gain", "ahead of " + data.against, function (row) {
@@ -20,7 +22,7 @@ function (root, data) {
     root.querySelector(".sure").textContent = "* A difference that other clips " + (data.seeds > 1 ? "and other seeds would show, too" : "would show, too; of other seeds one seed says nothing") + " (5 % for all of them together, Holm).";
   }
   if (data.rows.some(function (row) { return row.rehearsal; })) {
-    columns.splice(columns.length - 3, 0, ["rehearsal", "rehearsal (%)", function (row) { return row.rehearsal ? pair(row.rehearsal) : ""; }]);
+    columns.splice(columns.length - 4, 0, ["rehearsal", "rehearsal (%)", function (row) { return row.rehearsal ? pair(row.rehearsal) : ""; }]);
   }
   function pair(values) { return values[0].toFixed(1) + (values[1] ? " ± " + values[1].toFixed(1) : ""); }
   function value(row) { return Array.isArray(row[by]) ? row[by][0] : row[by] || 0; }
@@ -156,14 +158,14 @@ function (root, data) {
   function hear() {
     var row = shown().filter(function (one) { return one.key === chosen; })[0];
     root.querySelector(".about h3").textContent = row ? row.name : "";
-    root.querySelector(".idea").textContent = row ? row.idea + ". " + row.paper + ". Its score: " + row.scorer + "; memory " + row.memory + " MB." : "";
+    root.querySelector(".idea").textContent = row ? (row.idea ? row.idea + ". " : "") + row.paper + ". Its score: " + row.scorer + "." : "";
     if (!player) return;
     var machine = root.querySelector(".machines").value;
     var clips = data.sounds.filter(function (clip) { return clip.machine === machine; }).map(apart);
-    var ahead = clips.filter(function (one) { return one.own > one.others; }).sort(function (a, b) { return (b.own - b.others) - (a.own - a.others); });
-    var behind = clips.filter(function (one) { return one.own < one.others; }).sort(function (a, b) { return (a.own - a.others) - (b.own - b.others); });
-    list(root.querySelector(".finds"), ahead.slice(0, 3), "none of those that can be heard here");
-    list(root.querySelector(".misses"), behind.slice(0, 3), "none of those that can be heard here");
+    var ahead = clips.filter(function (one) { return one.own >= one.others + APART; }).sort(function (a, b) { return (b.own - b.others) - (a.own - a.others); });
+    var behind = clips.filter(function (one) { return one.own <= one.others - APART; }).sort(function (a, b) { return (a.own - a.others) - (b.own - b.others); });
+    list(root.querySelector(".finds"), ahead.slice(0, 3), "none that can be heard here");
+    list(root.querySelector(".misses"), behind.slice(0, 3), "none that can be heard here");
   }
   function choose(key) { chosen = key; root.dataset.chosen = key; table(); picture(); ranks(); hear(); }
 
