@@ -148,7 +148,9 @@ def test_the_leaderboard_says_what_scikit_learn_says_of_the_same_scores(plan, co
             of = {m: roc_auc_score(truth[asked.machines == m], scores[asked.machines == m]) for m in asked.names}
             areas.append(((of["fan/id_00"] + of["fan/id_02"]) / 2 + of["pump/id_00"]) / 2)
         assert row["auc"] == pytest.approx([np.mean(areas), np.std(areas, ddof=1)])
-        assert row["interval"][0] < row["auc"][0] < row["interval"][1]
+        for figure, (low, high) in row["intervals"].items():
+            assert low < row[figure][0] < high or (low, high) == (0, 1)
+        assert row["interval"] == row["intervals"]["auc"]
         assert row["scorer"] == methods.get(row["method"]).SCORERS[0]
         assert ("difference" in row) == (row["method"] != NAMES[0])
         assert set(row["machines"]) == set(asked.names)
@@ -165,6 +167,8 @@ def test_the_leaderboard_says_what_scikit_learn_says_of_the_same_scores(plan, co
     assert [line["method"] for line in lines] == [row["method"] for row in found["rows"]]
     assert float(lines[0]["auc"]) == pytest.approx(100 * found["rows"][0]["auc"][0], abs=0.006)
     for line, row in zip(lines, found["rows"], strict=True):
+        ends = [float(line[f"mauc {word}"]) for word in ("from", "to")]
+        assert ends == pytest.approx([100 * x for x in row["intervals"]["mauc"]], abs=0.006)
         assert float(line["rank"]) == pytest.approx(found["ranking"][row["budget"]]["ranks"][row["method"]], abs=0.006)
         if "difference" in row:
             told = [float(line[f"ahead {word}"]) for word in (f"of {NAMES[0]}", "from", "to")]

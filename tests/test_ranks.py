@@ -1,12 +1,14 @@
 """Many methods on the same clips: against scikit-learn, SciPy, Demšar's tables and cases worked out by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import friedmanchisquare, spearmanr, t, ttest_ind
 from sklearn.metrics import roc_auc_score
 
 from asdlib.chance import Areas, areas_of, differences, holm, interval, quantile, standard_error, two_sided
 from asdlib.errors import AsdError
+from asdlib.metrics import machine_table, type_table
 from asdlib.ranks import agreement, nemenyi_distance, ranking
 
 
@@ -39,6 +41,26 @@ def test_areas_are_those_of_scikit_learn_and_their_draws_a_plain_bootstrap():
     for _ in range(400):
         rows = np.concatenate([rng.choice(group, len(group)) for group in groups])
         plain.append(np.mean([mean_auc(truth[rows], machines[rows], row[rows]) for row in scores["good"]]))
+    assert found.draws.std() == pytest.approx(np.std(plain), rel=0.15)
+
+
+@pytest.mark.parametrize("figure", ["pauc", "mauc"])
+def test_the_other_figures_are_those_of_the_tables_on_all_clips_and_on_clips_drawn_by_hand(figure):
+    truth, machines, scores = clips(each=40)
+
+    def by_table(rows, own):
+        frame = {"machine": machines[rows], "label": np.where(truth[rows], "anomaly", "normal"), "score": own[rows]}
+        return type_table(machine_table(pd.DataFrame(frame), resamples=0)).loc["average"].to_dict()[figure]
+
+    found = areas_of(truth, machines, scores, figure=figure)["weak"]
+    every = np.arange(len(truth))
+    assert found.seeds == pytest.approx([by_table(every, row) for row in scores["weak"]])
+    rng, plain = np.random.default_rng(1), []
+    groups = [np.flatnonzero((machines == m) & (truth == k)) for m in np.unique(machines) for k in (0, 1)]
+    for _ in range(300):
+        rows = np.concatenate([rng.choice(group, len(group)) for group in groups])
+        plain.append(np.mean([by_table(rows, row) for row in scores["weak"]]))
+    assert found.draws.mean() == pytest.approx(np.mean(plain), abs=0.01)
     assert found.draws.std() == pytest.approx(np.std(plain), rel=0.15)
 
 

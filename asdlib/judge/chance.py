@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from asdlib.errors import AsdError
+from asdlib.judge.metrics import MAX_FPR
 
+FIGURES = ("auc", "pauc", "mauc")
 RESAMPLES = 2000  # of the clips
 LEVEL = 0.95
 ROUNDING = 1e-9  # what is nearer than this is the same
@@ -22,7 +24,7 @@ ROUNDING = 1e-9  # what is nearer than this is the same
 
 @dataclass(frozen=True)
 class Areas:
-    """A method's mean AUC over the machine types, in fractions.
+    """A method's figure, as the mean over the machine types, in fractions.
 
     ``seeds`` (S,) are those of its seeds on all clips; ``draws`` (R,) the mean over the
     seeds with clips drawn again, the same ones of every method.
@@ -52,39 +54,75 @@ def areas_of(
     machines: np.ndarray,
     scores: Mapping[str, np.ndarray],
     *,
+    figure: str = "auc",
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Areas]:
-    """The mean AUC over the machine types of each method, and in each resample.
+    """A figure of each method, the mean over the machine types, and in each resample.
 
     ``truth`` (M,) is 1 for anomalous clips and 0 for healthy ones, ``machines`` (M,)
-    are names ``type/id``, ``scores`` of each method (S, M), one row a seed. In every
-    resample the healthy and the anomalous clips of each machine are drawn again. Raises
-    :class:`AsdError` where no machine has clips of both kinds.
+    are names ``type/id``, ``scores`` of each method (S, M), one row a seed. ``figure``
+    is one of :data:`FIGURES`: of a type "auc" and "pauc" are the mean over its
+    machines, "mauc" is the AUC of the worst of them. In every resample the healthy and
+    the anomalous clips of each machine are drawn again, the same for every figure.
+    Raises :class:`AsdError` where no machine has clips of both kinds.
     """
+    assert figure in FIGURES
     rng = np.random.default_rng(seed)
     both = [m for m in np.unique(machines) if len(np.unique(truth[machines == m])) == 2]
     if not both:
         raise AsdError("no machine has normal and anomalous clips: give labels of both")
-    types = [name.split("/")[0] for name in both]
-    weight = np.array([1 / types.count(t) for t in types]) / len(set(types))
-    seeds = {name: np.zeros(len(x)) for name, x in scores.items()}
-    draws = {name: np.zeros(resamples) for name in scores}
-    for machine, share in zip(both, weight, strict=True):
+    of_types: dict[str, dict[str, list[np.ndarray]]] = {name: {} for name in scores}
+    for machine in both:
         here = machines == machine
         bad, good = (np.flatnonzero(here & (truth == kind)) for kind in (1, 0))
-        drawn = [drawn_again(rng, len(rows), resamples) for rows in (bad, good)]
+        weights = [drawn_again(rng, len(rows), resamples) for rows in (bad, good)]
+        of_area = partial_areas if figure == "pauc" else whole_areas
         for name, rows in scores.items():
-            above = (np.sign(rows[:, bad, None] - rows[:, None, good]) + 1) / 2
-            seeds[name] += share * above.mean(axis=(1, 2))
-            mean = drawn[0] @ above.mean(axis=0)
-            draws[name] += share * np.einsum("rb,rb->r", mean, drawn[1])
-    return {name: Areas(seeds[name], draws[name]) for name in scores}
+            each = [of_area(row[bad], row[good], *weights) for row in rows]
+            kind = machine.split("/")[0]
+            of_types[name].setdefault(kind, []).append(np.array(each))
+    over = np.min if figure == "mauc" else np.mean
+    found = {}
+    for name, types in of_types.items():
+        table = np.mean([over(own, axis=0) for own in types.values()], axis=0)
+        found[name] = Areas(table[:, 0], table[:, 1:].mean(axis=0))
+    return found
+
+
+def whole_areas(
+    bad: np.ndarray, good: np.ndarray, of_bad: np.ndarray, of_good: np.ndarray
+) -> np.ndarray:
+    """The area under the ROC curve of scores (b,) and (g,), by how much each counts.
+
+    ``of_bad`` (R, b) and ``of_good`` (R, g) are the weights in R resamples: (R,).
+    """
+    above = (np.sign(bad[:, None] - good) + 1) / 2
+    return np.einsum("rg,rg->r", of_bad @ above, of_good)
+
+
+def partial_areas(
+    bad: np.ndarray, good: np.ndarray, of_bad: np.ndarray, of_good: np.ndarray
+) -> np.ndarray:
+    """As :func:`whole_areas`, for at most :data:`MAX_FPR` false alarms: (R,).
+
+    These are the healthy clips with the highest scores that are so many; the area is
+    brought to 0.5 for chance and to 1 (McClish 1989). Where a faulty clip ties with the
+    last of them, it counts half.
+    """
+    order = np.argsort(-good, kind="stable")
+    sorted_weights = of_good[:, order]
+    before = np.cumsum(sorted_weights, axis=1) - sorted_weights
+    some = np.clip(MAX_FPR - before, 0, sorted_weights)
+    area = whole_areas(bad, good[order], of_bad, some)
+    least = MAX_FPR**2 / 2
+    return (1 + (area - least) / (MAX_FPR - least)) / 2
 
 
 def drawn_again(rng: np.random.Generator, count: int, resamples: int) -> np.ndarray:
-    """How much each of ``count`` clips counts in each resample: (resamples, count)."""
-    return rng.multinomial(count, np.full(count, 1 / count), resamples) / count
+    """How much each of some clips counts: (1 + resamples, count), first all alike."""
+    drawn = rng.multinomial(count, np.full(count, 1 / count), resamples) / count
+    return np.concatenate([np.full((1, count), 1 / count), drawn])
 
 
 def interval(areas: Areas, *, level: float = LEVEL) -> tuple[float, float]:

@@ -203,6 +203,10 @@ def _row(row: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
         "scorer": row["scorer"],
         **figures,
         "interval": [round(100 * x, 2) for x in row["interval"]],
+        "intervals": {
+            key: [round(100 * x, 2) for x in ends]
+            for key, ends in row["intervals"].items()
+        },
         "rank": round(ranks[row["method"]], 2) if row["method"] in ranks else None,
         "p": gain["p"] if gain else 1,
         "train": round(costs["train"], 1),

@@ -79,6 +79,8 @@ class OfOwnType(nn.Module):
     ``places`` (K,) are those of the machines' types.
     """
 
+    places: Tensor
+
     def __init__(self, places: list[int]):
         super().__init__()
         self.register_buffer("places", torch.tensor(places))

@@ -16,7 +16,7 @@ import numpy as np
 from asdlib import methods
 from asdlib.errors import AsdError
 from asdlib.files import atomic_write
-from asdlib.judge.chance import areas_of, differences, interval
+from asdlib.judge.chance import FIGURES, areas_of, differences, interval
 from asdlib.judge.metrics import machine_table, type_table
 from asdlib.judge.ranks import agreement, ranking, shares_below
 from asdlib.use.jobs import EXAMPLES, REHEARSAL, Job, Plan
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PACKAGES = ("asdlib", "torch", "numpy", "scikit-learn")
-FIGURES = ("auc", "pauc", "mauc")
 COSTS = ("parameters", "macs", "train", "score", "memory", "epochs")
 TIMES = ("train", "score")
 
@@ -44,10 +43,11 @@ def leaderboard(
 
     ``machines`` (M,) and ``labels`` (M,) are those of the test clips. ``rows`` has one
     entry for each budget and method, the best AUC first: under ``scorers`` AUC, pAUC
-    and mAUC of each seed (fractions), under ``machines`` the AUC of each, ``interval``
-    and ``difference`` to the method ``against`` (None: the first that is named), and
-    the costs: means over the seeds, but of times the least, since whatever else a
-    machine does only adds to them. ``ranking`` has the ranks for each budget.
+    and mAUC of each seed (fractions), under ``machines`` the AUC of each, ``intervals``
+    of the three (``interval`` is that of the AUC), ``difference`` to the method
+    ``against`` (None: the first that is named), and the costs: means over the seeds,
+    but of times the least, since whatever else a machine does only adds to them.
+    ``ranking`` has the ranks for each budget.
 
     Where there were rehearsals, the rows of EXAMPLES have under ``rehearsal`` the AUC
     in them, with its spread, and ``trust`` says whether they put the methods into the
@@ -84,15 +84,20 @@ def leaderboard(
                 for name, x in scores.items()
             }
         known = labels != "unknown"
-        chances = areas_of(
-            (labels[known] == "anomaly").astype(int),
-            machines[known],
-            {name: x[:, known] for name, x in scores.items()},
-        )
+        truth = (labels[known] == "anomaly").astype(int)
+        asked = {name: x[:, known] for name, x in scores.items()}
+        chance_of = {
+            figure: areas_of(truth, machines[known], asked, figure=figure)
+            for figure in FIGURES
+        }
+        chances = chance_of["auc"]
         base = against if against in able else next(iter(able), None)
         gains = differences(chances, base) if base else {}
         for name in able:
             found[name]["interval"] = interval(chances[name])
+            found[name]["intervals"] = {
+                figure: interval(areas[name]) for figure, areas in chance_of.items()
+            }
             if name in gains:
                 found[name]["difference"] = vars(gains[name]) | {"against": base}
         rows += [{"method": name, "budget": budget, **found[name]} for name in names]
@@ -243,7 +248,8 @@ def flat(row: dict[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {key: row[key] for key in ("method", "budget", "scorer")}
     for key in FIGURES:
         out[key], out[f"{key} spread"] = (round(100 * x, 2) for x in row[key])
-    out["from"], out["to"] = (round(100 * x, 2) for x in row["interval"])
+        ends = (round(100 * x, 2) for x in row["intervals"][key])
+        out[f"{key} from"], out[f"{key} to"] = ends
     if "difference" in row:
         gain = row["difference"]
         out[f"ahead of {gain['against']}"] = round(100 * gain["mean"], 2)

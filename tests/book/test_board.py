@@ -31,7 +31,9 @@ def row(method, budget):
         p = 0.04 if method == "b" else 0.06
         figures["difference"] = {"against": "c_x", "mean": gain, "low": gain - 0.05, "high": gain + 0.05, "p": p}
     names = {"name": f"the method {method}", "idea": f"idea of {method}", "paper": "a paper", "scorer": "knn"}
-    return {"method": method, "budget": budget, **names, **figures, "interval": [area - 0.02, area + 0.02], "costs": costs}
+    intervals = {key: [figures[key][0] - 0.02, figures[key][0] + 0.02] for key in ("auc", "pauc", "mauc")}
+    figures |= {"interval": intervals["auc"], "intervals": intervals}
+    return {"method": method, "budget": budget, **names, **figures, "costs": costs}
 
 
 def found(budgets=("examples", "seconds"), seeds=(0, 1)):
@@ -83,6 +85,7 @@ def test_a_difference_is_marked_where_it_is_sure_and_shows_its_interval(opened):
     assert cells.all_inner_texts() == ["+20.0 *", "+15.0", "+10.0", ""]
     assert cells.first.get_attribute("title") == "15.0 to 25.0"
     assert "Holm" in opened.locator(".sure").inner_text()
+    assert opened.locator("tbody tr").first.locator("td").nth(4).get_attribute("title") == "68.0 to 72.0"  # of b's mAUC
     opened.locator("th[data-column=gain] button").click()
     assert methods_shown(opened)[0] == "b"
     opened.get_by_label("the same time (60 s of a core)").check()

@@ -44,6 +44,7 @@ function (root, data) {
         var cell = document.createElement(i ? "td" : "th");
         if (i) cell.textContent = column[2](row);
         if (column[0] === "gain" && row.gain) cell.title = row.gain[1].toFixed(1) + " to " + row.gain[2].toFixed(1);
+        if (i && row.intervals[column[0]]) cell.title = row.intervals[column[0]].map(function (x) { return x.toFixed(1); }).join(" to ");
         if (column[0] === "seconds") cell.title = row.train + " s to train, the rest to score";
         if (!i) {
           var button = document.createElement("button");
