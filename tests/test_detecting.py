@@ -121,7 +121,7 @@ def test_the_commands_work_for_every_method(name, runs, small_park, tmp_path, as
     machine = ("--run", run, "--machine", "fan/id_00", "--device", "cpu")
     for words in (
         ("evaluate", small_park, "--run", run, "--device", "cpu"),
-        ("threshold", *fan, *machine, "--method", "gamma"),
+        ("threshold", *fan, *machine, "--rate", 0.3),
         ("score", fan[0], *machine),
         ("report", small_park, "--run", run, "--out", tmp_path / "report.html", "--device", "cpu"),
     ):
