@@ -120,7 +120,10 @@ def partial_areas(
 
 
 def drawn_again(rng: np.random.Generator, count: int, resamples: int) -> np.ndarray:
-    """How much each of some clips counts: (1 + resamples, count), first all alike."""
+    """How much each of ``count`` clips counts: (R, count), in the first row all alike.
+
+    R is one more than ``resamples``.
+    """
     drawn = rng.multinomial(count, np.full(count, 1 / count), resamples) / count
     return np.concatenate([np.full((1, count), 1 / count), drawn])
 
