@@ -24,7 +24,7 @@ Two variants by the same author, whose code was read as well:
 
 * "adaproj" gives a class a subspace instead of centres
   (:class:`asdlib.learn.heads.AdaProj`): for the projection P of an embedding x to the
-  axes of the class, the logit is s ⟨x, P / |P|⟩; published for DCASE 2023, of another
+  axes of the class, the logit is s ⟨x, P / ‖P‖⟩; published for DCASE 2023, of another
   kind of score: 62.9 and 64.5;
 * "feat_ex" exchanges the embeddings of the branches between clips
   (:mod:`asdlib.methods._feat_ex`); published as above: 89.9 and 91.7.

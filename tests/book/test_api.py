@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from asdlib import methods
 from asdlib._paths import PUBLIC
 
 BOOK = Path(__file__).parents[2] / "book"
 MODULES = re.findall(r"automodule:: (\S+)", (BOOK / "api.md").read_text())
+METHODS = ["asdlib.methods", *(f"asdlib.methods.{name}" for name in methods.names())]  # which the page is given as it is built
 
 
 def pages(tmp_path, modules, builder="dummy", path=None):
@@ -36,7 +38,7 @@ def offered(module):
 
 def test_every_docstring_on_the_page_is_right_and_every_function_is_there(tmp_path):
     assert len(MODULES) > 70
-    assert pages(tmp_path, MODULES, "text") == []
+    assert pages(tmp_path, MODULES + METHODS, "text") == []
     page = (tmp_path / "built/index.txt").read_text()
     names = {name for module in MODULES for name in offered(importlib.import_module(module))}
     missing = {name for name in names if not re.search(rf"{re.escape(name)}[(\n]", page)}
