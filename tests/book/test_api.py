@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -21,9 +22,10 @@ def pages(tmp_path, modules, builder="dummy", path=None):
     """What Sphinx says of the docstrings of ``modules``, one line each; the page is left in ``tmp_path / "built"``."""
     page = "\n".join(f".. automodule:: {module}\n   :members:\n" for module in modules)
     (tmp_path / "index.rst").write_text(f"Everything\n==========\n\n{page}")
-    command = [sys.executable, "-m", "sphinx", "-C", "-q", "-b", builder, "-D", "extensions=sphinx.ext.autodoc"]
+    command = [sys.executable, "-m", "sphinx", "-C", "-q", "-b", builder, "-D", "extensions=sphinx.ext.autodoc,reference"]
     command += ["-D", "suppress_warnings=ref", "-D", "autodoc_inherit_docstrings=0", str(tmp_path), str(tmp_path / "built")]
-    environment = {"PYTHONPATH": str(path)} if path else None
+    ours = [str(path) if path else str(BOOK.parent), str(BOOK / "_ext")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(ours)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stderr.splitlines()
@@ -44,6 +46,8 @@ def test_every_docstring_on_the_page_is_right_and_every_function_is_there(tmp_pa
     missing = {name for name in names if not re.search(rf"{re.escape(name)}[(\n]", page)}
     assert len(names) > 300
     assert sorted(missing) == []
+    assert ": ArrayLike" in page
+    assert "_SupportsArray" not in page
 
 
 def test_the_page_has_every_public_module():
