@@ -30,7 +30,7 @@ sys.path[:0] = [str(TOP / "book"), str(TOP / "book" / "_ext")]
 import keep  # noqa: E402
 
 from asd_book.packages import pack  # noqa: E402
-from editions import EDITIONS, for_edition, toc_for_edition, unproven  # noqa: E402
+from editions import EDITIONS, files_of, for_edition, toc_for_edition, unproven  # noqa: E402
 from epub import epub  # noqa: E402
 from overview import overview  # noqa: E402
 from slides import slides  # noqa: E402
@@ -162,15 +162,11 @@ def write_sources(notebooks: dict[str, dict], edition: str, folder: Path) -> Non
         "_config.yml": yaml.safe_dump(config),
         "_toc.yml": yaml.safe_dump(toc, sort_keys=False),
     }
-    wanted = [
-        toc["root"],
-        *(row["file"] for part in toc["parts"] for row in part["chapters"]),
-    ]
-    names = [f"{name}.md" for name in wanted] + ["book/references.bib"]
+    names = [f"{name}.md" for name in files_of(toc)] + ["book/references.bib"]
     extension = [path for path in (TOP / "book" / "_ext").rglob("*") if path.suffix in (".py", ".css", ".js", ".html")]
     names += [path.relative_to(TOP).as_posix() for path in extension]
     files |= {name: (TOP / name).read_text() for name in names if (TOP / name).exists()}
-    files["book/api.md"] = files["book/api.md"].replace("<!-- methods -->", methods_reference())
+    files["book/api_methods.md"] = files["book/api_methods.md"].replace("<!-- methods -->", methods_reference())
     files["book/run_cards.md"] = files["book/run_cards.md"].replace("<!-- rows -->", run_cards(notebooks))
     files |= {f"book/{name}.ipynb": json.dumps(for_edition(notebook, edition)) for name, notebook in notebooks.items()}
     shutil.copytree(TOP / "book" / "mark", folder / "book" / "mark", dirs_exist_ok=True)
@@ -291,8 +287,7 @@ def place_of(edition: str) -> Path:
 def write_epub(pages: Path) -> None:
     """The reader's ``pages`` in the order of the table of contents, as an EPUB."""
     toc = toc_for_edition(yaml.safe_load((TOP / "_toc.yml").read_text()), "reader")
-    names = [toc["root"], *(row["file"] for part in toc["parts"] for row in part["chapters"])]
-    epub(pages, names, yaml.safe_load((TOP / "_config.yml").read_text())["title"], BUILD / "asd-book.epub")
+    epub(pages, files_of(toc), yaml.safe_load((TOP / "_config.yml").read_text())["title"], BUILD / "asd-book.epub")
 
 
 def produce(jobs: list[tuple[str, str]], inputs: str) -> None:

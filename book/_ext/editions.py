@@ -63,6 +63,12 @@ def toc_for_edition(toc: dict, edition: str) -> dict:
     return toc
 
 
+def files_of(toc: dict) -> list[str]:
+    """The files of a table of contents in its order, the first page and the pages below others with them."""
+    rows = [row for part in toc["parts"] for row in part["chapters"]]
+    return [toc["root"], *(below["file"] for row in rows for below in (row, *row.get("sections", [])))]
+
+
 def exercises(notebook: dict) -> dict[str, set[str]]:
     """What the checks of an executed ``notebook`` said: exercise → {"starter failed", "solution passed", ...}."""
     said: dict[str, set[str]] = {}
