@@ -43,6 +43,7 @@ import results  # noqa: E402
 import serial_oe  # noqa: E402
 import small  # noqa: E402
 import stress  # noqa: E402
+import yardsticks  # noqa: E402
 
 MACHINES = [f"{kind}/id_0{i}" for kind in ("fan", "pump") for i in range(3)]
 
@@ -471,6 +472,14 @@ def test_the_kept_results_of_known_faults_are_complete():
     assert len(seen) == len(records) == 3 * 3 * len(serial_oe.serial_oe.SCORERS) * 20
     assert {r["anomalies"] for r in records} == set(serial_oe.KNOWN)
     assert all(0 <= r["auc"] <= 1 for r in records)
+
+
+def test_the_kept_results_of_yardsticks_are_complete():
+    header, records = of_result("yardsticks_modspec")
+    runs = keys_of(records, "seed", "scorer")
+    assert set(runs) == {(seed, scorer) for seed in range(3) for scorer in yardsticks.YARDSTICKS}
+    assert all(len(machines) == 20 for machines in runs.values())
+    assert header["method"] == yardsticks.METHOD
 
 
 @pytest.mark.parametrize("name", ["park", "modspec"])

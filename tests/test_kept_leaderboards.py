@@ -1,15 +1,20 @@
 """The leaderboards in the repository: whole, and kept so that a comparison can go on from them."""
 
 import json
+import re
 import sys
+import zipfile
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
+from asdlib import methods
 from asdlib.use import comparing, leaderboard
-from asdlib.use.jobs import parts_of
+from asdlib.use.jobs import REHEARSAL, Job, parts_of
+from asdlib.use.results import read
 
 TOP = Path(__file__).parents[1]
 sys.path.append(str(TOP / "benchmarks"))
@@ -67,3 +72,53 @@ def test_what_is_not_kept_cannot_be_gone_on_from(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=r"there is no .*jobs_none.zip: choose a name"):
         script.main()
     assert not (tmp_path / "out").exists()
+
+
+# ------------------------------------------------------------------------------------------------- what was measured and kept
+
+RESULTS = TOP / "data" / "results"
+SEEDS = {"park": 5, "mimii": 3, "modspec": 3}
+METHODS = (
+    *("aadcl", "autoencoder", "clp_scf", "clp_scf/contrast", "clp_scf/single_stage", "ensemble", "idnn", "nearest"),
+    *("noisy_arcmix", "os_scl", "separable_attention", "serial_oe", "simclr", "sub_cluster", "sub_cluster/adaproj"),
+    *("sub_cluster/feat_ex", "transform_classifier", "twfr_gmm"),
+)
+
+
+def board(name):
+    return json.loads((RESULTS / f"leaderboard_{name}.json").read_text())
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_each_leaderboard_has_its_methods_with_every_seed_and_both_budgets(name):
+    found, kind = board(name), "spectra" if name == "modspec" else "sound"
+    able = {method for method in METHODS if kind in methods.get(method).INPUTS}
+    assert found["seeds"] == list(range(SEEDS[name]))
+    for budget in ("examples", "seconds"):
+        rows = {row["method"]: row for row in found["rows"] if row["budget"] == budget}
+        assert rows.keys() == able
+        for row in rows.values():
+            assert "error" not in row
+            assert len(row["scorers"][row["scorer"]]["auc"]) == SEEDS[name]
+            assert row["auc"][0] == pytest.approx(np.mean(row["scorers"][row["scorer"]]["auc"]))
+            assert row["scorer"] == methods.get(row["method"]).SCORERS[0]
+            assert ("rehearsal" in row) == (budget == "examples")
+    assert re.fullmatch("[0-9a-f]{40}", found["header"]["commit"])
+    command = found["header"]["command"]
+    assert f"--seeds {SEEDS[name]} " in command
+    assert f"--epochs {found['epochs']} --budget {found['seconds']:.0f}s" in command
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_a_rehearsal_is_what_scikit_learn_says_of_the_ranks_that_are_kept(name, tmp_path):
+    rows = {row["method"]: row for row in board(name)["rows"] if row["budget"] == "examples"}
+    with zipfile.ZipFile(RESULTS / f"jobs_{name}.zip") as archive:
+        archive.extractall(tmp_path)
+    for method, row in rows.items():
+        result = read(Job(0, REHEARSAL, method).path(tmp_path))
+        scores, faulty = result.scores[row["scorer"]], result.labels == "anomaly"
+        types = {}
+        for machine in np.unique(result.machines):
+            own = result.machines == machine
+            types.setdefault(machine.split("/")[0], []).append(roc_auc_score(faulty[own], scores[own]))
+        assert row["rehearsal"][0] == pytest.approx(np.mean([np.mean(areas) for areas in types.values()]), abs=1e-9)
