@@ -331,6 +331,7 @@ def table(
     )
     page = page.replace("text-align: right", "text-align: left")
     page = page.replace("<th>", '<th scope="col">')
+    page = page.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
     if caption:
         page = page.replace(
             "<thead>", f"<caption>{caption}</caption><thead>", 1
