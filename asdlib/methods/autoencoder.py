@@ -9,8 +9,8 @@ Workshop 2020, arXiv 2006.05822). It knows nothing of machine IDs.
     \text{score} = \frac{1}{T - 4} \sum_t \frac{1}{640} \lVert x_t - f(x_t) \rVert^2
 
 Essential: the narrow middle, and one network for a whole machine type. Faithful: the
-organisers' code was read. Our choices: the budget, the batches of whole clips, and of
-spectra (bands, modulations), which have no frames, a whole one is read at a time.
+organisers' code was read. Our choices: the budget; and of spectra (bands, modulations),
+which have no frames, a whole one is read at a time.
 
 Published on the development set of DCASE 2020, AUC and pAUC in %: 73.66 and 59.67 by
 the organisers, 69.52 and 58.73 as trained again by the authors of the two stages.

@@ -17,10 +17,12 @@ and the 95th percentile of each band of the log-mel.
 
 * "cosine" is the cosine distance to the nearest, of the numbers as they are, and
 * "ldn" the same in units of how far apart the four clips around that one lie (local
-  density normalisation, Wilkinghoff et al., ICASSP 2025, whose code was read; four
-  neighbours are our choice): min over y of D(x, y) / mean over k of D(y, y_k).
+  density normalisation, Wilkinghoff et al., ICASSP 2025, whose code was read and has
+  one neighbour where nothing else is said): min over y of D(x, y) / mean over k of
+  D(y, y_k).
 * "bands" does so for every five bands on their own, with Euclidean distances, and takes
-  the mean (after BEAM, 2026, arXiv 2603.13749, known to us in outline only);
+  the mean (after BEAM, 2026, arXiv 2603.13749, known to us in outline only; that each
+  of them is normalised locally is our addition);
 * "raw" is the Mahalanobis distance with a small ridge. For these two each number has
   mean 0 and variance 1 over the training clips of all machines.
 """

@@ -23,7 +23,8 @@ in the authors' code but for our choices: the small encoder with its Tgram, wher
 paper has log-mels alone, or a wider wave front end (TFgram) beside; no running average
 of the weights (theirs forgets in 10,000 steps, and there are 400 here); Adam with 1e-3
 for 20 epochs (theirs: AdamW with 1e-4 for 300, and of these the epoch with the lowest
-loss on clips held out). The mean of the contrast is over the clips that have a partner.
+loss on clips held out; one ROC curve for all machines of a type). The mean of the
+contrast is over the clips that have a partner.
 
 Published on DCASE 2020: AUC 94.64 %, pAUC 88.42 %, mAUC 89.24 % with log-mels alone,
 95.71 %, 90.23 %, 91.23 % with the TFgram.

@@ -2,10 +2,10 @@ r"""A learned spectrogram that costs little, and a map of where to look.
 
 Neri and Carli, "Low-complexity Attention-based Unsupervised Anomalous Sound Detection
 exploiting Separable Convolutions and Angular Loss", IEEE Sensors Letters 2024, arXiv
-2410.08919. The wave front end that others learn with a million multiplications a frame
-is made of a depthwise and a pointwise convolution; it and the log-mel are multiplied by
-a map of both, which can be looked at. What learns is a classifier of machine IDs with
-an angular margin.
+2410.08919. The wave front end on which others spend 280,000 multiplications a frame
+(Tgram) is made of a depthwise and a pointwise convolution; it and the log-mel are
+multiplied by a map of both, which can be looked at. What learns is a classifier of
+machine IDs with an angular margin.
 
 .. math::
 

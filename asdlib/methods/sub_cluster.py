@@ -5,8 +5,8 @@ Detection", IJCNN 2021, with the two branches and the choices of ICASSP 2023. A
 classifier of machine IDs learns which embeddings go together, and is thrown away: what
 scores are distances. Sixteen centres a machine leave room for the ways in which it
 runs, and mixtures of clips, whose labels are mixed alike, keep the classifier from
-becoming sure. The first branch of the encoder sees what changes in a spectrogram, the
-second what stays (:mod:`asdlib.learn.spectrogram_encoder`).
+becoming sure. One branch of the encoder sees what changes in a spectrogram, the other
+what stays (:mod:`asdlib.learn.spectrogram_encoder`).
 
 .. math::
 
