@@ -1,4 +1,4 @@
-"""What the chapters of the gallery share: the kept leaderboards, and small trainings of its methods on one machine type.
+"""What the chapters of the gallery share: the kept leaderboards, and the park's clips of one machine type.
 
 The leaderboards (``data/results/leaderboard_*.json``) were measured by ``asd compare``; how long that takes, and why nothing here
 can be computed while a page is built, is told in the chapter "The leaderboard".
@@ -7,11 +7,9 @@ can be computed while a page is built, is told in the chapter "The leaderboard".
 import numpy as np
 import pandas as pd
 
-from asdlib import methods
 from asdlib.clips import Clips
 from asdlib.data import Clip
-from asdlib.training import StageConfig
-from chapter import features, kept, recordings, result
+from chapter import features, recordings, result
 
 BOARDS = {
     "park": "the park",
@@ -27,7 +25,8 @@ def board(name: str) -> dict:
 
 def rows(name: str, budget: str = "examples") -> pd.DataFrame:
     """A row a method of one board, the best AUC first: auc, pauc and mauc with their spread over the seeds, in per cent; seconds of a
-    core to train it; parameters. ``budget`` is "examples" (the same clips seen) or "seconds" (the same time).
+    core to train it, and to score all test clips; parameters, and multiply-adds of a clip. ``budget`` is "examples" (the same clips
+    seen) or "seconds" (the same time).
     """
     table = {}
     for row in board(name)["rows"]:
@@ -40,7 +39,8 @@ def rows(name: str, budget: str = "examples") -> pd.DataFrame:
                 for key in ("auc", "pauc", "mauc")
             }
             costs = {
-                key: row["costs"][key] for key in ("train", "parameters")
+                key: row["costs"][key]
+                for key in ("train", "score", "parameters", "macs")
             }
             table[row["method"]] = {"name": row["name"], **figures, **costs}
     return pd.DataFrame(table).T.infer_objects().rename_axis("method")
@@ -108,31 +108,4 @@ def of_type(machine_type: str) -> tuple[Clips, Clips, np.ndarray]:
         features(recordings("train", machine=f"{machine_type}/")),
         features(test),
         faulty,
-    )
-
-
-def small(
-    name: str, machine_type: str, epochs: int, **options
-) -> dict[str, np.ndarray]:
-    """Scores of the test clips of one type by the method ``name``, trained on that type alone for ``epochs``: by scorer.
-
-    Seconds to minutes of a core; kept, or recorded.
-    """
-
-    def make():
-        known, asked, _ = of_type(machine_type)
-        method = methods.get(name)
-        stage = getattr(method, "BUDGET", StageConfig(epochs, 64)).of(epochs)
-        model = methods.trained(
-            method, known, budget=stage, seed=0, device="cpu", **options
-        )
-        return method.score(model, known, asked, device="cpu")
-
-    return kept(
-        f"small-{name.replace('/', '-')}",
-        make,
-        name,
-        machine_type,
-        epochs,
-        sorted(options.items()),
     )
