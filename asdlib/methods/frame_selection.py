@@ -58,6 +58,7 @@ SCORERS = ("reconstruction",)
 BUDGET = StageConfig(30, 64, learning_rate=1e-3)
 COST = 90.0
 FRAMES = 128  # in a batch
+AT_ONCE = 64  # clips whose frames are weighed, so that memory holds what is kept
 LEAST = 7  # frames of a clip, or all of them
 INSIDE = 16  # numbers inside the gate
 OPEN = 3.0  # its logit in the beginning: 0.95 of every band goes through
@@ -185,8 +186,11 @@ def read(clips: Clips, selections: Mapping[str, Selection]) -> tuple[np.ndarray,
     if clips.features is None:
         return pictures, context
     own = selections.get(clips.types[0].item(), Selection())
-    log_mels = torch.from_numpy(np.asarray(pictures, np.float32))
-    return selected(log_mels, own).numpy(), 1
+    kept = [
+        selected(torch.from_numpy(np.asarray(part, np.float32)), own).numpy()
+        for part in np.array_split(pictures, range(AT_ONCE, len(pictures), AT_ONCE))
+    ]
+    return np.concatenate(kept), 1
 
 
 def train(
