@@ -193,6 +193,17 @@ def cannot_read(name: str, kind: str) -> str:
     return f"reads {' and '.join(method.INPUTS)} only" + f": {why}" * bool(why)
 
 
+def in_use(name: str, model: nn.Module, clips: Clips) -> nn.Module:
+    """What of a trained model a device needs that scores ``clips``, by its ``embed``.
+
+    It is the model itself, unless the file of the method has an ``in_use(model,
+    clips)`` of its own: where a part is needed for the training only, where channels
+    are zeros and can go, or where a network runs behind the embedding.
+    """
+    own = getattr(get(name), "in_use", None)
+    return own(model, clips) if own else model
+
+
 def check_kind(clips: Clips, method: str, inputs: tuple[str, ...]) -> None:
     """Raise :class:`AsdError` where ``method`` cannot learn from ``clips``.
 

@@ -192,6 +192,28 @@ class Diffusion(nn.Module):
         return torch.cat(before).numpy(), torch.cat(after).numpy()
 
 
+class Rebuilding(nn.Module):
+    """A :class:`Diffusion` as it is used.
+
+    ``embed(*inputs)`` → what is made of pictures (B, embedding_dim) of the first
+    machine, standardised.
+    """
+
+    def __init__(self, model: Diffusion):
+        super().__init__()
+        self.model = model
+
+    def embed(self, *inputs: Tensor) -> Tensor:
+        _, after = self.model.rebuilt(self.model.embed(*inputs).numpy(), 0)
+        return torch.from_numpy(after).flatten(1)
+
+
+def in_use(model: nn.Module, clips: Clips) -> Rebuilding:
+    """The network, run as often as a score asks for it."""
+    assert isinstance(model, Diffusion)
+    return Rebuilding(model)
+
+
 def shape_of(task: Task) -> tuple[int, int]:
     """Height and width of the pictures of a task."""
     if task.features is None:

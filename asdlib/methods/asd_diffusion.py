@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from asdlib.learn.training import StageConfig, fit
 from asdlib.methods import Judges, Task, check_kind, scored_by
 from asdlib.methods._diffusion import Diffusion, by_rebuilding, drawn, noise_loss
+from asdlib.methods._diffusion import in_use as in_use
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
 

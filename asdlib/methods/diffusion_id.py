@@ -38,6 +38,7 @@ from asdlib.methods._diffusion import (
     noised,
     picture_of,
 )
+from asdlib.methods._diffusion import in_use as in_use
 from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
 

@@ -174,10 +174,20 @@ def limit_of(plan: Plan, limit: float | None) -> float:
     return least if limit is None else limit
 
 
-def small(model: nn.Module, features: FeatureConfig) -> nn.Module:
-    """``model``, of sound, without the channels of which nothing is heard."""
-    plan = plan_of(model, example(model, features))
+def small(
+    model: nn.Module, features: FeatureConfig | None, shape: tuple[int, ...] = ()
+) -> nn.Module:
+    """``model`` without the channels of which nothing is heard.
+
+    Of sound; of spectra where ``shape`` is that of their inputs.
+    """
+    plan = plan_of(model, example(model, features, shape))
     return slimmed(model, plan, heard(model, plan))
+
+
+def in_use(model: nn.Module, clips: Clips) -> nn.Module:
+    """:func:`small`, whatever ``clips`` are of."""
+    return small(model, clips.features, clips.inputs[0].shape[1:])
 
 
 def example(

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from asdlib import methods
@@ -219,7 +220,7 @@ def run(folder: Path, plan: Plan, job: Job) -> Result:
         score = methods.get(job.method).score
         of_parts = [score(model, known, part, device=plan.device) for part in play]
         costs["score"] = time.process_time() - start
-        costs |= size_of(model, asked)
+        costs |= size_of(methods.in_use(job.method, model, asked), asked)
         scores = {
             name: np.concatenate([part[name] for part in of_parts])
             for name in of_parts[0]
@@ -242,13 +243,24 @@ def run(folder: Path, plan: Plan, job: Job) -> Result:
 def size_of(model: nn.Module, clips: Clips) -> dict[str, float]:
     """How many parameters a model has, and multiply-adds to embed one clip.
 
-    Those of matrix products and convolutions, as torch counts them.
+    Those of matrix products and convolutions, as torch counts them, which sees into
+    layers of attention only where they are computed step by step, and not into
+    recurrent ones.
     """
     found: dict[str, float] = {"parameters": sum(p.numel() for p in model.parameters())}
     if hasattr(model, "embed"):
         inputs = on_device(clips.inputs, np.arange(1), torch.device("cpu"))
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            model.embed(*inputs)  # type: ignore[operator]
+        fast = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            with (
+                sdpa_kernel(SDPBackend.MATH),
+                FlopCounterMode(display=False) as counter,
+                torch.no_grad(),
+            ):
+                model.embed(*inputs)  # type: ignore[operator]
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
         found["macs"] = counter.get_total_flops() / 2
     return found
 
