@@ -1,10 +1,12 @@
 """Writes the files in ``golden``: ``python -m tests.make_golden``. Kept so that they can be checked.
 
 ``metrics.json`` holds scikit-learn's numbers. ``encoder.json`` holds what the encoders of version 0.2 begin with and put out:
-a run must mean in a later version what it meant in the one that trained it.
+a run must mean in a later version what it meant in the one that trained it. ``ddim.json`` holds what the scheduler of
+diffusers 0.42.1 makes of pictures on DDIM's way back; it alone needs that package: ``python -m tests.make_golden ddim``.
 """
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,7 +65,31 @@ def cases():
         yield {"name": name, "truth": truth.tolist(), "scores": scores.tolist(), **expected}
 
 
+def way_back(start: int = 280, stride: int = 40):
+    """Noised pictures (3, 5), the noise that is said to be in them at each step, and what comes out at the other end."""
+    from diffusers import DDIMScheduler  # only here
+
+    scheduler = DDIMScheduler(1000, 1e-4, 0.02, "linear", clip_sample=False, set_alpha_to_one=True, timestep_spacing="leading")
+    scheduler.set_timesteps(1000 // stride)
+    generator = torch.Generator().manual_seed(SEED)
+    clean, noise = torch.randn(2, 3, 5, generator=generator)
+    x = noised = scheduler.add_noise(clean, noise, torch.tensor([start] * 3))
+    said = {}
+    for t in [int(t) for t in scheduler.timesteps if t <= start]:
+        said[str(t)] = torch.randn(3, 5, generator=generator)
+        x = scheduler.step(said[str(t)], t, x).prev_sample
+    parts = {"clean": clean, "noise": noise, "noised": noised, "back": x}
+    return (
+        {"start": start, "stride": stride}
+        | {name: part.tolist() for name, part in parts.items()}
+        | {"said": {t: part.tolist() for t, part in said.items()}}
+    )
+
+
 if __name__ == "__main__":
     golden = Path(__file__).parent / "golden"
+    if sys.argv[1:] == ["ddim"]:
+        (golden / "ddim.json").write_text(json.dumps(way_back()) + "\n")
+        sys.exit()
     (golden / "metrics.json").write_text(json.dumps(list(cases())) + "\n")
     (golden / "encoder.json").write_text(json.dumps(rounded(dict(encoders()))) + "\n")

@@ -1,6 +1,8 @@
 """Diffusion: the way back in NumPy and against its limit, the pictures, the loss and the filter by hand."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,7 +72,7 @@ def test_noise_adds_to_a_power_of_1():
 @settings(max_examples=20, deadline=None)
 @given(start=st.integers(0, 999), stride=st.integers(1, 400), seed=st.integers(0, 99))
 def test_the_way_back_is_ddim_whatever_the_noise_is_said_to_be(start, stride, seed):
-    """As ``diffusers.DDIMScheduler`` does it; the last step ends at a share of 1."""
+    """The formulas in NumPy, with double precision; the last step ends at a share of 1."""
     rng = np.random.default_rng(seed)
     weights, x = rng.normal(size=(4, 4)) / 2, rng.normal(size=(3, 4))
 
@@ -83,6 +85,20 @@ def test_the_way_back_is_ddim_whatever_the_noise_is_said_to_be(start, stride, se
     found = denoised(in_torch, torch.from_numpy(x).float(), shares(), start=start, stride=stride)
     scale = np.abs(by_hand(noise_of, x, start, stride)).max()
     np.testing.assert_allclose(found, by_hand(noise_of, x, start, stride), atol=5e-5 * (1 + scale))
+
+
+def test_the_way_back_is_that_of_diffusers():
+    """What its ``DDIMScheduler`` made of pictures and a noise for each step (``tests/make_golden.py``)."""
+    golden = json.loads((Path(__file__).parent / "golden" / "ddim.json").read_text())
+    clean, noise, expected, back = (torch.tensor(golden[key]) for key in ("clean", "noise", "noised", "back"))
+    said = {int(t): torch.tensor(x) for t, x in golden["said"].items()}
+    start, stride = golden["start"], golden["stride"]
+    assert [*said] == [280, 240, 200, 160, 120, 80, 40, 0]
+    kept = shares()
+    x = noised(clean, noise, kept[start])
+    torch.testing.assert_close(x, expected, rtol=0, atol=5e-7)
+    found = denoised(lambda y, t: said[t], x, kept, start=start, stride=stride)
+    torch.testing.assert_close(found, back, rtol=0, atol=5e-6)
 
 
 def of_a_gaussian(mean, spread):
