@@ -355,6 +355,34 @@ def test_what_is_left_keeps_the_limit_and_is_near_the_whole(kind):
     assert all(np.isfinite(values).all() for values in scores.values())
 
 
+# Those that sum up numbers, or have attention or what runs behind the embedding; and those that compute weights or sounds.
+REFUSED = dict.fromkeys(
+    ["asd_diffusion", "diffusion_id", "generated_anomalies", "nearest", "trans_ae", "twfr_gmm"],
+    "nothing of this network can go",
+) | dict.fromkeys(["activity_guided", "robust_light", "transform_classifier"], "cannot be followed")
+# Their input, stacks of frames or the spectrum of a whole clip, fills the memory by itself.
+FULL = {"autoencoder", "ensemble", "frame_selection", "idnn", "sub_cluster"}
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_any_network_of_the_gallery_keeps_its_limit_or_is_refused(name):
+    method = methods.get(name)
+    kind = method.INPUTS[0]
+    clips = known_clips(kind, 10)
+    model = method.untrained(Task.of(clips)).eval()
+    options = {"judged": clips, "budget": None, "device": "cpu", "generations": 1}
+    if name in REFUSED:
+        with pytest.raises(AsdError, match=REFUSED[name]):
+            pruned.prune(model, clips, **options)
+        return
+    left = pruned.prune(model, clips, **options)
+    example = pruned.example(model, clips.features, clips.inputs[0].shape[1:])
+    plan = plan_of(model, example)
+    limit = pruned.limit_of(plan, None)
+    assert max(counted(pruned.in_use(left, clips), *example)) <= limit
+    assert (limit < plan.peak()) == (name not in FULL)
+
+
 def of_four_layers():
     """The plan of four layers of equal memory."""
     groups = tuple(Group(np.arange(16) + 16 * i, (str(i),), 1, 2) for i in range(4))

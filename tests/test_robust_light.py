@@ -14,6 +14,7 @@ from asdlib.methods import Task, robust_light
 from asdlib.methods._parallel import Parallel
 from asdlib.methods.robust_light import Front, LightEncoder, pcen, robust_objective, slow, version
 from asdlib.training import StageConfig
+from asdlib.use.jobs import size_of
 
 FEATURES = FeatureConfig(seconds=1.0, n_mels=32)
 SOUND, SPECTRA = Task(("a/0", "a/1"), FEATURES), Task(("a/0", "a/1"), None, (12, 4))
@@ -147,12 +148,12 @@ def test_in_training_each_branch_has_its_batch_norm():
 @pytest.mark.parametrize("task", [SOUND, SPECTRA])
 def test_the_whole_network_folded_is_the_network(task, monkeypatch):
     torch.manual_seed(0)
-    network = random_norms(LightEncoder(task))
-    x = log_mels(4).float() if task is SOUND else torch.randn(4, 1, 12, 4)
+    network = random_norms(LightEncoder(task)).double()
+    x = log_mels(4).double() if task is SOUND else torch.randn(4, 1, 12, 4).double()
     folded = network(x)
     assert folded.shape == (4, 64)
     monkeypatch.setattr(Parallel, "forward", unfolded)
-    torch.testing.assert_close(network(x), folded, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network(x), folded, rtol=1e-9, atol=1e-9)
 
 
 def test_it_is_as_light_as_told():
@@ -165,6 +166,18 @@ def test_it_is_as_light_as_told():
     assert count(of_sound) - sum(map(count, layers)) + folded == 56_823
     assert count(robust_light.untrained(Task(machines, None, (60, 8)))) == 41_623
     assert count(robust_light.untrained(Task(machines, FeatureConfig(seconds=10.0)))) == 58_839
+
+
+def test_branches_cost_no_multiplication_in_use():
+    """Of two seconds; the slow average of the energies is a matrix product here, and counted as one."""
+    task = Task(("fan/id_00", "fan/id_02"), FeatureConfig(seconds=2.0))
+    x = np.zeros((1, 128, task.features.frames), np.float32)
+    clips = Clips((np.zeros((1, 1), np.float32), x), ["fan/id_00"], task.features)
+    options = {}, {"branched": False}, {"dynamic": False}
+    whole, single, still = (size_of(robust_light.untrained(task, **off).eval(), clips) for off in options)
+    assert whole["macs"] == single["macs"] == still["macs"] + 128 * task.features.frames**2
+    assert whole["macs"] < 5e6
+    assert single["parameters"] < whole["parameters"] == still["parameters"]
 
 
 def test_a_clip_of_any_length_is_heard_and_its_waveform_is_not():

@@ -6,19 +6,23 @@ stand side by side cannot be told apart in a recording of both, but the plant kn
 each of them runs. That activity steers a separator; an autoencoder then sees, and is
 judged by, the times only at which the machine was on:
 
-.. math:: \text{score} = \mathrm{mean}\big((v - f(v m))\, m\big)^2 / \mathrm{mean}(m)
+.. math:: \text{score} = \mathrm{mean}\big(((v - f(v m))\, m)^2\big) / \mathrm{mean}(m)
 
 Here v are stacks of five log-mel frames in dB of the separated sound and m the mask, 1
 where the machine runs. The mask stands on decibels: what is off is 0 dB to f, which is
 no silence, and does not count.
 
 Essential: the activity goes into the separator twice; masked are the input and the
-score. Faithful to the authors' code in the mixtures, the separator's way from spectra
-to masks, both its losses and the score, but for our choices: small networks; one
-separator for all types, whose sources share their layers (theirs, X-UMX, has layers for
-each machine), so that the hours are all that tells them apart; hours that are drawn,
-not found in the loudness of the clean sounds; the wider autoencoder of
-:mod:`asdlib.methods.autoencoder`, a network a type, which learns from clips alone, too.
+score. Faithful to the authors' code in what the separator is told and where, its two
+losses, the masked input and the score. Our choices: small networks; mixtures of two
+machines, silent outside of hours that are drawn (theirs are whole recordings of two to
+four, and hours are found in the loudness of the clean sounds); one separator for all
+types, whose sources share their layers (theirs, X-UMX, has layers for each machine), so
+that the hours are all that tells them apart; it reads logarithms of magnitudes, and no
+batch norm stands behind its last layer; the spectral loss is that of the sounds put
+together again; no disguises; the wider autoencoder of
+:mod:`asdlib.methods.autoencoder`, a network a type (theirs: a machine), which learns
+from clips alone, too, for half of the epochs (theirs: one).
 
 Hours come with mixtures: :func:`guided_errors` takes them. Of a clip that comes
 without, as all do in a folder of recordings, the machine is taken to be alone and on

@@ -15,14 +15,15 @@ healthy clip. Of what is different only counts what the clip has beyond that:
 Essential: noising up to a part, the deterministic way back (DDIM), the one-sided
 filter. Our choices, as nothing certain was found: t* = 280 of 1,000 steps (as in a
 re-implementation), β from 1e-4 to 0.02 in a line, a stride of 40, the top tenth of the
-cells, the machine told to the network, a U-Net of a quarter of a million weights on
+cells, the machine told to the network, a U-Net of some 230,000 weights on
 log-mels, standardised for each type and band, of which 64 × 32 means are left. The
 noise is the same for all clips that are scored. "error" is the mean of \|x - x̂\|
 beside the filter: a fault that takes sound away cannot be seen by the filter.
 
 Spectra are too irregular for convolutions. Of them all cells are seen at once, the
-network says x̂ instead of ε, its error weighted by at most 5 times that of the noise,
-and x̂ is the mean of 4 draws of the noise; that is our choice, too.
+network says x̂ instead of ε, whose squared error counts :math:`\bar\alpha_t / (1 -
+\bar\alpha_t)` times, as that of ε would, but 5 times at most, and x̂ is the mean of 4
+draws of the noise; that is our choice, too.
 
 Published: DCASE 2023 development data, 7.75 % over the paper's own baseline.
 """
@@ -41,7 +42,7 @@ from asdlib.sound.clips import Clips
 
 NAME = "diffusion (after ASD-Diffusion)"
 PAPER = "after Zhang et al., 2024, arXiv 2409.15957"
-IDEA = "noise is added and taken away, and what is then missing is the score"
+IDEA = "noise is added and taken away; what the clip has beyond is the score"
 INPUTS = ("sound", "spectra")
 SCORERS = ("filter", "error")
 BUDGET = StageConfig(13, 64, learning_rate=1e-3, cosine_from=0)

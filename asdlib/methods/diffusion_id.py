@@ -5,15 +5,18 @@ for Anomalous Sound Detection", APSIPA ASC 2024, and after nothing but the title
 neither the text nor an abstract was reached, and this is no re-implementation of it. We
 read it as: a diffusion model, helped by a self-supervised task. The model is that of
 :mod:`asdlib.methods.asd_diffusion`; the task is to tell the machine by the numbers in
-the middle of the network, at the first 300 of the 1,000 steps of the noising:
+the middle of the network, of the same clip with the same noise at the step
+:math:`\lfloor 0.3 t \rfloor`, one of the first 300 of 1,000:
 
 .. math:: L = \lVert \epsilon - \epsilon_\theta(x_t, t) \rVert^2
-          + 0.1 \, CE(\mathrm{ID})
+          + 0.1 \, CE(\mathrm{ID} \mid x_{\lfloor 0.3 t \rfloor})
 
 Everything is our choice. For that task the network is not told which machine it is,
-as it is otherwise, or it could say what it was told. The scorers are those of the model
-alone, and "id", -log p(own machine) of the clip without noise. With a weight of 0
-instead of 0.1, it is the model alone.
+as it is otherwise, or it could say what it was told; the type it could guess, for
+pictures are standardised by their type. The scorers are those of the model alone, and
+"id", -log p(own machine) of the clip without noise; of a single machine, "id" is the
+filter again. With a weight of 0 instead of 0.1, it is the model alone. Published, as a
+table in another paper tells: AUC 68.1 % on the development data of DCASE 2023.
 """
 
 from functools import partial
@@ -89,7 +92,10 @@ def train(
     folder: Path | None = None,
     on_step: OnStep = silent,
 ) -> IDDiffusion:
-    """One network of all machines; ``id_weight`` is how much telling them counts."""
+    """One network of all machines.
+
+    ``id_weight``, 0 or more, is how much telling them counts.
+    """
     check_kind(clips, NAME, INPUTS)
     model = untrained(Task.of(clips, seed=seed))
     model.set_scales(clips)

@@ -20,7 +20,8 @@ and how many frames are kept is prior knowledge of six types (:data:`SELECTIONS`
 which a third party ascribes to the paper and which may have been tuned on labelled test
 clips; of any other type all frames are kept. How the paper scales bands is not known
 to us. Ours are the gate, of a small network that begins near 1; the single frames, for
-those that are kept do not follow each other; seven frames at least; and the sizes. The
+those that are kept do not follow each other; seven frames at least; the mean over them;
+and the sizes. The
 gate weighs what goes in and never the error: one that weighs both finds its peace in
 the few bands that are easy to rebuild. No published figure was reached.
 
@@ -249,7 +250,7 @@ def untrained(task: Task) -> SelectiveAutoencoders:
     bands, context = sizes_of(task)
     networks: dict[str, nn.Module] = {}
     for name in task.types:
-        with seeded(task.seed, f"gated {name}"):
+        with seeded(task.seed, f"selection {name}"):
             networks[name] = GatedAutoencoder(bands * context, bands=bands)
     return SelectiveAutoencoders(
         networks, SELECTIONS, context=context, machines=task.machines

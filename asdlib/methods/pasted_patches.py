@@ -4,7 +4,7 @@ After the self-predictive family, synthetic defects, in the survey of self-super
 anomaly detection by Hojjati, Ho and Armanfard, Neural Networks 172 (2024) 106106, arXiv
 2205.05173; the best known of its kind is CutPaste (Li et al., CVPR 2021), for
 pictures. A rectangle of another clip's spectrogram is pasted into a healthy one, and a
-network learns to see where that was done:
+network learns to tell whether that was done:
 
 .. math::
 
@@ -12,11 +12,11 @@ network learns to see where that was done:
 
 Essential: a defect that is local in time and frequency, a classifier of two classes, no
 labels. Our choices: the log-mel, in dB, as the picture, and an encoder that sees
-nothing else; a patch of 2 to 15 % of it, from one to four times as long as high or as
-high as long (CutPaste's sizes and shapes, or nearly), which comes from the same bands
-of any other clip of the batch, at any moment of it; one network for all machines. Of
-spectra a patch comes from the same bands and modulations. As with CutPaste, distances
-of the embedding to that of known clips score, too.
+nothing else; a patch of 2 to 15 % of it, in shares of the picture from one to four
+times as long as high or as high as long (CutPaste's sizes and shapes, or nearly), which
+comes from the same bands of any other clip of the batch, at any moment of it; one
+network for all machines. Of spectra a patch comes from the same bands and modulations.
+As with CutPaste, distances of the embedding to that of known clips score, too.
 
 Published: nothing for sound that we know of. What it cannot see is a fault without
 edges: one that is in all bands at all times alike.
@@ -90,7 +90,8 @@ def train(
 
     ``encoder`` has the sizes of the network, an :class:`EncoderConfig` or, of spectra,
     a :class:`SpectrumConfig` (None: the small one), which sees ``window`` seconds of a
-    clip at a time (None: all).
+    clip at a time (None: all). Raises :class:`AsdError` for another encoder, and a
+    window longer than the clips.
     """
     check_kind(clips, NAME, INPUTS)
     model = untrained(Task.of(clips, encoder=encoder, window=window, seed=seed))
@@ -113,7 +114,8 @@ def train(
 def untrained(task: Task) -> PatchClassifier:
     """The classifier before any training.
 
-    Raises :class:`AsdError` for an encoder of another kind than those sizes.
+    Raises :class:`AsdError` for an encoder of another kind than those sizes, and for a
+    window longer than the clips.
     """
     base = own_encoder(task, LogMelEncoder, SpectrumEncoder)
     with seeded(task.seed, "patches"):

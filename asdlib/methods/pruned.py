@@ -10,16 +10,19 @@ layer loses; the memory sets the least:
 
 Here B is the limit, and :math:`s_t^\min` the least share with which all that is in
 memory while layer t works is no more than B bytes in 8 bits, given what is left of the
-layers before it.
+layers before it. (The equation is our reading. The outline has one more term, a first
+share by a method that it cites and that we have not seen; it is left out.)
 
 Essential: a limit on activations, whole channels, a share for each layer that is
 learned. Ours is everything else, as it was not to be read: what is tied together by the
-graph counts as a layer, the weakest filters (L1) go first, and the agent is a
-cross-entropy search, which asks how far the embeddings of healthy clips, held out, have
-moved from those of the whole network. What is left takes its batch norms' statistics
-anew before it is judged; without, every draw looks as bad as the next. In the end it is
-trained on to give the embeddings of the whole. No label is needed for any of this, so
-:func:`prune` cuts down whatever network embeds clips; the method itself does it to the
+graph counts as a layer, the weakest filters (L1) go first, and the agent, which learns
+by reinforcement there, is a cross-entropy search, which asks how far the embeddings of
+healthy clips, held out, have moved from those of the whole network. What is left takes
+its batch norms' statistics anew before it is judged; without, every draw looks as bad
+as the next. In the end it is trained on to give the embeddings of the whole. No label
+is needed for any of this, so
+:func:`prune` cuts down networks of convolutions and dense layers that embed clips;
+where there is nothing of that kind to cut, it refuses. The method itself does it to the
 single-stage classifier of :mod:`asdlib.methods.clp_scf`. No figure was published that
 we could reach.
 """
@@ -34,6 +37,7 @@ import torch
 from torch import Tensor, nn
 
 from asdlib.device import seeded
+from asdlib.errors import AsdError
 from asdlib.judge.scorers import scorer_names
 from asdlib.learn.batches import hold_out
 from asdlib.learn.pieces import Pieces
@@ -47,7 +51,7 @@ from asdlib.progress import OnStep, silent
 from asdlib.sound.clips import Clips
 from asdlib.sound.features import FeatureConfig
 
-NAME = "pruned under a limit of memory (MOSP)"
+NAME = "pruned under a limit of memory (after MOSP)"
 PAPER = "after Yang et al., APCCAS 2024; Sensors 2024, 24(23), 7478"
 IDEA = "a trained network loses the channels that do not fit into a small memory"
 INPUTS = ("sound", "spectra")
@@ -79,7 +83,7 @@ def train(
     those of the training judge. ``encoder`` is a config of
     :data:`asdlib.learn.encoders.ENCODERS` (None: the small one for these inputs), which
     sees ``window`` seconds of a clip at a time (None: all). ``limit`` is in bytes, as
-    in :func:`prune`.
+    in :func:`prune`, and refused like there.
     """
     check_kind(clips, NAME, INPUTS)
     learned, held = hold_out(clips.labels, HELD, seed=seed)
@@ -138,10 +142,15 @@ def prune(
     ``limit`` counts activations in 8 bits (None: half of what the whole takes, or the
     least that can be). ``generations`` of draws are judged by ``judged``, normal clips;
     the mean of the good ones is trained as ``budget`` says (None: not at all). Raises
-    :class:`AsdError` for a network that cannot be followed, and a limit that cannot be
-    kept.
+    :class:`AsdError` for a network that cannot be followed, or of which nothing can go,
+    and for a limit that cannot be kept.
     """
     plan = plan_of(model, example(model, clips.features, clips.inputs[0].shape[1:]))
+    if not plan.groups:
+        raise AsdError(
+            "nothing of this network can go: there are no convolutions or dense layers "
+            "on the way to its embedding"
+        )
     limit = limit_of(plan, limit)
     draws = Draws(model, plan, clips, judged, seed=seed, device=device)
     rng = np.random.default_rng([seed, 13])

@@ -25,12 +25,14 @@ small encoder, a queue of 1,024 keys, in which a clip is never its own negative,
 momentum of 0.99, one manipulation of a clip at a time, and stage B, which trains
 everything on clips as they are, with a linear classifier of machines beside the
 lengths. (Theirs, in an earlier version of their repository: 6,144 keys, 0.999, 150
-epochs in batches of 24, several manipulations with strengths from ranges, and the loss
-of lengths counts twice.) Spectra have manipulations of their own.
+epochs in batches of 24, several manipulations with strengths from ranges, no head
+between embedding and key, lengths of real voices nine times as heavy, and in stage B an
+encoder that stays. The margin, and the weight 2 of the lengths, are theirs. Batch norms
+are not shuffled, as there and unlike MoCo.) Spectra have manipulations of their own.
 
 Published for voices only, as shares of forged ones that pass as real at the threshold
 with as many mistakes of either kind on clean clips: 1.1 % of clean ones, 1.6 % under
-the worst manipulation, where others let 30 to 50 % pass.
+the manipulation that is worst for it; others let 30 to 50 % pass under theirs.
 Who does not hear a manipulation does not hear a fault that sounds like it: a machine
 that is only louder, or slower.
 """
@@ -150,7 +152,7 @@ def train(
     ``encoder`` is a config of :data:`asdlib.learn.encoders.ENCODERS` (None: the small
     one for these inputs), which sees ``window`` seconds of a clip at a time (None:
     all). ``first`` is the share of the budget's epochs that stage A has. Raises
-    :class:`AsdError` for one outside 0 to 1.
+    :class:`AsdError` for one outside 0 to 1, and for a window longer than the clips.
     """
     check_kind(clips, NAME, INPUTS)
     if not 0 <= first <= 1:

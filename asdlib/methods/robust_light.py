@@ -162,7 +162,8 @@ def train(
     """Train a :class:`MachineClassifier` of the machines of ``clips``.
 
     Not ``dynamic``: levels stay as they are. Not ``branched``: convolutions are trained
-    as they are used. ``consistency`` is the weight of 1 - cos between two versions.
+    as they are used. ``consistency``, 0 or more, is the weight of 1 - cos between two
+    versions.
     """
     check_kind(clips, NAME, INPUTS)
     model = untrained(Task.of(clips, seed=seed), dynamic=dynamic, branched=branched)

@@ -20,8 +20,9 @@ the four stacked pictures, two numbers inside), all sizes, the small MobileFaceN
 and that spectrum and pictures are first standardised over the clips of a batch: the
 log-mel's decibels would open or close all gates for good. Margin 0.5 and scale 30 are
 those of a re-implementation, which has no squeeze and excitation. Of the paper's
-figures none was reached; with one ROC curve a type, that re-implementation reports
-AUC 95.56 % and pAUC 89.81 % on average on DCASE 2020.
+figures none was reached; with one ROC curve a type, that re-implementation, which joins
+such views with Noisy-ArcMix, reports AUC 95.56 % and pAUC 89.81 % on average on DCASE
+2020.
 
 It reads sound only: spectra of modulations have neither waveform nor frames, so that of
 the four views none is left to be weighed.
@@ -200,6 +201,7 @@ def train(
 
     ``encoder`` has the sizes of MobileFaceNet, an :class:`EncoderConfig` (None: the
     small one), and the network sees ``window`` seconds of a clip at a time (None: all).
+    Raises :class:`AsdError` for another encoder, and a window longer than the clips.
     """
     check_kind(clips, NAME, INPUTS)
     model = untrained(Task.of(clips, encoder=encoder, window=window, seed=seed))
@@ -221,7 +223,8 @@ def train(
 def untrained(task: Task) -> MachineClassifier:
     """The classifier before any training.
 
-    Raises :class:`AsdError` for an encoder of another kind than those sizes.
+    Raises :class:`AsdError` for an encoder of another kind than those sizes, and for a
+    window longer than the clips.
     """
     base = own_encoder(task, FourViews)
     with seeded(task.seed, "classifier"):

@@ -1,11 +1,11 @@
 r"""A clip is as bad as its worst quarter of a second: for squeak and rattle.
 
-Ours, for a problem of which only the title could be found: SRAD-CLF, Liu et al. 2024,
-squeak and rattle detection by contrastive learning, as far as that says. Nothing of
-that work is in here. What squeaks or rattles does so for moments, and an embedding of a
-whole clip averages them away. So what is embedded are windows of a quarter of a second,
-each half a window after the one before, and the score of a clip is the largest over its
-windows of the distance to the two nearest windows of its machine's known clips.
+Ours, for a problem of which only a title could be found: SRAD-CLF, Liu et al. 2024,
+which we take to be about squeak and rattle. Nothing of that work is in here. What
+squeaks or rattles does so for moments, and an embedding of a whole clip averages them
+away. So what is embedded are windows of a quarter of a second, each half a window after
+the one before, and the score of a clip is the largest over its windows of the distance
+to the two nearest windows of its machine's known clips.
 
 The windows learn by contrast. The two views of a window, i and i', are to be found
 among the windows of *other* machines:
@@ -140,7 +140,8 @@ def train(
     ``encoder`` has the sizes of the network, an :class:`EncoderConfig` (None: the small
     one). An epoch sees four windows of each clip. Of a single machine nothing is
     learned: its windows have none of another machine to be apart from. Raises
-    :class:`AsdError` for another encoder, and for clips shorter than a window.
+    :class:`AsdError` for another encoder, for clips shorter than a window, and for
+    windows of a single frame, or too short for a Fourier transform.
     """
     check_kind(clips, NAME, INPUTS)
     assert clips.features is not None
@@ -164,8 +165,7 @@ def train(
 def untrained(task: Task) -> WindowModel:
     """The model before any training.
 
-    Raises :class:`AsdError` for an encoder of another kind than :class:`EncoderConfig`,
-    and for clips shorter than a window.
+    Raises :class:`AsdError` as :func:`train`.
     """
     assert task.features is not None
     sizes = task.encoder or task.default_encoder
