@@ -10,6 +10,7 @@ only to be reported. Then scores are added up: of several layers, of several net
 About 40 minutes on two cores. What this code has finished in WORK is not measured again.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -36,8 +37,16 @@ HELD_OUT = 0.1  # of a machine's clips, the normal ones of the rehearsal
 FOLDS = (0, 1)
 
 
-def rehearsal(spectra: Spectra, fold: int) -> Spectra:
-    """A set whose training and test clips are all normal training clips of ``spectra``; nothing of its test set is in it."""
+def half_and_half(own: np.ndarray, foreign: np.ndarray) -> np.ndarray:
+    """Both machines at once, log power (N, 1, bands, modulations)."""
+    return np.log10((10**own + 10**foreign) / 2)
+
+
+def rehearsal(spectra: Spectra, fold: int, stranger: Callable[[np.ndarray, np.ndarray], np.ndarray] = half_and_half) -> Spectra:
+    """A set whose training and test clips are all normal training clips of ``spectra``; nothing of its test set is in it.
+
+    ``stranger(own, foreign)`` makes faults of a machine's held-out clips and of those of a machine that is not trained on.
+    """
     rng, train = np.random.default_rng(fold), spectra.train
     x, machines = train.inputs[0], train.machines
     of_type: dict[str, list[str]] = {}
@@ -53,7 +62,7 @@ def rehearsal(spectra: Spectra, fold: int) -> Spectra:
         foreign = x[machines == names[fold]]
         for name in names[:fold] + names[fold + 1 :]:
             own = x[held[machines[held] == name]]
-            mixed = np.log10((10**own + 10 ** foreign[rng.choice(len(foreign), len(own))]) / 2)
+            mixed = stranger(own, foreign[rng.choice(len(foreign), len(own))])
             parts += [(own, name, False), (mixed.astype(np.float32), name, True)]
     played = np.concatenate([rows for rows, _, _ in parts])
     of = np.concatenate([[name] * len(rows) for rows, name, _ in parts])

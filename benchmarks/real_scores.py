@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 from real_methods import Scores
+from torch import nn
 
-from asdlib.classifier import MachineClassifier
+from asdlib.learn.spectrum_encoder import SpectrumEncoder
 from asdlib.spectra import Spectra
 
 NEAREST, AROUND = 2, 20  # training clips that a clip is compared with, and those that tell how close clips lie around each
@@ -50,9 +51,10 @@ def distances(known: np.ndarray, asked: np.ndarray) -> dict[str, tuple[np.ndarra
 
 
 @torch.no_grad()
-def activations(model: MachineClassifier, x: np.ndarray) -> dict[str, np.ndarray]:
+def activations(model: nn.Module, x: np.ndarray) -> dict[str, np.ndarray]:
     """What clips (N, 1, bands, modulations) are at each of :data:`DEPTHS`: (N, dim) each."""
-    encoder, parts = model.eval().encoder, {depth: [] for depth in DEPTHS}
+    encoder = next(part for part in model.eval().modules() if isinstance(part, SpectrumEncoder))
+    parts: dict[str, list[torch.Tensor]] = {depth: [] for depth in DEPTHS}
     for start in range(0, len(x), 512):
         spectra = torch.from_numpy(x[start : start + 512])
         layer = encoder.standardise(spectra.flatten(1)).view(-1, *encoder.shape[1:]).transpose(1, 2)
@@ -66,7 +68,7 @@ def activations(model: MachineClassifier, x: np.ndarray) -> dict[str, np.ndarray
     return {depth: torch.cat(part).numpy() for depth, part in parts.items()}
 
 
-def all_scores(model: MachineClassifier, spectra: Spectra) -> Scores:
+def all_scores(model: nn.Module, spectra: Spectra) -> Scores:
     """Both distances at every depth, with mean 0 and variance 1 over the machine's training clips, and their ranks among those:
     the surprise of so high a score, -log of the share of training clips that reach it."""
     scores: Scores = {}
