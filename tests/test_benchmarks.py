@@ -37,6 +37,7 @@ import playground  # noqa: E402
 import real_claim  # noqa: E402
 import real_levers  # noqa: E402
 import real_methods  # noqa: E402
+import real_reach  # noqa: E402
 import real_recipe  # noqa: E402
 import real_scores  # noqa: E402
 import results  # noqa: E402
@@ -59,6 +60,48 @@ def spectra():
 
     train, test = (Clips((clips(machines),), machines) for machines in (train_machine, test_machine))
     return Spectra(train, test, np.tile([False, True], 18))
+
+
+def test_parts_of_a_spectrum_are_its_parts(spectra):
+    x = spectra.train.inputs[0]
+    part = {name: change(x) for name, change in real_reach.PARTS.items()}
+    for one, other in (
+        ("low bands", "high bands"),
+        ("slow modulations", "fast modulations"),
+        ("envelope", "without envelope"),
+    ):
+        np.testing.assert_allclose(part[one] + part[other], x, atol=1e-6)
+    assert (part["low bands"][:, :, 6:] == 0).all()
+    assert (part["slow modulations"][..., 4:] == 0).all()
+    np.testing.assert_allclose(part["without level"].mean(axis=(1, 2, 3)), 0, atol=1e-6)
+    louder = {name: change(x + 1) for name, change in real_reach.PARTS.items()}
+    for name in ("without envelope", "without level", "steps between bands"):
+        np.testing.assert_allclose(louder[name], part[name], atol=1e-5)
+
+
+def test_strangers_are_half_of_another_machine(spectra):
+    own, foreign = spectra.train.inputs[0][:9], spectra.train.inputs[0][-9:]
+    envelope, without = (real_reach.PARTS[name] for name in ("envelope", "without envelope"))
+    of_kind = {kind: stranger(own, foreign) for kind, stranger in real_reach.STRANGERS.items()}
+    np.testing.assert_allclose(10 ** of_kind["sound"], (10**own + 10**foreign) / 2, rtol=1e-5)
+    for kind, changed, kept in (("envelope", envelope, without), ("modulations", without, envelope)):
+        np.testing.assert_allclose(changed(of_kind[kind]), (changed(own) + changed(foreign)) / 2, atol=1e-5)
+        np.testing.assert_allclose(kept(of_kind[kind]), kept(own), atol=1e-5)
+    sets = [real_levers.rehearsal(spectra, 1, stranger) for stranger in real_reach.STRANGERS.values()]
+    for other in sets[1:]:
+        assert np.array_equal(other.train.inputs[0], sets[0].train.inputs[0])
+        normal = ~other.test_is_anomaly
+        assert np.array_equal(other.test.inputs[0][normal], sets[0].test.inputs[0][normal])
+        assert not np.array_equal(other.test.inputs[0], sets[0].test.inputs[0])
+
+
+def test_each_next_is_the_one_that_helps_most():
+    worth = {"a": 3.0, "b": 2.0, "c": 2.5}
+
+    def auc_of(names):
+        return sum(worth[name] for name in names) - 2 * ({"a", "c"} <= set(names))  # these two hear the same
+
+    assert real_reach.order(list(worth), auc_of) == ["a", "b", "c"]
 
 
 def test_the_rehearsal_is_made_of_normal_training_clips_alone(spectra):
