@@ -41,7 +41,7 @@ from peers import seconds_of
 from results import FOLDER, SIMULATED, arguments, once, park_clips, side_by_side, write
 
 from asdlib import methods
-from asdlib.cache import features_now
+from asdlib.cache import features_of
 from asdlib.clips import Clips
 from asdlib.errors import AsdError
 from asdlib.evaluation import machine_table, type_table
@@ -86,7 +86,8 @@ def park(work: Path) -> Parts:
     """Training clips, test clips, and which of the latter are faulty (M,)."""
     training, test = park_clips(work)
     features = FeatureConfig(seconds=seconds_of(training))
-    known, asked = (features_now(clips, features) for clips in (training, test))
+    kept = [features_of(clips, features, folder=work / "features") for clips in (training, test)]
+    known, asked = (Clips(tuple(np.array(x[:]) for x in clips.inputs), clips.machines, features) for clips in kept)
     return known, asked, np.array([clip.label == "anomaly" for clip in test])
 
 
@@ -182,13 +183,29 @@ def manipulated(work: Path, asked: Clips, kind: str, strength: str) -> Clips:
         return Clips((found["waves"], found["mels"]), asked.machines, asked.features)
 
 
-def robustness(work: Path, asked: Clips, faulty: np.ndarray, score: Callable[[Clips], Scores], clean: Scores) -> Records:
-    """One record for each manipulation, and one for none; and one of what it makes of healthy fans."""
-    records, fans = [], (asked.types == "fan") & ~faulty
-    for kind, strength in [("none", ""), *TRIED]:
-        found = clean if kind == "none" else score(manipulated(work, asked, kind, strength))
-        setting = f"{kind} {strength}".strip()
-        for scorer, scores in found.items():
+def scored_together(score: Callable[[Clips], Scores], sets: dict[str, Clips]) -> dict[str, Scores]:
+    """The scores of each of the ``sets``, by one call: whoever compares with known clips embeds them once."""
+    waves, mels, machines = zip(*((in_16_bits(x.waveforms), x.log_mels, x.machines) for x in sets.values()), strict=True)
+    features = next(iter(sets.values())).features
+    found = score(Clips((np.concatenate(waves), np.concatenate(mels)), np.concatenate(machines), features))
+    ends = np.cumsum([len(part) for part in machines])
+    parts = {scorer: np.split(scores, ends[:-1]) for scorer, scores in found.items()}
+    return {name: {scorer: own[i] for scorer, own in parts.items()} for i, name in enumerate(sets)}
+
+
+def in_16_bits(waves: np.ndarray) -> np.ndarray:
+    """Waveforms (N, samples) of recordings, in ±1 or in 16 bits already."""
+    return waves if waves.dtype == np.int16 else np.round(waves * 2.0**15).clip(-(2**15), 2**15 - 1).astype(np.int16)
+
+
+def robustness(asked: Clips, faulty: np.ndarray, found: dict[str, Scores]) -> Records:
+    """One record for each manipulation, and one for none; and one of what it makes of healthy fans.
+
+    ``found`` are the scores of the clips ``asked``, by setting.
+    """
+    records, fans, clean = [], (asked.types == "fan") & ~faulty, found["none"]
+    for setting, by_scorer in found.items():
+        for scorer, scores in by_scorer.items():
             own = averages(scores, asked.machines, faulty) | rates(clean[scorer], scores, asked.machines, faulty)
             records.append({"study": "manipulation", "setting": setting, "scorer": scorer, **own})
             told = against_healthy(clean[scorer][fans], scores[fans], *2 * (asked.machines[fans],))
@@ -212,14 +229,13 @@ def slow_fans(normal: Clips, speed: float) -> Clips:
     return Clips(as_recorded(waves, normal.features), names, normal.features)
 
 
-def hearing_of_slow_fans(normal: Clips, score: Callable[[Clips], Scores], clean: Scores) -> Records:
+def hearing_of_slow_fans(normal: Clips, clean: Scores, slow: dict[str, Clips], found: dict[str, Scores]) -> Records:
     """One record for each speed: slow fans among the ``normal`` test clips of the fans, scored ``clean``."""
     records, fans = [], normal.types == "fan"
-    for speed in SPEEDS:
-        slow = slow_fans(normal, speed)
-        for scorer, scores in score(slow).items():
-            told = against_healthy(clean[scorer][fans], scores, normal.machines[fans], slow.machines)
-            records.append({"study": "slow", "setting": f"speed {speed}", "scorer": scorer, **told})
+    for setting, by_scorer in found.items():
+        for scorer, scores in by_scorer.items():
+            told = against_healthy(clean[scorer][fans], scores, normal.machines[fans], slow[setting].machines)
+            records.append({"study": "slow", "setting": setting, "scorer": scorer, **told})
     return records
 
 
@@ -286,14 +302,18 @@ def measure(work: Path, name: str, study: str, setting: int, seed: int, epochs: 
             else {**about, "scorer": scorer, **averages(scores, asked.machines[new], faulty[new])}
             for scorer, scores in answers.items()
         ]
-    scores = score(asked)
     if study == "contamination":
-        return records_of(scores, left, study, setting)
+        return records_of(score(asked), left, study, setting)
     if study == "few":
-        return records_of(scores, np.arange(len(asked)), study, setting)
+        return records_of(score(asked), np.arange(len(asked)), study, setting)
+    through = {f"{kind} {strength}": manipulated(work, asked, kind, strength) for kind, strength in TRIED}
+    slow = {f"speed {speed}": slow_fans(asked.only(~faulty), speed) for speed in SPEEDS}
+    found = scored_together(score, {"none": asked} | through | slow)
+    scores, of_slow = found["none"], {setting: found.pop(setting) for setting in slow}
+    healthy = {scorer: own[~faulty] for scorer, own in scores.items()}
     return [
-        *robustness(work, asked, faulty, score, scores),
-        *hearing_of_slow_fans(asked.only(~faulty), score, {name: found[~faulty] for name, found in scores.items()}),
+        *robustness(asked, faulty, found),
+        *hearing_of_slow_fans(asked.only(~faulty), healthy, slow, of_slow),
         *records_of(scores, left, "contamination", 0),
         *records_of(scores, np.arange(len(asked)), "few", max(COUNTS)),
         *records_of(scores, new, "added", "known"),

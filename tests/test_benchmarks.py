@@ -658,7 +658,8 @@ def test_slow_fans_are_healthy_fans_of_the_same_machines_with_moments_of_their_o
     assert len({wave.tobytes() for wave in slow.waveforms}) == len(slow)
     assert not rows_in(asked, as_ever).any()
     clean = {"loudest": normal.log_mels.astype(float).max(axis=(1, 2))}
-    records = stress.hearing_of_slow_fans(normal, lambda clips: {"loudest": np.full(len(clips), -1e3)}, clean)
+    found = {f"speed {speed}": {"loudest": np.full(len(slow), -1e3)} for speed in stress.SPEEDS}
+    records = stress.hearing_of_slow_fans(normal, clean, dict.fromkeys(found, slow), found)
     assert [(r["setting"], r["auc"]) for r in records] == [(f"speed {speed}", 0.0) for speed in stress.SPEEDS]
 
     def pitch(clips):
@@ -667,6 +668,24 @@ def test_slow_fans_are_healthy_fans_of_the_same_machines_with_moments_of_their_o
         return np.mean((power.cumsum(axis=1) < power.sum(axis=1, keepdims=True) / 2).sum(axis=1))
 
     assert pitch(slow) < 0.9 * pitch(as_ever)
+
+
+def test_sets_that_are_scored_together_have_the_scores_that_they_have_alone(stressed, tmp_path):
+    known, asked, _ = stressed
+    nearest = methods.get("nearest")
+    model = methods.trained(nearest, known, budget=nearest.BUDGET, seed=0, device="cpu")
+    sets = {"none": asked, "quiet": stress.manipulated(tmp_path, asked, "gain", "0.5"), "some": asked.only(np.arange(5))}
+    calls = []
+
+    def score(clips):
+        calls.append(len(clips))
+        return nearest.score(model, known, clips, device="cpu")
+
+    together = stress.scored_together(score, sets)
+    assert calls == [2 * len(asked) + 5]
+    for name, clips in sets.items():
+        for scorer, scores in score(clips).items():
+            np.testing.assert_allclose(together[name][scorer], scores, rtol=1e-4, atol=1e-6)
 
 
 def test_healthy_clips_through_a_manipulation_are_held_against_themselves():

@@ -23,6 +23,15 @@ QUESTIONS = {
         },
         seal=3388271761,
     ),
+    "parts": Question(
+        "Two networks that find the same share of the faults are added up, by rank. When is the sum better than either?",
+        {
+            "when both have been trained for long": "Two networks that have learned the same for long err at the same recordings. What could the sum know that neither knows?",
+            "when they err at different recordings": "Where one is wrong, the other may put it right. Where both are wrong, the sum is, too.",
+            "when their scores have the same scale": "Without that one of them would not count in the sum. But ranks have the same scale already.",
+        },
+        seal=2946700001,
+    ),
 }
 
 
