@@ -1,10 +1,11 @@
 """Keep a leaderboard in the repository, with where it is from and with what is needed to go on with it.
 
     asd compare DATA ... --out COMPARED
-    python benchmarks/leaderboard.py COMPARED --name park --command "asd compare DATA ..." [--code FOLDER]
+    python benchmarks/leaderboard.py COMPARED --name park --command "asd compare DATA ..." [--code FOLDER --note NOTE]
 
 Writes ``data/results/leaderboard_NAME.json``: what ``asd compare`` wrote to ``leaderboard.json``, and a header with the
-command and the commit of the code in FOLDER (default: this one) that ran it, which must be clean. And ``jobs_NAME.zip``: of
+command, the commit of the code in FOLDER (default: this one) that ran it, which must be clean, and a NOTE, where some jobs
+were run by other code. And ``jobs_NAME.zip``: of
 each job the ranks of the clips by the method's own scorer, from which every figure of the leaderboard follows. So
 
     python benchmarks/leaderboard.py COMPARED --name park --unpack DATA
@@ -84,6 +85,7 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="park, mimii, modspec")
     parser.add_argument("--command", help="that filled it")
     parser.add_argument("--code", type=Path, default=Path(__file__).parents[1], help="the clone that ran it")
+    parser.add_argument("--note", help="which jobs were run by other code")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where leaderboards are kept")
     parser.add_argument("--unpack", type=Path, metavar="DATA", help="fill the folder from what is kept, to go on")
     options = parser.parse_args()
@@ -94,7 +96,7 @@ def main() -> None:
     if not options.command:
         parser.error("name the command that filled the folder: --command 'asd compare ...'")
     found = json.loads((options.compared / "leaderboard.json").read_text())
-    header = {"command": options.command, "commit": commit_of(options.code)}
+    header = {"command": options.command, "commit": commit_of(options.code)} | ({"note": options.note} if options.note else {})
     with atomic_write(options.folder / f"leaderboard_{options.name}.json") as temporary:
         temporary.write_text(json.dumps({"header": header} | found, indent=1) + "\n")
     pack(options.compared, found, jobs)

@@ -47,11 +47,11 @@ def test_a_comparison_goes_on_from_what_is_kept_of_it(plan, tmp_path, monkeypatc
     folder, again = tmp_path / "out", tmp_path / "again"
     found = found_of(plan, folder, NAMES)
     leaderboard.write(found, folder)
-    for where, words in ((folder, ["--command", "asd compare ..."]), (again, ["--unpack", plan.data])):
+    for where, words in ((folder, ["--command", "asd compare ...", "--note", "one by hand"]), (again, ["--unpack", plan.data])):
         monkeypatch.setattr(sys, "argv", ["leaderboard.py", str(where), "--name", "one", "--folder", str(tmp_path), *words])
         script.main()
     about = json.loads((tmp_path / "leaderboard_one.json").read_text())
-    assert about.pop("header") == {"command": "asd compare ...", "commit": "a commit"}
+    assert about.pop("header") == {"command": "asd compare ...", "commit": "a commit", "note": "one by hand"}
     assert about == json.loads(json.dumps(found))
     before = {path.name: path.stat().st_mtime_ns for path in again.glob("jobs/*.npz")}
     assert len(before) == 4
