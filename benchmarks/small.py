@@ -7,14 +7,15 @@ seed: the book's two stages whole, and pruned (``asdlib.methods.pruned``) to som
 is exported, in 32 bits and with its two-dimensional convolutions in 8; and the autoencoder of the challenge, with the 100
 epochs that it has there. Once, because nothing of it is drawn: the two nearest of all healthy clips of a machine, and of as
 few as are kept by k-centre, by mean and deviation of each band, or by the numbers of a spectrum. A tenth of the clips is kept
-from all networks: draws of the pruning are judged by them. A pruned network has seen every clip half as often again as the
+from the two stages: draws of the pruning are judged by them. A pruned network has seen every clip half as often again as the
 whole one. Nothing is chosen on test clips.
 
 Writes ``data/results/small.json``: a header and a list of records {data, detector, kept, bits, seed, scorer, auc, pauc, mauc,
 parameters, weights, activations, macs, file}: ``kept`` is the share of the memory, or the clips of a machine; ``weights`` (or
-known clips, of one machine) and ``activations`` at the fullest step are bytes, each number in as many bits as it is computed
-with; ``macs`` multiply-adds a clip; ``file`` the bytes of the exported file, front end included. The front end itself counts
-in none of the others; what a detector must keep of its output, until it has read it, does.
+known clips, of one machine) and ``activations`` at the fullest step are bytes, in 8 bits as if all of a picture, between its
+convolutions as well, were in 8 bits; ``macs`` multiply-adds a clip; ``file`` the bytes of the exported file, front end
+included. The front end itself counts in none of the others; what a detector must keep of its output, until it has read it,
+does.
 """
 
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ from stress import Parts, averages, park
 from torch import nn
 
 from asdlib import methods
-from asdlib.clips import Clips
+from asdlib.clips import Clips, in_unit
 from asdlib.detector import Detector
 from asdlib.export import export
 from asdlib.methods import autoencoder, embedded, pruned
@@ -89,7 +90,7 @@ def exported_scores(path: Path, asked: Clips) -> np.ndarray:
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     waves = asked.inputs[0]
-    batches = [(waves[i : i + BATCH] / np.float32(2**15)).astype(np.float32) for i in range(0, len(waves), BATCH)]
+    batches = [in_unit(waves[i : i + BATCH]) for i in range(0, len(waves), BATCH)]
     found = np.concatenate([session.run(["score"], {"waveform": batch})[0] for batch in batches])
     return found[np.arange(len(asked)), asked.labels]
 
@@ -100,9 +101,9 @@ def scores_of(model: nn.Module, known: Clips, asked: Clips) -> Iterator[tuple[in
     if known.features is None:
         yield 32, methods.get(NAME).score(model, known, asked, device="cpu")[scorer], None
         return
-    bank, labels = embedded(model, known, device="cpu")
+    bank, _ = embedded(model, known, device="cpu")
     config = RunConfig(machines=tuple(known.names), features=known.features, method="pruned")
-    detector = Detector(config, model, bank, labels, {})
+    detector = Detector(config, model, bank, known.labels, {})
     for bits, waves in ((32, None), (8, known.inputs[0])):
         with TemporaryDirectory() as folder:
             path = Path(folder) / "detector.onnx"

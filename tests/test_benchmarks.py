@@ -613,6 +613,27 @@ def test_faulty_clips_that_nobody_notices_take_the_place_of_normal_ones_and_leav
         before = bad
     other = np.concatenate(stress.unnoticed(known, asked, faulty, 4))
     assert other.tolist() != reserved.tolist()
+    of_machines = [np.flatnonzero(asked.machines[reserved] == name) for name in known.names]
+    places = {
+        tuple(reserved[own] - np.flatnonzero(asked.machines == name)[0])
+        for own, name in zip(of_machines, known.names, strict=True)
+    }
+    assert len(places) > 4  # of eight machines: not the same draw in each
+
+
+def test_one_job_that_fails_does_not_cost_the_others_theirs(stressed, tmp_path, monkeypatch, capsys):
+    def broken(*case):
+        raise ValueError("a matrix is singular")
+
+    monkeypatch.setattr(stress, "measure", broken)
+    assert stress.job(tmp_path, "nearest", "few", 5, 0, None) == []
+    assert "nearest, seed 0: few 5 FAILED" in capsys.readouterr().out
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_scores_that_are_no_numbers_are_told():
+    machines, faulty = np.repeat(["a/0"], 4), np.array([False, False, True, True])
+    assert stress.averages(np.array([0, np.nan, 1, 2]), machines, faulty) == {"reason": "1 of 4 scores are not finite"}
 
 
 def test_few_clips_are_as_many_of_each_machine_and_the_fewer_are_among_the_more(stressed):
@@ -802,6 +823,15 @@ def test_of_all_clips_the_two_nearest_are_the_plain_detector_and_of_few_they_are
     kept = scale(known)[thinned(scale(known), 2)]
     by_hand = [np.mean([np.linalg.norm(scale(x[None])[0] - y) for y in kept]) for x in asked]
     np.testing.assert_allclose(small.two_nearest(known, asked, count=2), by_hand)
+
+
+def test_what_is_exported_hears_clips_as_loud_as_they_are(stressed):
+    known, asked, _ = stressed
+    model = methods.trained(methods.get("clp_scf"), known, budget=StageConfig(2, 16), seed=0, device="cpu")
+    (bits, scores, _), *_ = small.scores_of(model, known, asked)
+    expected = methods.get("clp_scf").score(model, known, asked, device="cpu")[small.methods.get(small.NAME).SCORERS[0]]
+    assert bits == 32
+    np.testing.assert_allclose(scores, expected, rtol=1e-2, atol=1e-3)
 
 
 def test_detectors_are_made_small_as_it_is_written(small_park, tmp_path, monkeypatch):
