@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
@@ -238,6 +239,23 @@ def keys_of(records, *names):
         assert 0 <= record["auc"] <= 1
         assert 0 <= record["pauc"] <= 1
     return out
+
+
+def test_the_reach_is_complete():
+    header, records = of_result("dcase2020_modspec_reach")
+    candidates = {*real_reach.METHODS, *real_reach.PARTS}
+    for chooser in ("rehearsal", "test clips"):
+        rows = pd.DataFrame([record for record in records if record["chosen on"] == chooser])
+        assert set(rows.added) == candidates
+        for count, own in rows.groupby("count"):
+            assert own.seed.tolist() == [0, 1, 2, "all"], count
+            assert own.added.nunique() == own.rehearsal.nunique() == 1
+        by_count = rows[rows.seed != "all"].groupby("count")
+        # One more is what helps most, so no single candidate is better than the first.
+        first = by_count["rehearsal" if chooser == "rehearsal" else "auc"].mean()
+        assert len(first) == len(candidates)
+        assert first[2] > first[1]
+    assert "normal training clips only" in header["selection"]
 
 
 def test_the_levers_and_the_recipe_are_complete():
