@@ -19,7 +19,7 @@ import torch
 from real_machines import options_for, provenance, records
 from real_methods import Scores
 from real_scores import all_scores, combined, summed
-from results import side_by_side, write
+from results import arrays_once, side_by_side, write
 from torch import Tensor, nn
 
 from asdlib.classifier import MachineClassifier, classification_objective
@@ -27,7 +27,6 @@ from asdlib.clips import Clips
 from asdlib.contrastive import contrastive_objective, with_new_head
 from asdlib.device import seeded
 from asdlib.encoders import encoder_for, new_encoder
-from asdlib.files import atomic_write
 from asdlib.heads import ArcFace, SubCentres
 from asdlib.spectra import Spectra, read_spectra
 from asdlib.training import StageConfig, batch_of, fit
@@ -170,15 +169,14 @@ SUMS = {
 def scores_of(path: Path, work: Path, lever: str, on: str, seed: int) -> Scores:
     """The scores of one network, on the official test clips ("test") or on a fold of the rehearsal; kept in ``work``."""
     kept = work / f"{lever}-{on}-{seed}.npz".replace(" ", "_").replace(",", "")
-    if not kept.exists():
+
+    def trained() -> Scores:
         spectra = set_of(path, on)
         scores = all_scores(two_stages(spectra, seed, **LEVERS[lever]), spectra)
-        work.mkdir(parents=True, exist_ok=True)
-        with atomic_write(kept) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **scores)
         print(lever, on, seed, "done", flush=True)
-    with np.load(kept) as file:
-        return dict(file)
+        return scores
+
+    return arrays_once(kept, trained)
 
 
 def set_of(path: Path, on: str) -> Spectra:

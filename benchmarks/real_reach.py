@@ -24,12 +24,11 @@ from real_levers import FOLDS, half_and_half, rehearsal
 from real_machines import options_for, provenance
 from real_methods import Scores, stage
 from real_scores import BEST, COMBINATIONS, all_scores
-from results import side_by_side, write
+from results import arrays_once, side_by_side, write
 
 from asdlib import methods
 from asdlib.clips import Clips
 from asdlib.evaluation import machine_table, type_table
-from asdlib.files import atomic_write
 from asdlib.spectra import Spectra, read_spectra
 
 EPOCHS = 16
@@ -92,7 +91,8 @@ def changed(spectra: Spectra, change: Change) -> Spectra:
 def scores_of(path: Path, work: Path, candidate: str, on: str, seed: int) -> Scores:
     """What a candidate says of the clips of each set: the sum over its depths, by rank. Kept in ``work``."""
     kept = work / f"{candidate}-{on}-{seed}.npz".replace(" ", "_").replace("/", "+")
-    if not kept.exists():
+
+    def trained() -> Scores:
         sets = sets_of(path, on)
         if candidate in PARTS:
             sets = {name: changed(spectra, PARTS[candidate]) for name, spectra in sets.items()}
@@ -103,12 +103,10 @@ def scores_of(path: Path, work: Path, candidate: str, on: str, seed: int) -> Sco
         for name, spectra in sets.items():
             scores = all_scores(model, spectra)
             found[name] = sum(scores[part] for part in COMBINATIONS[f"{BEST}, by rank"])
-        work.mkdir(parents=True, exist_ok=True)
-        with atomic_write(kept) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **found)
         print(candidate, on, seed, "done", flush=True)
-    with np.load(kept) as file:
-        return dict(file)
+        return found
+
+    return arrays_once(kept, trained)
 
 
 def averages(spectra: Spectra, scores: np.ndarray) -> dict[str, float]:

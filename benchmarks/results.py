@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 import asdlib
@@ -84,6 +85,17 @@ def once(path: Path, measure: Callable[[], list[dict]]) -> list[dict]:
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(records))
     return json.loads(path.read_text())
+
+
+def arrays_once(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """As :func:`once`, of arrays by name, in an .npz file."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = make()
+        with atomic_write(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+    with np.load(path) as found:
+        return dict(found)
 
 
 def told(path: Path, what: str, measure: Callable[[], list[dict]]) -> list[dict]:

@@ -40,7 +40,7 @@ import numpy as np
 import pandas as pd
 import torch
 from peers import seconds_of
-from results import FOLDER, SIMULATED, arguments, once, park_clips, side_by_side, write
+from results import FOLDER, SIMULATED, arguments, arrays_once, once, park_clips, side_by_side, write
 
 from asdlib import methods
 from asdlib.cache import features_of
@@ -48,7 +48,6 @@ from asdlib.clips import Clips
 from asdlib.errors import AsdError
 from asdlib.evaluation import machine_table, type_table
 from asdlib.features import FeatureConfig, log_mel
-from asdlib.files import atomic_write
 from asdlib.machines import render
 from asdlib.manipulations import MANIPULATIONS
 from asdlib.methods import embedded
@@ -177,16 +176,15 @@ def as_recorded(waves: torch.Tensor, features: FeatureConfig) -> tuple[np.ndarra
 
 def manipulated(work: Path, asked: Clips, kind: str, strength: str) -> Clips:
     """The clips through one manipulation, made once, and kept in ``work``."""
-    path = work / "manipulated" / f"{kind} {strength}.npz"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def through() -> dict[str, np.ndarray]:
         manipulation, rng = MANIPULATIONS[kind][strength], np.random.default_rng(0)
         waves = torch.cat([manipulation(x, rng) for x in torch.from_numpy(asked.waveforms).split(64)])
         waves, mels = as_recorded(waves, asked.features)
-        with atomic_write(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, waves=waves, mels=mels)
-    with np.load(path) as found:
-        return Clips((found["waves"], found["mels"]), asked.machines, asked.features)
+        return {"waves": waves, "mels": mels}
+
+    found = arrays_once(work / "manipulated" / f"{kind} {strength}.npz", through)
+    return Clips((found["waves"], found["mels"]), asked.machines, asked.features)
 
 
 def scored_together(score: Callable[[Clips], Scores], sets: dict[str, Clips]) -> dict[str, Scores]:

@@ -105,6 +105,35 @@ def test_each_next_is_the_one_that_helps_most():
     assert real_reach.order(list(worth), auc_of) == ["a", "b", "c"]
 
 
+def test_sums_are_chosen_and_measured_as_it_is_written(spectra, tmp_path, monkeypatch):
+    """In miniature: a method and two parts, an epoch each."""
+    path, (train, test) = tmp_path / "spectra.npz", (spectra.train, spectra.test)
+    inputs = {"train": train.inputs[0][:, 0], "test": test.inputs[0][:, 0]}
+    about = {"train_machine": train.machines, "test_machine": test.machines, "test_is_anomaly": spectra.test_is_anomaly}
+    np.savez(path, **inputs, **about)
+    names = ["slow modulations", "without level"]
+    monkeypatch.setattr(real_reach, "EPOCHS", 1)
+    monkeypatch.setattr(real_reach, "METHODS", ("clp_scf/single_stage",))
+    monkeypatch.setattr(real_reach, "PARTS", {name: real_reach.PARTS[name] for name in names})
+    monkeypatch.setattr(real_reach, "side_by_side", lambda function, tasks, processes: [function(*task) for task in tasks])
+    written = []
+    monkeypatch.setattr(real_reach, "write", lambda *found: written.append(found))
+    monkeypatch.setattr(sys, "argv", ["real_reach.py", str(tmp_path / "work"), "--spectra", str(path), "--seeds", "0", "1"])
+    real_reach.main()
+    ((name, _, records),) = written
+    assert name == "dcase2020_modspec_reach"
+    for chooser in ("rehearsal", "test clips"):
+        own = [record for record in records if record["chosen on"] == chooser]
+        assert [(r["count"], r["seed"]) for r in own] == [(n, seed) for n in (1, 2, 3) for seed in (0, 1, "all")]
+        assert {r["added"] for r in own} == {"clp_scf/single_stage", *names}
+        assert all(0 <= r[key] <= 1 for r in own for key in ("rehearsal", "auc", "pauc", "mauc"))
+    before = [(p.name, p.stat().st_mtime_ns) for p in sorted(tmp_path.rglob("*-0.npz"))]
+    assert len(before) == 3 * 3  # of each candidate two folds and the test clips
+    real_reach.main()
+    assert written[1] == written[0]
+    assert [(p.name, p.stat().st_mtime_ns) for p in sorted(tmp_path.rglob("*-0.npz"))] == before
+
+
 def test_the_rehearsal_is_made_of_normal_training_clips_alone(spectra):
     nothing = Clips((np.full_like(spectra.test.inputs[0], np.nan),), spectra.test.machines)
     blind = Spectra(spectra.train, nothing, None)

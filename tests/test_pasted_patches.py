@@ -42,6 +42,17 @@ def numbered(n, rows, columns):
     return torch.from_numpy(10_000.0 * clip + 100 * row + column)
 
 
+def test_of_a_single_spectrum_nothing_is_said_to_be_pasted():
+    """Its own patch, where it was, is no patch; a moved one of a single picture is one."""
+    x = numbered(1, 12, 8)
+    of_spectra, of_sound = (pasted_patches.patch_view(frames=None, moved=moved) for moved in (False, True))
+    for seed in range(20):
+        y, which = of_spectra(x, rng(seed))
+        assert torch.equal(x, y)
+        assert which.tolist() == [0]
+    assert any(of_sound(x, rng(seed))[1].item() for seed in range(20))
+
+
 @pytest.mark.parametrize("moved", [True, False])
 def test_a_patch_is_a_rectangle_of_one_other_clip_from_its_own_bands(moved):
     x = numbered(8, 50, 60)

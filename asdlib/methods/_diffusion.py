@@ -58,8 +58,9 @@ def denoised(
 ) -> Tensor:
     """The way back of pictures (B, ...) from the step ``start``, by ``stride`` steps.
 
-    ``noise_of(x, t)`` (B, ...) is the noise in what is seen after step t, ``kept``
-    (STEPS,) what :func:`shares` says.
+    ``noise_of(x, t)`` (B, ...) is the noise in what is seen after step t, counted from
+    0; ``kept`` (STEPS,) is what :func:`shares` says, ``start`` 0 to 999, ``stride`` 1
+    or more.
     """
     for t in range(start, -1, -stride):
         noise = noise_of(x, t)

@@ -205,7 +205,7 @@ def separated(
 ) -> Clips:
     """Each clip of ``waves`` out of a mixture, and then each alone, by the separator.
 
-    As log-mels (2N, mels, frames) in 16 bits and masks (2N, frames).
+    As log-mels (2N, mels, frames) in dB, in 16 bits, and masks (2N, frames).
     """
     place, rng = find_device(device), np.random.default_rng([seed, 23])
     features = cast(FeatureConfig, waves.features)

@@ -100,7 +100,10 @@ def noise_objective(
 
 
 def judge(model: nn.Module, known: np.ndarray, label: int) -> Judges:
-    """What rows (M, dim) have beyond what is made of them; nothing ``known`` counts."""
+    """What rows (M, dim) have beyond what is made of them; nothing ``known`` counts.
+
+    The network runs where the model is, on the CPU.
+    """
     assert isinstance(model, Diffusion)
     return by_rebuilding(model, label)
 

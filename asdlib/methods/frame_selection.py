@@ -67,8 +67,8 @@ OPEN = 3.0  # its logit in the beginning: 0.95 of every band goes through
 
 @dataclass(frozen=True)
 class Selection:
-    """Which frames of a type are kept: a ``share``, of those most like the others where
-    the type is ``steady``, else of those least like them."""
+    """Which frames of a type are kept: a ``share``, 0 to 1, of those most like others
+    where the type is ``steady``, else of those least like them."""
 
     share: float = 1.0
     steady: bool = True

@@ -154,6 +154,8 @@ def patch_view(*, frames: int | None, moved: bool) -> View:
             start = rng.integers(x.shape[-1] - frames + 1)
             x = x[..., start : start + frames]
         which = torch.from_numpy(rng.integers(2, size=len(x))).to(x.device)
+        if len(x) < 2 and not moved:  # its own patch, where it was: there is none
+            which.zero_()
         chosen = which.bool().view(-1, *[1] * (x.dim() - 1))
         return torch.where(chosen, pasted(x, rng, moved=moved), x), which
 

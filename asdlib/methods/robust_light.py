@@ -195,7 +195,7 @@ def untrained(
 
 
 def version(x: Tensor, rng: np.random.Generator, *, ten: float) -> tuple[Tensor]:
-    """Clips (B, ...), logarithms of powers, with noise and a gain: (B, ...).
+    """Clips (B, ...), logarithms of powers, with noise and a gain: a tuple of (B, ...).
 
     A factor of 10 adds ``ten`` to the numbers. The noise is as strong in every number,
     but for chance, and :data:`NOISE` below the mean power; the gain is up to
