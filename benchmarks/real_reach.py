@@ -19,16 +19,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from real_levers import FOLDS, half_and_half, rehearsal
 from real_machines import options_for, provenance
 from real_methods import Scores, stage
 from real_scores import BEST, COMBINATIONS, all_scores
 from results import arrays_once, side_by_side, write
+from stress import averages
 
 from asdlib import methods
 from asdlib.clips import Clips
-from asdlib.evaluation import machine_table, type_table
 from asdlib.spectra import Spectra, read_spectra
 
 EPOCHS = 16
@@ -109,14 +108,6 @@ def scores_of(path: Path, work: Path, candidate: str, on: str, seed: int) -> Sco
     return arrays_once(kept, trained)
 
 
-def averages(spectra: Spectra, scores: np.ndarray) -> dict[str, float]:
-    """AUC, pAUC and mAUC, averages over the types."""
-    label = np.where(spectra.test_is_anomaly, "anomaly", "normal")
-    clips = pd.DataFrame({"machine": spectra.test.machines, "label": label, "score": scores})
-    row = type_table(machine_table(clips, resamples=0)).loc["average"]
-    return {key: round(float(row[key]), 5) for key in ("auc", "pauc", "mauc")}
-
-
 def order(candidates: list[str], auc_of: Callable[[list[str]], float]) -> list[str]:
     """The candidates, that first which is best alone, and each next which helps most."""
     chosen: list[str] = []
@@ -138,11 +129,14 @@ def main():
         on = "test" if name == "test" else f"rehearsal {name.split()[-1]}"
         return sum(finished[one, on, seed][name] for one in names)
 
+    def judged(spectra: Spectra, scores: np.ndarray) -> dict[str, float]:
+        return averages(scores, spectra.test.machines, spectra.test_is_anomaly)
+
     def rehearsed(names: list[str]) -> float:
-        return float(np.mean([averages(sets[name], total(names, name, 0))["auc"] for name in REHEARSED]))
+        return float(np.mean([judged(sets[name], total(names, name, 0))["auc"] for name in REHEARSED]))
 
     def tested(names: list[str]) -> float:
-        return float(np.mean([averages(sets["test"], total(names, "test", seed))["auc"] for seed in options.seeds]))
+        return float(np.mean([judged(sets["test"], total(names, "test", seed))["auc"] for seed in options.seeds]))
 
     results = []
     for chooser, auc_of in (("rehearsal", rehearsed), ("test clips", tested)):
@@ -152,7 +146,7 @@ def main():
             about = {"chosen on": chooser, "count": count, "added": names[-1], "rehearsal": round(rehearsed(names), 5)}
             each = {seed: total(names, "test", seed) for seed in options.seeds}
             for seed, scores in (each | {"all": sum(each.values())}).items():
-                results.append(about | {"seed": seed} | averages(sets["test"], scores))
+                results.append(about | {"seed": seed} | judged(sets["test"], scores))
     header = provenance(options.spectra) | {
         "command": "python benchmarks/real_reach.py WORK --spectra FILE --seeds " + " ".join(map(str, options.seeds)),
         "rehearsal": "one seed, mean AUC over two folds and three kinds of strangers",
